@@ -1,0 +1,93 @@
+package mistralsim
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Answer is what the model says to a request, at what pace, and what goes
+// wrong on the way. The zero value is an empty reply; an Answer may be shared
+// between requests, since nothing writes to it.
+//
+// Tokens are counted from 0 and include those that echo a prefix. At one token
+// Event comes first, then Hold, then Stall, then CutTokens.
+type Answer struct {
+	// Text is all that the model means to say; "": the Tokens joined. To a
+	// request with a prefix the reply begins with it: Text is taken to include
+	// it, and when Text does not begin with it, it is put in front.
+	Text string
+	// Tokens is how Text is split. Nil: pieces of 2 to 8 bytes, never cut
+	// inside a character, cut anew for every request.
+	Tokens []string
+
+	// FirstToken is the wait before the first token, Pace the one between
+	// tokens, on an absolute schedule: a late token does not delay the next.
+	FirstToken, Pace time.Duration
+	// Flush is how many tokens are written at a time (0: 1).
+	Flush int
+	// ASCII escapes every character beyond ASCII as \uXXXX, in pairs where
+	// needed, so that cuts fall inside escapes.
+	ASCII bool
+
+	// Status, when not 0, is sent instead of a reply, with Header and Body
+	// verbatim, after FirstToken. See Unauthorized, RateLimited and so on.
+	Status int
+	Header http.Header
+	Body   string
+
+	// Finish is the finish_reason ("": "stop", or "length" when max_tokens
+	// cuts the reply).
+	Finish string
+	// FinishWithText puts the last token and the finish_reason into one chunk.
+	FinishWithText bool
+	// Usage replaces the computed usage.
+	Usage *Usage
+	// NoDone ends the body, properly, without [DONE].
+	NoDone bool
+
+	// CutBytes, when positive, ends the connection after so many bytes of the
+	// body; behind its last byte when it has fewer.
+	CutBytes int
+	// CutTokens, when positive, ends the body after so many tokens; in front
+	// of the chunk with the finish_reason when there are fewer.
+	CutTokens int
+	// CleanEnd lets a cut end the body properly, as if it were whole.
+	CleanEnd bool
+	// Reset lets a cut be a TCP reset, where the connection is HTTP/1.1
+	// without TLS.
+	Reset bool
+
+	// Stall hangs until the client leaves.
+	Stall Stall
+	// StallAfter is the number of tokens before a StallTokens.
+	StallAfter int
+
+	// Event is written verbatim, framing included, after EventAfter tokens:
+	// an error object (see ErrorEvent), a comment.
+	Event      string
+	EventAfter int
+
+	// Chunk, when not nil, may replace a chunk's JSON: that of token i, of the
+	// first chunk, which has the role (i = -1), and of the last, which has the
+	// finish_reason (i = the number of tokens, token ""). "": as usual.
+	Chunk func(i int, token string) string
+	// Hold, when not nil, is called before token i is written and after
+	// everything before it was flushed; it may wait, but not beyond ctx, which
+	// ends when the client leaves.
+	Hold func(ctx context.Context, i int)
+}
+
+// Stall is where a reply hangs.
+type Stall int
+
+const (
+	NoStall      Stall = iota
+	StallHeaders       // before anything is sent, the header included
+	StallTokens        // after StallAfter tokens; 0: behind the header
+)
+
+// Usage is the token count of a reply.
+type Usage struct {
+	PromptTokens, CompletionTokens int
+}

@@ -1,0 +1,73 @@
+package mistralsim
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+)
+
+// Message is one message of a request.
+type Message struct {
+	Role    string // system, user, assistant or tool
+	Content string // the text; of a content array, its text chunks joined
+	Prefix  bool   // on the last assistant message: go on from this text
+}
+
+// Request is one request to chat completions that passed every check. Its
+// fields do not change once it was handed out.
+type Request struct {
+	N         int // 1 for the first that the server saw
+	Model     string
+	Messages  []Message
+	Stream    bool
+	MaxTokens int      // 0: not given
+	Stop      []string // stop sequences
+	Header    http.Header
+	Body      []byte // as it came
+
+	done chan struct{}
+	gone atomic.Int64 // Unix nanoseconds; 0: the client was not seen to go
+	sent atomic.Int64
+}
+
+// LastUser returns the text of the last user message, "" when there is none.
+func (r *Request) LastUser() string {
+	for i := len(r.Messages) - 1; i >= 0; i-- {
+		if r.Messages[i].Role == "user" {
+			return r.Messages[i].Content
+		}
+	}
+	return ""
+}
+
+// Prefix returns the text that the reply is to go on from: the content of a
+// trailing assistant message with prefix, without trailing white space (the
+// tokenizer of the real service drops it). "": an ordinary request.
+func (r *Request) Prefix() string {
+	if len(r.Messages) == 0 {
+		return ""
+	}
+	last := r.Messages[len(r.Messages)-1]
+	if !last.Prefix {
+		return ""
+	}
+	return strings.TrimRightFunc(last.Content, unicode.IsSpace)
+}
+
+// Done is closed when the request's handler has returned.
+func (r *Request) Done() <-chan struct{} { return r.done }
+
+// Gone tells when the client was seen to be gone before the reply was whole;
+// the zero time: it was not. Final once Done is closed.
+func (r *Request) Gone() time.Time {
+	if n := r.gone.Load(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
+}
+
+// Sent returns how many tokens have been written to the connection so far,
+// the echo of a prefix included.
+func (r *Request) Sent() int { return int(r.sent.Load()) }
