@@ -2,16 +2,12 @@ package session
 
 import (
 	"context"
-	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 )
-
-// end asks Get for no messages at all: nothing lies behind it.
-var end = Position{ID: uuid.Max, Seq: 1<<63 - 1}
 
 // emptyTTL is how long a session lives in which nothing was said.
 const emptyTTL = 5 * time.Minute
@@ -23,12 +19,17 @@ const DefaultTTL = 30 * time.Minute
 type Memory struct {
 	ttl   time.Duration
 	max   int64
-	count atomic.Int64
-	all   sync.Map // uuid.UUID → *entry
+	count atomic.Int64 // of all, and of those that are being made
+	all   sync.Map     // uuid.UUID → *entry
+	keys  sync.Map     // ownedKey → *entry, for as long as that is in all
 	idle  idleList
+	holds holds
+}
 
-	keysMu sync.Mutex // held while a keyed session is made, so that it is made once
-	keys   map[string]uuid.UUID
+// ownedKey is Creation.Key, which means nothing to another owner.
+type ownedKey struct {
+	owner string
+	key   uuid.UUID
 }
 
 // NewMemory returns a store whose sessions live for ttl after they were last
@@ -37,80 +38,7 @@ func NewMemory(ttl time.Duration, max int) *Memory {
 	if ttl <= 0 {
 		ttl = DefaultTTL
 	}
-	return &Memory{ttl: ttl, max: int64(max), keys: make(map[string]uuid.UUID)}
-}
-
-// Create implements Store.
-func (m *Memory) Create(_ context.Context, c Creation) (Session, error) {
-	if c.Key == uuid.Nil {
-		return m.create(c)
-	}
-	m.keysMu.Lock()
-	defer m.keysMu.Unlock()
-	key := c.Owner + " " + c.Key.String()
-	if id, ok := m.keys[key]; ok {
-		if e, err := m.lock(id); err == nil {
-			defer e.mu.Unlock()
-			return e.view(Position{}), nil
-		}
-	}
-	s, err := m.create(c)
-	if err == nil {
-		m.keys[key] = c.ID
-	}
-	return s, err
-}
-
-func (m *Memory) create(c Creation) (Session, error) {
-	if err := m.makeRoom(); err != nil {
-		return Session{}, err
-	}
-	now := Now()
-	e := &entry{id: c.ID, owner: c.Owner, created: now, updated: now}
-	if c.Key != uuid.Nil {
-		e.key = c.Owner + " " + c.Key.String()
-	}
-	e.mu.Lock()
-	old, loaded := m.all.LoadOrStore(c.ID, e)
-	if loaded {
-		e.mu.Unlock()
-		m.count.Add(-1)
-		o := old.(*entry)
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		if o.gone {
-			return Session{}, ErrNotFound
-		}
-		return o.view(Position{}), nil
-	}
-	defer e.mu.Unlock()
-	m.touch(e)
-	m.idle.add(e)
-	return e.view(Position{}), nil
-}
-
-// makeRoom counts one session more, for which an empty one goes if it must.
-func (m *Memory) makeRoom() error {
-	if m.count.Add(1) <= m.max || m.max == 0 {
-		return nil
-	}
-	for {
-		e := m.idle.oldest()
-		if e == nil {
-			m.count.Add(-1)
-			return ErrFull
-		}
-		e.mu.Lock()
-		free := !e.gone && e.pins == 0 && e.empty()
-		if free {
-			m.forget(e)
-		}
-		e.mu.Unlock()
-		if free {
-			m.dropKey(e)
-			return nil
-		}
-	}
+	return &Memory{ttl: ttl, max: int64(max)}
 }
 
 // Get implements Store.
@@ -131,12 +59,11 @@ func (m *Memory) Say(_ context.Context, id uuid.UUID, t Turn) (Said, error) {
 		return Said{}, err
 	}
 	defer e.mu.Unlock()
-	m.touch(e)
 	said, err := e.say(t)
 	if said.Started {
 		m.idle.remove(e)
-		m.touch(e)
 	}
+	m.touch(e)
 	return said, err
 }
 
@@ -147,17 +74,8 @@ func (m *Memory) Finish(_ context.Context, id uuid.UUID, reply Message) error {
 		return err
 	}
 	defer e.mu.Unlock()
-	if e.running == nil || e.running.Reply != reply.ID {
-		if _, stored := e.byID[reply.ID]; stored {
-			return nil
-		}
-		return ErrLost
-	}
-	reply.Seq = e.running.Seq
-	e.running = nil
-	e.append(reply)
 	m.touch(e)
-	return nil
+	return e.finish(reply)
 }
 
 // Delete implements Store.
@@ -166,9 +84,8 @@ func (m *Memory) Delete(_ context.Context, id uuid.UUID) error {
 	if err != nil {
 		return err
 	}
+	defer e.mu.Unlock()
 	m.forget(e)
-	e.mu.Unlock()
-	m.dropKey(e)
 	return nil
 }
 
@@ -179,7 +96,7 @@ func (m *Memory) Hold(_ context.Context, id uuid.UUID) error {
 		return err
 	}
 	defer e.mu.Unlock()
-	e.pins++
+	m.holds.add(id)
 	m.idle.remove(e)
 	return nil
 }
@@ -188,17 +105,14 @@ func (m *Memory) Hold(_ context.Context, id uuid.UUID) error {
 func (m *Memory) Release(id uuid.UUID) {
 	v, ok := m.all.Load(id)
 	if !ok {
+		m.holds.drop(id)
 		return
 	}
 	e := v.(*entry)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.gone {
-		return
-	}
-	e.pins--
-	m.touch(e)
-	if e.pins == 0 && e.empty() {
+	m.touch(e) // first: the moment it is let go its time begins
+	if m.holds.drop(id) == 0 && !e.gone && e.empty() {
 		m.idle.add(e)
 	}
 }
@@ -216,20 +130,18 @@ func (m *Memory) Run(ctx context.Context, gone func(uuid.UUID)) error {
 			return nil
 		case <-tick.C:
 		}
-		now := time.Now()
 		m.all.Range(func(_, v any) bool {
 			e := v.(*entry)
 			e.mu.Lock()
-			expired := !e.gone && e.expired(now)
+			expired := !e.gone && m.expired(e)
 			if expired {
 				m.forget(e)
 			}
 			e.mu.Unlock()
 			if expired {
-				m.dropKey(e)
 				gone(e.id)
 			}
-			return true
+			return ctx.Err() == nil
 		})
 	}
 }
@@ -243,11 +155,16 @@ func (m *Memory) lock(id uuid.UUID) (*entry, error) {
 	}
 	e := v.(*entry)
 	e.mu.Lock()
-	if e.gone || e.expired(time.Now()) {
+	if e.gone || m.expired(e) {
 		e.mu.Unlock()
 		return nil, ErrNotFound
 	}
 	return e, nil
+}
+
+// expired tells whether e outlived its time. e.mu is held.
+func (m *Memory) expired(e *entry) bool {
+	return e.running == nil && time.Now().After(e.expires) && !m.holds.held(e.id)
 }
 
 // touch slides e's time to live. e.mu is held.
@@ -261,25 +178,16 @@ func (m *Memory) touch(e *entry) {
 
 // forget takes e out of the store. e.mu is held.
 func (m *Memory) forget(e *entry) {
-	e.gone = true
-	m.all.Delete(e.id)
+	m.unlink(e)
 	m.idle.remove(e)
 	m.count.Add(-1)
 }
 
-// dropKey forgets the key that made e. No lock is held: keysMu comes before e.mu.
-func (m *Memory) dropKey(e *entry) {
-	if e.key == "" {
-		return
+// unlink makes e unreachable. e.mu is held.
+func (m *Memory) unlink(e *entry) {
+	e.gone = true
+	m.all.CompareAndDelete(e.id, e)
+	if e.key != uuid.Nil {
+		m.keys.CompareAndDelete(ownedKey{e.owner, e.key}, e)
 	}
-	m.keysMu.Lock()
-	defer m.keysMu.Unlock()
-	if m.keys[e.key] == e.id {
-		delete(m.keys, e.key)
-	}
-}
-
-// search returns the index of the first message with a Seq above seq.
-func search(messages []Message, seq int64) int {
-	return sort.Search(len(messages), func(i int) bool { return messages[i].Seq > seq })
 }

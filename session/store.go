@@ -10,25 +10,31 @@ import (
 // arguments; what was done by an earlier call is found done. Any method may
 // also return ErrUnavailable. All methods may be called concurrently.
 //
-// TestStore in this package holds every implementation to this.
+// The table in this package's tests holds every implementation to this.
 type Store interface {
-	// Create makes the session c.ID, or, when c.Key made one before, returns
-	// that one. Errors: ErrFull.
+	// Create makes the session c.ID; one that is there already, or that c.Key
+	// made before, is returned instead, and its time to live slides. One found
+	// by its ID may be another owner's. Errors: ErrFull.
 	Create(ctx context.Context, c Creation) (Session, error)
 
 	// Get returns the session with the messages behind after, and slides its
-	// time to live. Behind the running reply there are none. A place that the
-	// session never had, and whose Seq is 0, counts as the zero Position; one
-	// of which only the Seq is known, as the newest message up to it.
+	// time to live. Behind the running reply there are none. A message that is
+	// not there, or whose Seq is another since it was edited, counts as the
+	// newest one up to after.Seq; with Seq 0 that is the zero Position. An
+	// edited message of which only the id is given counts as the one before
+	// it: it is sent again, for the client may have what it was before.
 	// Errors: ErrNotFound.
 	Get(ctx context.Context, id uuid.UUID, after Position) (Session, error)
 
 	// Say stores a user message, the name of its reply, and that this reply is
-	// running, in one step. Errors: ErrNotFound, ErrBusy, ErrReused, ErrNothing.
+	// running, in one step. A turn whose Reply was started before is that same
+	// turn asked once more, and gets the same answer (Ended, once it did).
+	// Errors: ErrNotFound, ErrBusy, ErrReused, ErrNothing.
 	Say(ctx context.Context, id uuid.UUID, t Turn) (Said, error)
 
-	// Finish stores the reply m, which ends being the running one. It succeeds
-	// when m is stored already. Errors: ErrNotFound, ErrLost.
+	// Finish stores the reply m, which ends being the running one; role and
+	// Seq are the store's to set. It succeeds when m is stored already.
+	// Errors: ErrNotFound, ErrLost.
 	Finish(ctx context.Context, id uuid.UUID, m Message) error
 
 	// Delete forgets the session. Errors: ErrNotFound.
@@ -76,7 +82,7 @@ const (
 // Turn is one step of a conversation: something said, and the reply to come.
 type Turn struct {
 	Kind  TurnKind
-	User  Message   // for Submit and Edit: id, content and time
+	User  Message   // for Submit and Edit: id (not nil), content and time
 	Of    uuid.UUID // for Regenerate: the reply; for Again: the user message
 	Reply uuid.UUID // the id that the reply gets, if one is started
 	Model string
