@@ -2,6 +2,8 @@ package mistralsim
 
 import (
 	"context"
+	"io"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -10,8 +12,11 @@ import (
 // wrong on the way. The zero value is an empty reply; an Answer may be shared
 // between requests, since nothing writes to it.
 //
-// Tokens are counted from 0 and include those that echo a prefix. At one token
-// Event comes first, then Hold, then Stall, then CutTokens.
+// Tokens are counted from 0 and include those that echo a prefix. In front of
+// one token Event comes first, then Hold, then Stall, then CutTokens; what is to
+// happen after more tokens than the reply has happens before its finish_reason.
+// A reply that is not streamed has no Event and no Chunk, and all of it is
+// written when its last token is due.
 type Answer struct {
 	// Text is all that the model means to say; "": the Tokens joined. To a
 	// request with a prefix the reply begins with it: Text is taken to include
@@ -39,7 +44,8 @@ type Answer struct {
 	// Finish is the finish_reason ("": "stop", or "length" when max_tokens
 	// cuts the reply).
 	Finish string
-	// FinishWithText puts the last token and the finish_reason into one chunk.
+	// FinishWithText puts the last token and the finish_reason into one chunk,
+	// so that nothing else can happen in between.
 	FinishWithText bool
 	// Usage replaces the computed usage.
 	Usage *Usage
@@ -49,18 +55,18 @@ type Answer struct {
 	// CutBytes, when positive, ends the connection after so many bytes of the
 	// body; behind its last byte when it has fewer.
 	CutBytes int
-	// CutTokens, when positive, ends the body after so many tokens; in front
-	// of the chunk with the finish_reason when there are fewer.
+	// CutTokens, when positive, ends the connection after so many tokens.
 	CutTokens int
 	// CleanEnd lets a cut end the body properly, as if it were whole.
 	CleanEnd bool
-	// Reset lets a cut be a TCP reset, where the connection is HTTP/1.1
-	// without TLS.
+	// Reset lets a cut be a TCP reset, which may take the last bytes with it,
+	// where the connection is HTTP/1.1 without TLS.
 	Reset bool
 
 	// Stall hangs until the client leaves.
 	Stall Stall
-	// StallAfter is the number of tokens before a StallTokens.
+	// StallAfter is the number of tokens in front of a StallTokens; 0: only
+	// the first, empty chunk.
 	StallAfter int
 
 	// Event is written verbatim, framing included, after EventAfter tokens:
@@ -72,9 +78,10 @@ type Answer struct {
 	// first chunk, which has the role (i = -1), and of the last, which has the
 	// finish_reason (i = the number of tokens, token ""). "": as usual.
 	Chunk func(i int, token string) string
-	// Hold, when not nil, is called before token i is written and after
-	// everything before it was flushed; it may wait, but not beyond ctx, which
-	// ends when the client leaves.
+	// Hold, when not nil, is called before token i is written (before the
+	// finish_reason: i = the number of tokens), after everything in front of
+	// it was flushed. It may wait, but not beyond ctx, which ends when the
+	// client leaves.
 	Hold func(ctx context.Context, i int)
 }
 
@@ -84,10 +91,23 @@ type Stall int
 const (
 	NoStall      Stall = iota
 	StallHeaders       // before anything is sent, the header included
-	StallTokens        // after StallAfter tokens; 0: behind the header
+	StallTokens        // after StallAfter tokens
 )
 
 // Usage is the token count of a reply.
 type Usage struct {
 	PromptTokens, CompletionTokens int
+}
+
+// write sends an answer that has a Status.
+func (a *Answer) write(w http.ResponseWriter) {
+	a.header(w)
+	io.WriteString(w, a.Body) // the client may be gone: nobody to tell
+}
+
+// header sends the status line and the header of an answer that has a Status.
+func (a *Answer) header(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	maps.Copy(w.Header(), a.Header)
+	w.WriteHeader(a.Status)
 }

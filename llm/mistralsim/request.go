@@ -71,3 +71,13 @@ func (r *Request) Gone() time.Time {
 // Sent returns how many tokens have been written to the connection so far,
 // the echo of a prefix included.
 func (r *Request) Sent() int { return int(r.sent.Load()) }
+
+// promptTokens estimates what the messages cost: four bytes a token, and a few
+// for each message's frame.
+func (r *Request) promptTokens() int {
+	n := 1
+	for _, m := range r.Messages {
+		n += countTokens(m.Content) + 3
+	}
+	return n
+}

@@ -18,6 +18,8 @@ package mistralsim
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -51,26 +53,61 @@ type Config struct {
 // Server is the simulated API. It is safe for concurrent use.
 type Server struct {
 	cfg    Config
-	count  atomic.Int64 // requests to chat completions so far
-	active atomic.Int64
+	active atomic.Int64 // replies being sent
 
-	mu       sync.Mutex
-	requests []*Request // ring of the newest; guarded by mu
+	mu     sync.Mutex
+	count  int        // requests accepted so far; guarded by mu
+	newest []*Request // the newest of them, oldest first; guarded by mu
 }
 
 // New returns a simulator. It starts nothing.
-func New(cfg Config) *Server {
-	return &Server{cfg: cfg}
-}
+func New(cfg Config) *Server { return &Server{cfg: cfg} }
 
 // ServeHTTP implements [http.Handler]. It works over HTTP/1.1 and HTTP/2.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	http.NotFound(w, r)
+	var method string
+	var handle http.HandlerFunc
+	switch r.URL.Path {
+	case "/v1/chat/completions":
+		method, handle = http.MethodPost, s.chat
+	case "/v1/models":
+		method, handle = http.MethodGet, s.models
+	default:
+		refusal := noRoute()
+		refusal.write(w)
+		return
+	}
+	if r.Method != method {
+		w.Header().Set("Allow", method)
+		notAllowed := Answer{Status: http.StatusMethodNotAllowed, Body: `{"detail":"Method Not Allowed"}`}
+		notAllowed.write(w)
+		return
+	}
+	if !s.admits(r) {
+		refusal := Unauthorized()
+		refusal.write(w)
+		return
+	}
+	handle(w, r)
 }
 
-// Requests returns the requests to chat completions that were well-formed
-// enough to be answered or given a fault, oldest first, at most Config.Record.
-func (s *Server) Requests() []*Request { return nil }
+// admits reports whether the request carries the key.
+func (s *Server) admits(r *http.Request) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return false
+	}
+	return s.cfg.Key == "" || token == s.cfg.Key
+}
+
+// Requests returns the newest requests to chat completions that passed every
+// check, oldest first, at most Config.Record. Those that the simulator itself
+// refused are not among them; those that an Answer refuses are.
+func (s *Server) Requests() []*Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.newest)
+}
 
 // Active returns how many replies are being sent now.
 func (s *Server) Active() int { return int(s.active.Load()) }

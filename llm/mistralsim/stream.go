@@ -1,0 +1,96 @@
+package mistralsim
+
+import "net/http"
+
+// stream sends the reply as server-sent events, Answer.Flush tokens at a time.
+func (p *reply) stream() error {
+	p.w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	p.w.WriteHeader(http.StatusOK)
+	if p.clock.first > 0 {
+		if err := p.flush(); err != nil {
+			return err
+		}
+	}
+	if !p.override(-1, "") {
+		p.buf = p.frames.role(p.buf)
+	}
+	each := max(p.ans.Flush, 1)
+	for i := 0; ; i++ {
+		if err := p.at(i); err != nil {
+			return err
+		}
+		if !p.tokens.more() {
+			return p.finish(i, "")
+		}
+		token := p.tokens.take()
+		if p.ans.FinishWithText && !p.tokens.more() {
+			p.held++
+			return p.finish(i, token)
+		}
+		if !p.override(i, token) {
+			p.buf = p.frames.token(p.buf, token)
+		}
+		if p.held++; p.held < each {
+			continue
+		}
+		if err := p.clock.wait(p.ctx, i); err != nil {
+			return err
+		}
+		if err := p.flush(); err != nil {
+			return err
+		}
+	}
+}
+
+// finish sends the chunk with the finish_reason, which has number i, and the
+// end marker.
+func (p *reply) finish(i int, token string) error {
+	if !p.override(i, token) {
+		p.buf = p.frames.last(p.buf, token, p.reason(), p.used())
+	}
+	if !p.ans.NoDone {
+		p.buf = append(p.buf, "data: [DONE]\n\n"...)
+	}
+	if token == "" {
+		i-- // the end is due with the last token
+	}
+	if err := p.clock.wait(p.ctx, max(i, 0)); err != nil {
+		return err
+	}
+	return p.flush()
+}
+
+// override writes the answer's own JSON for chunk i, if it has one.
+func (p *reply) override(i int, token string) bool {
+	if p.ans.Chunk == nil {
+		return false
+	}
+	json := p.ans.Chunk(i, token)
+	if json == "" {
+		return false
+	}
+	p.buf = append(p.buf, "data: "...)
+	p.buf = append(p.buf, json...)
+	p.buf = append(p.buf, "\n\n"...)
+	return true
+}
+
+// reason is the finish_reason, asked for behind the last token.
+func (p *reply) reason() string {
+	switch {
+	case !p.tokens.whole():
+		return "length"
+	case p.ans.Finish != "":
+		return p.ans.Finish
+	}
+	return "stop"
+}
+
+// used is the usage, asked for behind the last token. An echoed prefix counts
+// as prompt.
+func (p *reply) used() Usage {
+	if p.ans.Usage != nil {
+		return *p.ans.Usage
+	}
+	return Usage{PromptTokens: p.req.promptTokens(), CompletionTokens: p.tokens.fresh}
+}
