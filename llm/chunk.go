@@ -1,0 +1,314 @@
+package llm
+
+import (
+	"bytes"
+	"errors"
+)
+
+// errMalformed is an event that is not what Mistral's schema allows.
+var errMalformed = errors.New("malformed event")
+
+// usage is what a request cost, in tokens.
+type usage struct{ prompt, completion, total int }
+
+// decoder reads the events of one stream. The text of tokens goes straight from
+// the event's bytes to text, without reflection and without an allocation.
+// It takes the choice with index 0 only, and of keys that come twice the last.
+type decoder struct {
+	text    []byte // of all events since the owner last emptied it
+	thought []byte // the same of reasoning ("thinking" parts)
+
+	// What the last event said.
+	finish   string // finish_reason, "" for none
+	usage    usage
+	hasUsage bool
+	tools    []byte // tool_calls, undecoded, part of the event; nil for none
+	failed   bool   // it is an error object
+
+	// Marks inside the event being read.
+	eventText, eventThought   int
+	choiceText, choiceThought int
+	choiceFinish              string
+	choiceTools               []byte
+	contentAt                 int // index of a string content's first byte, when all before it is as usual
+
+	// head is an event's bytes up to the first byte of its content. They repeat
+	// from event to event, and equal bytes leave the decoder in an equal state:
+	// comparing them is all the reading that they need.
+	head []byte
+}
+
+// reset makes the decoder ready for another stream; its memory stays.
+func (d *decoder) reset() {
+	*d = decoder{text: d.text[:0], thought: d.thought[:0], head: d.head[:0]}
+}
+
+// event reads one event's data. On an error nothing of it was taken.
+func (d *decoder) event(b []byte) error {
+	d.eventText, d.eventThought = len(d.text), len(d.thought)
+	d.finish, d.usage, d.hasUsage, d.tools, d.failed = "", usage{}, false, nil, false
+	i := d.repeated(b)
+	if i == 0 {
+		i = d.top(b)
+	}
+	if i < 0 || space(b, i) != len(b) {
+		d.text, d.thought = d.text[:d.eventText], d.thought[:d.eventThought]
+		d.finish, d.usage, d.hasUsage, d.tools, d.failed = "", usage{}, false, nil, false
+		d.head = d.head[:0]
+		return errMalformed
+	}
+	return nil
+}
+
+// repeated reads an event that begins as the last one did, 0: it does not.
+func (d *decoder) repeated(b []byte) int {
+	n := len(d.head)
+	if n == 0 || !bytes.HasPrefix(b, d.head) {
+		return 0
+	}
+	d.choice()
+	i := d.str(b, n-1, &d.text)
+	if i > 0 {
+		i = d.delta(b, i, false)
+	}
+	if i > 0 {
+		i = d.choiceRest(b, i, false, true)
+	}
+	if i > 0 {
+		i = d.choicesRest(b, i, false)
+	}
+	if i > 0 {
+		i = d.topRest(b, i, false, true)
+	}
+	return i
+}
+
+// top reads the event's object from its first byte and keeps its head.
+func (d *decoder) top(b []byte) int {
+	i := space(b, 0)
+	if i >= len(b) || b[i] != '{' {
+		return -1
+	}
+	d.contentAt = 0
+	i = d.topRest(b, i+1, true, false)
+	d.head = append(d.head[:0], b[:max(d.contentAt, 0)]...)
+	return i
+}
+
+// topRest reads the members of the event's object; first as in member.
+// chose says that choices were read already.
+func (d *decoder) topRest(b []byte, i int, first, chose bool) int {
+	object, message, named := false, false, false
+	for ; ; first = false {
+		key, at := member(b, i, first)
+		if key == nil {
+			d.failed = object || named || message && !chose
+			return at
+		}
+		switch string(key) {
+		case "choices":
+			d.text, d.thought = d.text[:d.eventText], d.thought[:d.eventThought]
+			d.finish, d.tools = "", nil
+			if chose || object || named || d.hasUsage {
+				d.contentAt = -1
+			}
+			chose = true
+			i = d.choices(b, at)
+		case "usage":
+			i = d.counts(b, at)
+		case "object":
+			i = skip(b, at, maxDepth)
+			object = i > 0 && bytes.EqualFold(b[at:i], []byte(`"error"`))
+		case "error":
+			i = skip(b, at, maxDepth)
+			named = !isNull(b, at)
+		case "message", "detail":
+			i = skip(b, at, maxDepth)
+			message = true
+		default:
+			i = skip(b, at, maxDepth)
+		}
+		if i < 0 {
+			return -1
+		}
+	}
+}
+
+func (d *decoder) choices(b []byte, at int) int {
+	if isNull(b, at) {
+		return at + 4
+	}
+	if at >= len(b) || b[at] != '[' {
+		return -1
+	}
+	return d.choicesRest(b, at+1, true)
+}
+
+func (d *decoder) choicesRest(b []byte, i int, first bool) int {
+	for ; ; first = false {
+		at, more := element(b, i, first)
+		if !more {
+			return at
+		}
+		if b[at] != '{' {
+			return -1
+		}
+		if !first && d.contentAt == 0 {
+			d.contentAt = -1
+		}
+		d.choice()
+		if i = d.choiceRest(b, at+1, true, true); i < 0 {
+			return -1
+		}
+	}
+}
+
+// choice marks where a choice begins.
+func (d *decoder) choice() {
+	d.choiceText, d.choiceThought = len(d.text), len(d.thought)
+	d.choiceFinish, d.choiceTools = "", nil
+}
+
+// choiceRest reads the members of a choice and keeps it if its index is 0.
+// ours says whether what was read of it so far says so.
+func (d *decoder) choiceRest(b []byte, i int, first, ours bool) int {
+	for ; ; first = false {
+		key, at := member(b, i, first)
+		if key == nil {
+			if at > 0 {
+				d.keep(ours)
+			}
+			return at
+		}
+		switch string(key) {
+		case "index":
+			if i = skip(b, at, maxDepth); i > 0 {
+				value := string(b[at:i])
+				ours = value == "0" || value == "null"
+			}
+			if !ours && d.contentAt == 0 {
+				d.contentAt = -1
+			}
+		case "delta":
+			d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
+			d.choiceTools = nil
+			switch {
+			case isNull(b, at):
+				i = at + 4
+			case at < len(b) && b[at] == '{':
+				i = d.delta(b, at+1, true)
+			default:
+				return -1
+			}
+		case "finish_reason":
+			i = d.reason(b, at)
+		default:
+			i = skip(b, at, maxDepth)
+		}
+		if i < 0 {
+			return -1
+		}
+	}
+}
+
+// keep ends a choice: what it said is the event's, or is dropped.
+func (d *decoder) keep(ours bool) {
+	if !ours {
+		d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
+		return
+	}
+	if d.choiceFinish != "" {
+		d.finish = d.choiceFinish
+	}
+	if d.choiceTools != nil {
+		d.tools = d.choiceTools
+	}
+}
+
+// reason reads a finish_reason: a string, or null.
+func (d *decoder) reason(b []byte, at int) int {
+	d.choiceFinish = ""
+	if isNull(b, at) {
+		return at + 4
+	}
+	if d.contentAt == 0 {
+		d.contentAt = -1
+	}
+	if at >= len(b) || b[at] != '"' {
+		return -1
+	}
+	end, _ := stringEnd(b, at+1)
+	if end < 0 {
+		return -1
+	}
+	d.choiceFinish = string(appendText(nil, b[at+1:end]))
+	return end + 1
+}
+
+// delta reads the members of a delta; first as in member.
+func (d *decoder) delta(b []byte, i int, first bool) int {
+	for ; ; first = false {
+		key, at := member(b, i, first)
+		if key == nil {
+			return at
+		}
+		switch string(key) {
+		case "content":
+			d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
+			if d.contentAt == 0 && d.choiceTools == nil && at < len(b) && b[at] == '"' {
+				d.contentAt = at + 1
+			}
+			i = d.content(b, at, &d.text, maxDepth)
+		case "tool_calls":
+			i = skip(b, at, maxDepth)
+			d.choiceTools = nil
+			if i > 0 && !isNull(b, at) {
+				d.choiceTools = b[at:i]
+			}
+		default:
+			i = skip(b, at, maxDepth)
+		}
+		if i < 0 {
+			return -1
+		}
+	}
+}
+
+// counts reads a usage object; anything else in its place is skipped.
+func (d *decoder) counts(b []byte, at int) int {
+	d.usage, d.hasUsage = usage{}, false
+	if at >= len(b) || b[at] != '{' {
+		return skip(b, at, maxDepth)
+	}
+	d.hasUsage = true
+	i := at + 1
+	for first := true; ; first = false {
+		key, at := member(b, i, first)
+		if key == nil {
+			return at
+		}
+		if i = skip(b, at, maxDepth); i < 0 {
+			return -1
+		}
+		switch string(key) {
+		case "prompt_tokens":
+			d.usage.prompt = count(b[at:i])
+		case "completion_tokens":
+			d.usage.completion = count(b[at:i])
+		case "total_tokens":
+			d.usage.total = count(b[at:i])
+		}
+	}
+}
+
+// count returns a whole number of at most nine digits; anything else is 0.
+func count(b []byte) int {
+	n := 0
+	for _, c := range b {
+		if c < '0' || c > '9' || len(b) > 9 {
+			return 0
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n
+}

@@ -1,0 +1,217 @@
+package llm
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/tmc/langchaingo/llms"
+)
+
+// provider is the Provider of every *llms.Error made here.
+const provider = "mistral"
+
+// maxErrorBody is how much of an error's body is read.
+const maxErrorBody = 64 << 10
+
+// failure is why one attempt failed, and what that means for another one.
+type failure struct {
+	*llms.Error
+	transient bool          // another attempt may do better
+	after     time.Duration // what Retry-After asked for, 0 if nothing
+	minute    time.Duration // until the next rate window, 0 if it is not that
+}
+
+func fail(code llms.ErrorCode, cause error, format string, args ...any) *failure {
+	err := llms.NewError(code, provider, fmt.Sprintf(format, args...))
+	return &failure{Error: err.WithCause(cause)}
+}
+
+// canceled is the failure of a call whose context ended.
+func canceled(ctx context.Context) *failure {
+	cause := context.Cause(ctx)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fail(llms.ErrCodeTimeout, cause, "the time for this request is over")
+	}
+	return fail(llms.ErrCodeCanceled, cause, "the request was canceled")
+}
+
+// unreached is the failure of a request that got no answer. ctx is the caller's
+// context, attempt the one of the request.
+func unreached(ctx, attempt context.Context, err error) *failure {
+	if f := gaveUp(ctx, attempt); f != nil {
+		return f
+	}
+	code := llms.ErrCodeProviderUnavailable
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		code = llms.ErrCodeTimeout
+	}
+	// Nothing was said yet, so this is no cut answer, however the connection ended.
+	f := fail(code, opaque(err), "Mistral could not be reached (%v)", inner(err))
+	var certificate *tls.CertificateVerificationError
+	f.transient = !errors.As(err, &certificate)
+	return f
+}
+
+// cut is the failure of an answer that broke off before its finish_reason.
+func cut(ctx, attempt context.Context, err error) *failure {
+	if f := gaveUp(ctx, attempt); f != nil {
+		return f
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fail(llms.ErrCodeTimeout, opaque(err), "Mistral took longer than the HTTP client's Timeout")
+	}
+	cause := error(io.ErrUnexpectedEOF)
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		cause = fmt.Errorf("%w: %v", io.ErrUnexpectedEOF, err)
+	}
+	f := fail(llms.ErrCodeProviderUnavailable, cause, "Mistral's answer broke off (%v)", inner(err))
+	f.transient = true
+	return f
+}
+
+// gaveUp is the failure of a request that this side ended, nil if it did not.
+func gaveUp(ctx, attempt context.Context) *failure {
+	switch {
+	case ctx.Err() != nil:
+		return canceled(ctx)
+	case context.Cause(attempt) == errSilent:
+		return fail(llms.ErrCodeTimeout, errSilent, "Mistral was silent for too long")
+	}
+	return nil
+}
+
+// opaque keeps an error's text but not its identity.
+func opaque(err error) error { return errors.New(err.Error()) }
+
+// inner drops what net/http puts before an error: method and URL.
+func inner(err error) error {
+	for {
+		var outer interface {
+			Timeout() bool
+			Unwrap() error
+		}
+		if !errors.As(err, &outer) || outer.Unwrap() == nil {
+			return err
+		}
+		err = outer.Unwrap()
+	}
+}
+
+// refused is the failure that an answer other than 200 means.
+func (m *Mistral) refused(resp *http.Response) *failure {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	f := m.explain(resp.StatusCode, parseReason(body))
+	f.WithDetail("status", resp.StatusCode)
+	if id := requestID(resp.Header); id != "" {
+		f.WithDetail("request_id", id)
+	}
+	if f.after = retryAfter(resp.Header, time.Now()); f.after > 0 {
+		f.WithDetail("retry_after", f.after)
+	}
+	if resp.StatusCode == http.StatusTooManyRequests && f.Code == llms.ErrCodeRateLimit {
+		if resp.Header.Get("x-ratelimit-limit-req-minute") == "0" {
+			f.Code, f.transient = llms.ErrCodeQuotaExceeded, false
+			f.Message = "Mistral grants this key no requests for the model, waiting does not help: " + f.Message
+		} else if f.after == 0 {
+			f.minute = untilMinute(resp.Header, time.Now())
+			f.WithDetail("retry_after", f.minute)
+		}
+	}
+	return f
+}
+
+// explain is the failure for a status and a reason; an error event, which has no
+// status, comes with 200 or the status that it names.
+func (m *Mistral) explain(status int, why reason) *failure {
+	code, sentence := classify(status, why.code)
+	f := fail(code, nil, "%s", m.redact(sentence+why.suffix(status)))
+	f.transient = transient(status) || why.code == codeCapacity
+	if why.code != "" {
+		f.WithDetail("code", why.code)
+	}
+	return f
+}
+
+// Codes of Mistral's that say more than the status they come with
+// (MISTRAL.md section 3).
+const (
+	codePromptTooLong = "3059"
+	codeCapacity      = "3505"
+)
+
+// classify turns a status, and a few codes, into langchaingo's code and a
+// sentence. Texts are never looked at.
+func classify(status int, code string) (llms.ErrorCode, string) {
+	switch code {
+	case codePromptTooLong:
+		return llms.ErrCodeTokenLimit, "the conversation is too long for the model"
+	case codeCapacity:
+		return llms.ErrCodeRateLimit, "Mistral has no capacity for this model at the moment"
+	}
+	switch {
+	case status == http.StatusUnauthorized:
+		return llms.ErrCodeAuthentication, "Mistral refused the API key"
+	case status == http.StatusForbidden:
+		return llms.ErrCodeAuthentication, "Mistral forbids this request: the key's plan lacks the model, or a guardrail blocked the prompt"
+	case status == http.StatusPaymentRequired:
+		return llms.ErrCodeQuotaExceeded, "Mistral wants a payment for this key"
+	case status == http.StatusNotFound:
+		return llms.ErrCodeResourceNotFound, "nothing answers at this path or by this model's name: check the base URL and the model"
+	case status == http.StatusRequestTimeout:
+		return llms.ErrCodeTimeout, "Mistral waited too long for the request"
+	case status == http.StatusTooManyRequests:
+		return llms.ErrCodeRateLimit, "Mistral's rate limit is reached"
+	case status == http.StatusConflict, status == http.StatusTooEarly:
+		return llms.ErrCodeProviderUnavailable, "Mistral cannot answer now"
+	case status >= 300 && status < 400:
+		return llms.ErrCodeInvalidRequest, "the server redirects elsewhere, which is not followed: check the base URL"
+	case status >= 400 && status < 500:
+		return llms.ErrCodeInvalidRequest, "Mistral does not accept the request"
+	}
+	return llms.ErrCodeProviderUnavailable, "Mistral failed"
+}
+
+// transient says which statuses are worth another attempt; 520 to 529 are
+// Cloudflare's and overload.
+func transient(status int) bool {
+	switch status {
+	case 408, 409, 425, 429, 500, 502, 503, 504:
+		return true
+	}
+	return 520 <= status && status <= 529
+}
+
+func requestID(h http.Header) string {
+	if id := h.Get("mistral-correlation-id"); id != "" {
+		return id
+	}
+	return h.Get("x-kong-request-id")
+}
+
+// retryAfter reads Retry-After (RFC 9110 section 10.2.3): seconds or a date.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	value := h.Get("Retry-After")
+	if n, err := strconv.Atoi(value); err == nil {
+		return time.Duration(min(max(n, 0), 1<<31)) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(at.Sub(now), 0)
+	}
+	return 0
+}
+
+// untilMinute is the time until the rate window's end, a minute of the server's
+// clock, which Date shows to the second.
+func untilMinute(h http.Header, now time.Time) time.Duration {
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return now.Truncate(time.Minute).Add(time.Minute).Sub(now)
+}

@@ -1,0 +1,218 @@
+package llm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tmc/langchaingo/llms"
+)
+
+// What a zero field of Config stands for.
+const (
+	DefaultBaseURL           = "https://api.mistral.ai"
+	DefaultModel             = "mistral-small-latest"
+	DefaultFirstTokenTimeout = 120 * time.Second
+	DefaultIdleTimeout       = 60 * time.Second
+	DefaultMaxRetries        = 5
+	DefaultMaxRetryWait      = 65 * time.Second
+	DefaultMaxElapsed        = 90 * time.Second
+)
+
+// Config says how to reach Mistral. The zero value of a field is its default.
+type Config struct {
+	BaseURL string // without /v1
+	APIKey  string // empty: no Authorization is sent, for servers that want none
+	Model   string
+
+	// HTTPClient is copied, and the copy follows no redirect. Nil: one of our own.
+	HTTPClient *http.Client
+
+	// Temperature is sent when the call has no option for it. Nil: the model's own.
+	Temperature *float64
+
+	// FirstTokenTimeout is how long an attempt may be silent until its first token,
+	// IdleTimeout how long between two events after it. There is no total limit.
+	FirstTokenTimeout, IdleTimeout time.Duration
+
+	// MaxRetries is the number of attempts after the first, negative for none.
+	// MaxRetryWait is the longest wait between two: a server whose Retry-After asks
+	// for more is not asked again. MaxElapsed is the time after which no attempt
+	// begins; by default it outlasts the minute of Mistral's rate limit.
+	MaxRetries   int
+	MaxRetryWait time.Duration
+	MaxElapsed   time.Duration
+
+	// OnRetry is told of each wait before it begins. It runs on the call's goroutine.
+	OnRetry func(wait time.Duration, err *llms.Error)
+
+	Logger *slog.Logger // nil: nothing is logged
+}
+
+// Mistral is a langchaingo model that speaks to Mistral's API. It is safe for
+// concurrent use and has nothing to close.
+type Mistral struct {
+	endpoint    string
+	key         string
+	model       string
+	client      *http.Client
+	temperature *float64
+	firstToken  time.Duration
+	idle        time.Duration
+	retries     retries
+	onRetry     func(time.Duration, *llms.Error)
+	log         *slog.Logger
+}
+
+var _ llms.Model = (*Mistral)(nil)
+
+// NewMistral checks the configuration. It reaches nobody.
+func NewMistral(cfg Config) (*Mistral, error) {
+	base, err := url.Parse(or(cfg.BaseURL, DefaultBaseURL))
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, fmt.Errorf("llm: the base URL %q is no http or https URL", cfg.BaseURL)
+	}
+	if base.User != nil || base.RawQuery != "" || base.Fragment != "" {
+		return nil, errors.New("llm: the base URL may hold no user, query or fragment")
+	}
+	for _, c := range []byte(cfg.APIKey) {
+		if c <= ' ' || c >= 0x7f {
+			return nil, errors.New("llm: the API key holds a space, a line end or another character that a key has not")
+		}
+	}
+	// Some write the address with /v1, as the curl examples of Mistral's have it.
+	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/v1")
+	m := &Mistral{
+		endpoint:    base.JoinPath("/v1/chat/completions").String(),
+		key:         cfg.APIKey,
+		model:       or(cfg.Model, DefaultModel),
+		client:      newClient(cfg.HTTPClient),
+		temperature: cfg.Temperature,
+		firstToken:  or(cfg.FirstTokenTimeout, DefaultFirstTokenTimeout),
+		idle:        or(cfg.IdleTimeout, DefaultIdleTimeout),
+		retries: retries{
+			max:     or(cfg.MaxRetries, DefaultMaxRetries),
+			wait:    or(cfg.MaxRetryWait, DefaultMaxRetryWait),
+			elapsed: or(cfg.MaxElapsed, DefaultMaxElapsed),
+		},
+		onRetry: cfg.OnRetry,
+		log:     cfg.Logger,
+	}
+	if m.log == nil {
+		m.log = slog.New(slog.DiscardHandler)
+	}
+	return m, nil
+}
+
+func or[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}
+
+// newClient returns the client to use: a copy of given, or one made for many
+// long streams to one host.
+func newClient(given *http.Client) *http.Client {
+	var client http.Client
+	if given != nil {
+		client = *given
+	} else {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.MaxIdleConns = 0
+		transport.MaxIdleConnsPerHost = 512
+		transport.ReadBufferSize = 16 << 10
+		// A compressed stream would wait for more before it shows a token.
+		transport.DisableCompression = true
+		// Many streams share one HTTP/2 connection; a dead one must show.
+		transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second}
+		client.Transport = transport
+	}
+	// A redirect would carry the conversation, perhaps the key, to another host.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &client
+}
+
+// Model is the name of the model that is asked when a call names none.
+func (m *Mistral) Model() string { return m.model }
+
+// GenerateContent asks the model to go on with a conversation; a last message of
+// the AI's is the beginning of the answer, and what is streamed and returned
+// then is only what is new.
+//
+// The answer is streamed underneath in any case. A StreamingFunc gets the bytes
+// that one read brought as soon as it brought them, always whole characters,
+// valid during the call only; an error of its own ends the request. The text is
+// also returned as Content, as langchaingo's callers expect, but for
+// [WithoutContent]. StopReason is Mistral's finish_reason as it came;
+// GenerationInfo holds PromptTokens, CompletionTokens and TotalTokens as int.
+// With WithN above 1 only the first choice is returned.
+//
+// Of the options, those that Mistral has are sent if they are not zero, which
+// is how langchaingo tells them from unset. MaxTokens counts new tokens only.
+//
+// Every error is an *[llms.Error]. Nothing is tried again once a token was handed
+// on. If the stream ends before a finish_reason, errors.Is(err,
+// io.ErrUnexpectedEOF) is true, and of no other error.
+func (m *Mistral) GenerateContent(ctx context.Context, messages []llms.MessageContent, options ...llms.CallOption) (*llms.ContentResponse, error) {
+	c := call{m: m, ctx: ctx}
+	for _, option := range options {
+		option(&c.opts)
+	}
+	c.collect = c.opts.StreamingFunc == nil || c.opts.Metadata[withoutContent] == nil
+	var err error
+	if c.body, c.given, err = m.encode(messages, &c.opts); err != nil {
+		return nil, fail(llms.ErrCodeInvalidRequest, err, "the request cannot be written: %v", err).Error
+	}
+	if f := c.run(); f != nil {
+		return nil, f.Error
+	}
+	return c.response(), nil
+}
+
+// Call asks the model one question.
+func (m *Mistral) Call(ctx context.Context, prompt string, options ...llms.CallOption) (string, error) {
+	return llms.GenerateFromSinglePrompt(ctx, m, prompt, options...)
+}
+
+// withoutContent is the key in a call's metadata that is ours. langchaingo gives
+// options no other place; it is never sent.
+const withoutContent = "lumos/llm.WithoutContent"
+
+// WithoutContent leaves the response's Content empty: the caller has the text
+// from its StreamingFunc, and it need not be kept twice. Without a StreamingFunc
+// it does nothing.
+func WithoutContent() llms.CallOption {
+	return func(o *llms.CallOptions) {
+		o.Metadata = maps.Clone(o.Metadata)
+		if o.Metadata == nil {
+			o.Metadata = make(map[string]any)
+		}
+		o.Metadata[withoutContent] = true
+	}
+}
+
+// sentMetadata is the metadata without what this package and langchaingo's own
+// options put there.
+func sentMetadata(metadata map[string]any) map[string]any {
+	sent := maps.Clone(metadata)
+	for _, key := range []string{withoutContent, "thinking_config", "prompt_caching", "context_cache"} {
+		delete(sent, key)
+	}
+	return sent
+}
+
+// redact takes the key out of a text that came from outside.
+func (m *Mistral) redact(text string) string {
+	if m.key == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, m.key, "[key]")
+}

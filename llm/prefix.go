@@ -1,0 +1,102 @@
+package llm
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// errNoEcho is an answer to a request with a prefix that does not begin with it.
+var errNoEcho = errors.New("the answer does not begin with the given text")
+
+// An answer is gone on with by sending its beginning as the last message, with
+// "prefix": true. Mistral's tokenizer strips white space at the end of it, so it
+// is sent without, and the answer repeats it (MISTRAL.md section 1): the echo has
+// to go, and so has white space that the model writes again behind it.
+
+// echo cuts from the answer what the caller has already: the text that was sent
+// and the white space around its end. The zero echo cuts nothing.
+type echo struct {
+	sent  string // still to come: the text without white space at both ends
+	given string // white space at the end of the caller's text
+
+	head  []byte // white space of the answer that waits for what follows it
+	begun bool   // the first byte of sent was seen
+	done  bool
+}
+
+// newEcho returns the text to send as prefix, "" for none, and what cuts the
+// answer to it. text is all that the caller has.
+func newEcho(text string) (sent string, e echo) {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	sent = strings.TrimRightFunc(text, unicode.IsSpace)
+	e = echo{sent: strings.TrimLeftFunc(sent, unicode.IsSpace), given: text[len(sent):]}
+	e.done = text == ""
+	return sent, e
+}
+
+// cut returns what of b, the next bytes of the answer, is new to the caller. It
+// may return bytes of an earlier call before it; they are valid until the next.
+// b has to hold whole characters.
+func (e *echo) cut(b []byte) ([]byte, error) {
+	if e.done {
+		return b, nil
+	}
+	if e.sent != "" {
+		if !e.begun {
+			// A tokenizer may drop or add a space before the very first word.
+			b = bytes.TrimLeftFunc(b, unicode.IsSpace)
+			e.begun = len(b) > 0
+		}
+		n := min(len(b), len(e.sent))
+		if string(b[:n]) != e.sent[:n] {
+			return nil, errNoEcho
+		}
+		b, e.sent = b[n:], e.sent[n:]
+		if e.sent != "" {
+			return nil, nil
+		}
+	}
+	for len(b) > 0 && len(e.head) < len(e.given) {
+		r, n := utf8.DecodeRune(b)
+		if !unicode.IsSpace(r) {
+			break
+		}
+		e.head = append(e.head, b[:n]...)
+		b = b[n:]
+	}
+	if len(b) == 0 && len(e.head) < len(e.given) {
+		return nil, nil
+	}
+	e.done = true
+	return append(e.head[e.known():], b...), nil
+}
+
+// rest returns what still waits at the end of the answer.
+func (e *echo) rest() ([]byte, error) {
+	if e.done {
+		return nil, nil
+	}
+	if e.sent != "" {
+		return nil, errNoEcho
+	}
+	e.done = true
+	return e.head[e.known():], nil
+}
+
+// known returns how much of the head's beginning the caller's text has: at its
+// end, or behind its last word.
+func (e *echo) known() int {
+	for n := min(len(e.head), len(e.given)); n > 0; n-- {
+		if n < len(e.head) && !utf8.RuneStart(e.head[n]) {
+			continue
+		}
+		head := string(e.head[:n])
+		if strings.HasSuffix(e.given, head) || strings.HasPrefix(e.given, head) {
+			return n
+		}
+	}
+	return 0
+}

@@ -1,0 +1,131 @@
+package llm
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/tmc/langchaingo/llms"
+)
+
+// TestShapes holds the client to every shape of stream in MISTRAL.md sections 2
+// and 5, and to what an event stream may look like besides.
+func TestShapes(t *testing.T) {
+	stop := finish("stop")
+	tests := []struct {
+		name, body, text, thought, reason string
+	}{
+		{name: "recorded", body: hello, text: "Hello world", reason: "stop"},
+		{name: "text on the last chunk", body: event(`"1"`) + `data: {"choices":[{"index":0,"delta":{"content":"00"},"finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n", text: "100", reason: "stop"},
+		{name: "length", body: event(`"a"`) + finish("length"), text: "a", reason: "length"},
+		{name: "model_length", body: event(`"a"`) + finish("model_length"), text: "a", reason: "model_length"},
+		{name: "unknown reason", body: event(`"a"`) + finish("tired"), text: "a", reason: "tired"},
+		{name: "padding", body: `data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}],"p":"abcde"}` + "\n\n" + stop, text: "a", reason: "stop"},
+		{name: "content null", body: event(`null`) + event(`"a"`) + stop, text: "a", reason: "stop"},
+		{name: "content missing", body: `data: {"choices":[{"index":0,"delta":{"role":"assistant"}}]}` + "\n\n" + event(`"a"`) + stop, text: "a", reason: "stop"},
+		{name: "delta null", body: `data: {"choices":[{"index":0,"delta":null}]}` + "\n\n" + event(`"a"`) + stop, text: "a", reason: "stop"},
+		{name: "text parts", body: event(`[{"type":"text","text":"a"},{"text":"b","type":"text"},{"type":"text","text":null}]`) + stop, text: "ab", reason: "stop"},
+		{name: "thinking", body: event(`[{"type":"thinking","thinking":[{"type":"text","text":"Let me"}]}]`) +
+			event(`[{"type":"thinking","thinking":[{"type":"text","text":" see"},{"type":"tool_reference","tool":"x"}],"closed":true}]`) +
+			event(`[{"type":"thinking","thinking":[]},{"type":"text","text":"4"}]`) + event(`"2"`) + stop, text: "42", thought: "Let me see", reason: "stop"},
+		{name: "parts without text", body: event(`[{"type":"reference","reference_ids":[1]},{"type":"image_url","image_url":"x"},{"type":"later","text":7}]`) + event(`"a"`) + stop, text: "a", reason: "stop"},
+		{name: "no choices", body: `data: {"choices":[]}` + "\n\n" + event(`"a"`) + `data: {"choices":null}` + "\n\n" + stop, text: "a", reason: "stop"},
+		{name: "usage null", body: `data: {"choices":[{"index":0,"delta":{"content":"a"}}],"usage":null}` + "\n\n" + stop, text: "a", reason: "stop"},
+		{name: "other choices", body: `data: {"choices":[{"index":1,"delta":{"content":"x"},"finish_reason":"length"},{"index":0,"delta":{"content":"a"}},{"delta":{"content":"y"},"index":2}]}` + "\n\n" + stop, text: "a", reason: "stop"},
+		{name: "keys in another order", body: `data: {"p":"x","choices":[{"finish_reason":null,"delta":{"content":"a","role":"assistant"},"index":0}],"object":"chat.completion.chunk"}` + "\n\n" + stop, text: "a", reason: "stop"},
+		{name: "white space anywhere", body: "data:   { \"choices\" :\t[ { \"index\" : 0 , \"delta\" : { \"content\" : \"a\" } } ] }  \n\n" + stop, text: "a", reason: "stop"},
+		{name: "escapes", body: event(`"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00\u4F60"`) + stop, text: "\"\\/\b\f\n\r\té😀你", reason: "stop"},
+		{name: "escaped keys", body: `data: {"ch\u006fices":[{"index":0,"d\u0065lta":{"\u0063ontent":"a"}}]}` + "\n\n" + stop, text: "a", reason: "stop"},
+		{name: "lone surrogates", body: event(`"a\ud83db\ude00c\ud83d\u0041"`) + stop, text: "a\uFFFDb\uFFFDc\uFFFDA", reason: "stop"},
+		{name: "bytes that are not UTF-8", body: event("\"a\xffb\xe4\xbd\"") + stop, text: "a\uFFFDb\uFFFD\uFFFD", reason: "stop"},
+		{name: "letters of all lengths", body: event(`"aé你😀"`) + stop, text: "aé你😀", reason: "stop"},
+		{name: "CR LF", body: strings.ReplaceAll(hello, "\n", "\r\n"), text: "Hello world", reason: "stop"},
+		{name: "CR", body: strings.ReplaceAll(hello, "\n", "\r"), text: "Hello world", reason: "stop"},
+		{name: "byte order mark", body: "\xef\xbb\xbf" + hello, text: "Hello world", reason: "stop"},
+		{name: "comments and other fields", body: ": ping\n\nevent: x\nid: 1\nretry: 5\nnonsense\n" + event(`"a"`) + ":\n\n" + stop, text: "a", reason: "stop"},
+		{name: "no space behind data:", body: strings.ReplaceAll(hello, "data: ", "data:"), text: "Hello world", reason: "stop"},
+		{name: "data over several lines", body: "data: {\"choices\":[{\"index\":0,\ndata:\"delta\":{\"content\":\ndata\ndata:  \"a\"}}]}\n\n" + stop, text: "a", reason: "stop"},
+		{name: "empty events", body: "data\n\ndata:\n\n\n\n" + event(`"a"`) + stop, text: "a", reason: "stop"},
+		{name: "a long line", body: event(`"`+strings.Repeat("long ", 100_000)+`"`) + stop, text: strings.Repeat("long ", 100_000), reason: "stop"},
+		{name: "no [DONE]", body: event(`"a"`) + strings.TrimSuffix(stop, "data: [DONE]\n\n"), text: "a", reason: "stop"},
+		{name: "usage behind the reason", body: event(`"a"`) + strings.TrimSuffix(stop, "data: [DONE]\n\n") + `data: {"choices":[],"usage":{"prompt_tokens":1}}` + "\n\ndata: [DONE]\n\n", text: "a", reason: "stop"},
+		{name: "unknown event", body: `data: {"note":"hello"}` + "\n\n" + event(`"a"`) + stop, text: "a", reason: "stop"},
+		{name: "empty answer", body: stop, text: "", reason: "stop"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := serve(t, streams(test.body))
+			got, option := gather()
+			resp, err := m.GenerateContent(t.Context(), ask, option)
+			if err != nil {
+				t.Fatal(err)
+			}
+			choice := resp.Choices[0]
+			if got.String() != test.text {
+				t.Errorf("streamed %q, want %q", got, test.text)
+			}
+			if choice.Content != test.text || choice.ReasoningContent != test.thought || choice.StopReason != test.reason {
+				t.Errorf("got content %q, reasoning %q, reason %q", choice.Content, choice.ReasoningContent, choice.StopReason)
+			}
+		})
+	}
+}
+
+func TestUsage(t *testing.T) {
+	resp, err := serve(t, streams(hello)).GenerateContent(t.Context(), ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := resp.Choices[0].GenerationInfo
+	if info["PromptTokens"] != 13 || info["CompletionTokens"] != 8 || info["TotalTokens"] != 21 {
+		t.Errorf("got %v", info)
+	}
+	resp, err = serve(t, streams(event(`"a"`)+finish("stop"))).GenerateContent(t.Context(), ask)
+	if err != nil || len(resp.Choices[0].GenerationInfo) != 0 {
+		t.Errorf("without usage: %v, %v", resp, err)
+	}
+}
+
+func TestToolCalls(t *testing.T) {
+	calls := func(deltas ...string) string {
+		var b strings.Builder
+		for _, d := range deltas {
+			b.WriteString(`data: {"choices":[{"index":0,"delta":{"content":null,"tool_calls":` + d + "},\"finish_reason\":null}]}\n\n")
+		}
+		return b.String() + finish("tool_calls")
+	}
+	tests := []struct{ name, body string }{
+		{"whole", calls(`[{"id":"aaaaaaaaa","function":{"name":"one","arguments":"{\"x\":1}"}},{"id":"bbbbbbbbb","function":{"name":"two","arguments":{"y":2}},"index":1}]`)},
+		{"fragments", calls(
+			`[{"id":"aaaaaaaaa","function":{"name":"one","arguments":""},"index":0}]`,
+			`[{"id":"null","function":{"name":"","arguments":"{\"x\":"},"index":0}]`,
+			`[{"function":{"name":"","arguments":"1}"},"index":0}]`,
+			`[{"id":"bbbbbbbbb","function":{"name":"two","arguments":"{\"y\":2}"},"index":1}]`)},
+		{"without index", calls(
+			`[{"id":"aaaaaaaaa","function":{"name":"one","arguments":"{\"x\":"}}]`,
+			`[{"id":"null","function":{"name":"","arguments":"1}"}}]`,
+			`[{"id":"bbbbbbbbb","function":{"name":"two","arguments":"{\"y\":2}"}}]`)},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			resp, err := serve(t, streams(test.body)).GenerateContent(t.Context(), ask)
+			if err != nil {
+				t.Fatal(err)
+			}
+			choice := resp.Choices[0]
+			if len(choice.ToolCalls) != 2 || choice.StopReason != "tool_calls" {
+				t.Fatalf("got %+v", choice)
+			}
+			one, two := choice.ToolCalls[0], choice.ToolCalls[1]
+			if one.ID != "aaaaaaaaa" || one.FunctionCall.Name != "one" || one.FunctionCall.Arguments != `{"x":1}` || choice.FuncCall != one.FunctionCall {
+				t.Errorf("first call: %+v %+v", one, one.FunctionCall)
+			}
+			if two.ID != "bbbbbbbbb" || two.FunctionCall.Name != "two" || two.FunctionCall.Arguments != `{"y":2}` {
+				t.Errorf("second call: %+v %+v", two, two.FunctionCall)
+			}
+		})
+	}
+	for _, bad := range []string{`[{"index":5}]`, `[{"index":-1}]`, `{}`} {
+		_, err := serve(t, streams(calls(bad))).GenerateContent(t.Context(), ask)
+		wantError(t, err, llms.ErrCodeProviderUnavailable)
+	}
+}
