@@ -1,0 +1,122 @@
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// handler answers a request, or returns the error that is the answer.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// handle makes an http.Handler of f.
+func (s *server) handle(f handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := f(w, r); err != nil {
+			if err = writeError(w, r, err); err != nil {
+				s.Logger.Error("request failed", "method", r.Method, "path", logPath(r), "error", err)
+			}
+		}
+	})
+}
+
+// recorder notes what was answered. It has Unwrap and nothing else beside, so
+// that http.ResponseController finds what the server's writer can do.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int
+}
+
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(p)
+	r.bytes += n
+	return n, err
+}
+
+// logRequests writes a line for every request, without its body and with no
+// more than the beginning of a session's id, and survives a panic.
+func (s *server) logRequests(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		id := requestID(r)
+		w.Header().Set("X-Request-Id", id)
+		rec := &recorder{ResponseWriter: w}
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				s.Logger.Error("a request panicked", "path", logPath(r), "request_id", id, "panic", p, "stack", string(debug.Stack()))
+				if rec.status == 0 {
+					_ = writeError(rec, r, refuse(http.StatusInternalServerError, "internal", "Something went wrong on the server. Try again."))
+				}
+			}
+			s.Logger.LogAttrs(r.Context(), level(r), "request",
+				slog.String("method", r.Method), slog.String("path", logPath(r)), slog.Int("status", rec.status),
+				slog.Int("bytes", rec.bytes), slog.Duration("took", time.Since(began).Round(time.Microsecond)),
+				slog.String("request_id", id))
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+// level keeps the probes of a load balancer out of the log.
+func level(r *http.Request) slog.Level {
+	switch r.URL.Path {
+	case "/healthz", "/readyz", "/metrics":
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// requestID takes the client's name for the request, if it is a plain one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	if id == "" || len(id) > 64 {
+		return uuid.NewString()
+	}
+	for _, c := range []byte(id) {
+		plain := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '_' || c == '.'
+		if !plain {
+			return uuid.NewString()
+		}
+	}
+	return id
+}
+
+// logPath is the path with its ids cut short: a session's id opens it. The
+// query is left out.
+func logPath(r *http.Request) string {
+	const idLen = 36
+	p := []byte(r.URL.Path)
+	if len(p) > 200 {
+		p = p[:200]
+	}
+	var out []byte
+	for i := 0; i < len(p); {
+		if i+idLen <= len(p) && uuid.Validate(string(p[i:i+idLen])) == nil {
+			out = append(append(out, p[i:i+8]...), "…"...)
+			i += idLen
+			continue
+		}
+		out = append(out, p[i])
+		i++
+	}
+	return string(out)
+}

@@ -1,0 +1,177 @@
+package httpapi
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// writeChunk is how much a peer must take within the write timeout.
+	writeChunk = 32 << 10
+	// maxBehind bounds what is held for a peer that takes nothing while it
+	// makes the library answer (pings, say).
+	maxBehind = 1 << 20
+	// wsBuffer is the size of the buffers that a WebSocket keeps while idle:
+	// net/http's own have 4 KiB each.
+	wsBuffer = 256
+)
+
+var errBehind = errors.New("httpapi: the peer takes nothing")
+
+// conn is the net.Conn below a WebSocket. Its Write has the write timeout, and
+// can be corked, so that the header and the payload of a frame, or several
+// frames, leave in one system call. The buffer for that is there only while
+// something is held back.
+type conn struct {
+	net.Conn
+	timeout time.Duration
+	pre     []byte       // what net/http had read already; the reader's
+	active  atomic.Int64 // Unix nanoseconds at which bytes last passed
+
+	mu      sync.Mutex // guards what follows
+	buf     *[]byte    // not yet written; nil: nothing
+	corked  bool
+	writing bool          // a goroutine is in writeOut
+	written chan struct{} // closed when it returns; made by whoever waits for that
+	err     error         // of the first write that failed
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.pre) > 0 {
+		n := copy(p, c.pre)
+		if c.pre = c.pre[n:]; len(c.pre) == 0 {
+			c.pre = nil
+		}
+		return n, nil
+	}
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.active.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// Write implements net.Conn. While the connection is corked, or another
+// goroutine is writing, p is only kept, and goes out behind what came before.
+func (c *conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return 0, c.err
+	}
+	if c.buf == nil {
+		c.buf = buffers.Get().(*[]byte)
+	}
+	if *c.buf = append(*c.buf, p...); c.corked || c.writing {
+		if c.writing && len(*c.buf) > maxBehind {
+			c.err = errBehind
+			return 0, c.err
+		}
+		return len(p), nil
+	}
+	return len(p), c.writeOut()
+}
+
+// Cork holds back what is written until Flush.
+func (c *conn) Cork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.corked = true
+}
+
+// Flush ends what Cork began, and returns when all that was written so far has
+// left, or failed to.
+func (c *conn) Flush() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.corked = false
+	for c.writing {
+		if c.written == nil {
+			c.written = make(chan struct{})
+		}
+		written := c.written
+		c.mu.Unlock()
+		<-written
+		c.mu.Lock()
+	}
+	return c.writeOut()
+}
+
+// writeOut writes what is held, and what comes to be held meanwhile. c.mu is
+// held, but not during the writes.
+func (c *conn) writeOut() error {
+	c.writing = true
+	for c.err == nil && c.buf != nil {
+		out := c.buf
+		c.buf = nil
+		c.mu.Unlock()
+		err := c.writeAll(*out)
+		if cap(*out) <= 2*writeChunk { // a larger one is not worth keeping
+			*out = (*out)[:0]
+			buffers.Put(out)
+		}
+		c.mu.Lock()
+		if err != nil && c.err == nil {
+			c.err = err
+		}
+	}
+	c.writing = false
+	if c.written != nil {
+		close(c.written)
+		c.written = nil
+	}
+	return c.err
+}
+
+// writeAll writes p, and fails when writeChunk of it takes the timeout.
+func (c *conn) writeAll(p []byte) error {
+	for len(p) > 0 {
+		now := time.Now()
+		if err := c.Conn.SetWriteDeadline(now.Add(c.timeout)); err != nil {
+			return err
+		}
+		n, err := c.Conn.Write(p[:min(len(p), writeChunk)])
+		if err != nil {
+			return err
+		}
+		c.active.Store(now.UnixNano())
+		p = p[n:]
+	}
+	return nil
+}
+
+// hijacker is a ResponseWriter whose Hijack gives out a conn with small
+// buffers, which is kept in conn.
+type hijacker struct {
+	http.ResponseWriter
+	timeout time.Duration
+	conn    *conn
+}
+
+// Hijack implements http.Hijacker.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	inner, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &conn{Conn: inner, timeout: h.timeout}
+	c.active.Store(time.Now().UnixNano())
+	if n := rw.Reader.Buffered(); n > 0 {
+		early, _ := rw.Reader.Peek(n) // cannot fail: they are buffered
+		c.pre = append([]byte(nil), early...)
+	}
+	// The server may have set deadlines for the request.
+	if err := inner.SetDeadline(time.Time{}); err != nil {
+		return nil, nil, err
+	}
+	h.conn = c
+	return c, bufio.NewReadWriter(bufio.NewReaderSize(c, wsBuffer), bufio.NewWriterSize(c, wsBuffer)), nil
+}

@@ -1,0 +1,230 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/gorilla/mux"
+
+	"lumos/backend/hub"
+	"lumos/backend/session"
+)
+
+// handleCreateSession is POST /sessions.
+func (s *server) handleCreateSession(w http.ResponseWriter, r *http.Request) error {
+	var ignored struct{}
+	if err := s.readBody(w, r, &ignored, true); err != nil {
+		return err
+	}
+	if s.Hub.Draining() {
+		return hub.ErrDraining
+	}
+	made, err := s.Sessions.New(r.Context(), subject(r), uuid.Nil)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/sessions/"+made.ID.String())
+	writeJSON(w, http.StatusCreated, made)
+	return nil
+}
+
+// handleGetSession is GET /sessions/{session_id}.
+func (s *server) handleGetSession(w http.ResponseWriter, r *http.Request) error {
+	id, err := s.sessionID(r)
+	if err != nil {
+		return err
+	}
+	found, err := s.Sessions.Get(r.Context(), id, session.Position{})
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, found)
+	return nil
+}
+
+// handleDeleteSession is DELETE /sessions/{session_id}.
+func (s *server) handleDeleteSession(w http.ResponseWriter, r *http.Request) error {
+	id, err := s.sessionID(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Hub.Delete(r.Context(), id); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Message string `json:"message"`
+	}{"Session deleted successfully"})
+	return nil
+}
+
+// handleStop is POST /sessions/{session_id}/stop.
+func (s *server) handleStop(w http.ResponseWriter, r *http.Request) error {
+	id, err := s.sessionID(r)
+	if err != nil {
+		return err
+	}
+	outcome, err := s.Hub.Stop(r.Context(), id, uuid.Nil)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Outcome string `json:"outcome"`
+	}{outcome})
+	return nil
+}
+
+// chatMessage is ChatMessage of the contract.
+type chatMessage struct {
+	Message      *string `json:"message"`
+	Conversation *string `json:"conversation_id"`
+	Timestamp    *string `json:"timestamp"` // the server's clock counts
+}
+
+// chatResponse is ChatResponse of the contract.
+type chatResponse struct {
+	Response     string         `json:"response"`
+	Conversation uuid.UUID      `json:"conversation_id"`
+	Timestamp    time.Time      `json:"timestamp"`
+	MessageID    uuid.UUID      `json:"message_id"`
+	FinishReason string         `json:"finish_reason"`
+	Usage        *session.Usage `json:"usage,omitempty"`
+}
+
+// handleChat is POST /chat: as JSON when the reply has ended, or as a stream.
+func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
+	conversation, turn, err := s.readChat(w, r)
+	if err != nil {
+		return err
+	}
+	if conversation == uuid.Nil {
+		if s.Hub.Draining() {
+			return hub.ErrDraining
+		}
+		made, err := s.Sessions.New(r.Context(), subject(r), turn.User.ID)
+		if err != nil {
+			return err
+		}
+		conversation = made.ID
+	} else if _, err := s.Sessions.Check(r.Context(), conversation, subject(r)); err != nil {
+		return err
+	}
+	reply, _, err := s.Hub.Say(r.Context(), conversation, turn)
+	if err != nil {
+		return err
+	}
+	if wantsStream(r) {
+		return s.stream(w, r, reply, 0)
+	}
+	end, err := reply.Wait(r.Context())
+	if err != nil {
+		return err
+	}
+	return writeReply(w, conversation, end)
+}
+
+// writeReply answers with a reply that has ended.
+func writeReply(w http.ResponseWriter, conversation uuid.UUID, end hub.End) error {
+	m := end.Message
+	switch {
+	case errors.Is(end.Err, session.ErrNotFound):
+		return end.Err
+	case end.Err != nil:
+		return hub.ErrorOf(hub.CodeStoreUnavailable)
+	case m.FinishReason == session.FinishError:
+		return hub.ErrorOf(m.Failure)
+	}
+	writeJSON(w, http.StatusOK, chatResponse{
+		Response: m.Content, Conversation: conversation, Timestamp: m.Timestamp,
+		MessageID: m.ID, FinishReason: m.FinishReason, Usage: m.Usage,
+	})
+	return nil
+}
+
+// readChat reads what POST /chat says, and checks all that can be checked
+// before a session is made for it.
+func (s *server) readChat(w http.ResponseWriter, r *http.Request) (uuid.UUID, session.Turn, error) {
+	var in chatMessage
+	var turn session.Turn
+	if err := s.readBody(w, r, &in, false); err != nil {
+		return uuid.Nil, turn, err
+	}
+	if in.Message == nil {
+		return uuid.Nil, turn, invalid(`The field "message" is missing.`)
+	}
+	turn.User.Content = *in.Message
+	if err := s.Hub.CheckContent(turn.User.Content); err != nil {
+		return uuid.Nil, turn, err
+	}
+	if key := r.Header.Get("Idempotency-Key"); key != "" {
+		id, err := hub.ParseID(key)
+		if err != nil {
+			return uuid.Nil, turn, invalid("The Idempotency-Key must be a UUID in the 36-character form.")
+		}
+		turn.User.ID = id
+	}
+	if in.Conversation == nil {
+		return uuid.Nil, turn, nil
+	}
+	id, err := parseSessionID(*in.Conversation)
+	return id, turn, err
+}
+
+// sessionID reads the session that the path names, if the request may see it.
+func (s *server) sessionID(r *http.Request) (uuid.UUID, error) {
+	id, err := parseSessionID(mux.Vars(r)["session_id"])
+	if err != nil {
+		return uuid.Nil, err
+	}
+	_, err = s.Sessions.Check(r.Context(), id, subject(r))
+	return id, err
+}
+
+func parseSessionID(text string) (uuid.UUID, error) {
+	id, err := hub.ParseID(text)
+	if err != nil {
+		return uuid.Nil, refuse(http.StatusBadRequest, "invalid_session_id", "A session id is a UUID in the 36-character form.")
+	}
+	return id, nil
+}
+
+// subject returns whose the request is: "" without tokens.
+func subject(*http.Request) string { return "" }
+
+// handleHealth is GET /healthz: the process answers.
+func (s *server) handleHealth(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, status{"ok"})
+	return nil
+}
+
+// handleReady is GET /readyz: the process takes work.
+func (s *server) handleReady(w http.ResponseWriter, r *http.Request) error {
+	if s.Hub.Draining() {
+		return hub.ErrDraining
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := s.Sessions.Ready(ctx); err != nil {
+		return hub.ErrorOf(hub.CodeStoreUnavailable)
+	}
+	writeJSON(w, http.StatusOK, status{"ready"})
+	return nil
+}
+
+type status struct {
+	Status string `json:"status"`
+}
+
+func serveYAML(doc []byte) handler {
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Content-Type", "application/yaml")
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		_, err := w.Write(doc)
+		if err != nil {
+			return errHandled
+		}
+		return nil
+	}
+}

@@ -1,0 +1,109 @@
+// Package httpapi is the hub's face: REST, server-sent events and the upgrade
+// to WebSocket, as PROTOCOL.md beside this file has them. Handlers return
+// errors; one place turns them into statuses.
+package httpapi
+
+import (
+	_ "embed"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"lumos/backend/hub"
+	"lumos/backend/session"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+//go:embed asyncapi.yaml
+var asyncAPI []byte
+
+// DefaultWriteTimeout is how long a client may take nothing of what it is sent.
+const DefaultWriteTimeout = 30 * time.Second
+
+// Config is what the server needs. Hub, Sessions and Static are required.
+type Config struct {
+	Hub      *hub.Hub
+	Sessions *session.Manager
+	Static   http.Handler // the page and the scripts
+	// MaxMessageBytes bounds a message's content; 0: 65536.
+	MaxMessageBytes int
+	// AllowedOrigins may talk to the hub besides its own pages: exact
+	// scheme://host[:port].
+	AllowedOrigins []string
+	// LoopbackOnly serves only the host names of this machine.
+	LoopbackOnly bool
+	// WriteTimeout is how long a client may take nothing; 0: DefaultWriteTimeout.
+	WriteTimeout time.Duration
+	Logger       *slog.Logger // nil: slog.Default()
+}
+
+type server struct {
+	Config
+}
+
+// New returns the handler of the whole server.
+func New(cfg Config) http.Handler {
+	if cfg.MaxMessageBytes == 0 {
+		cfg.MaxMessageBytes = 64 << 10
+	}
+	if cfg.WriteTimeout == 0 {
+		cfg.WriteTimeout = DefaultWriteTimeout
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	s := &server{cfg}
+
+	m := mux.NewRouter().SkipClean(true)
+	route := func(method, path string, f handler) { m.Handle(path, s.handle(f)).Methods(method) }
+	route("POST", "/sessions", s.handleCreateSession)
+	route("GET", "/sessions/{session_id}", s.handleGetSession)
+	route("DELETE", "/sessions/{session_id}", s.handleDeleteSession)
+	route("GET", "/sessions/{session_id}/stream", s.handleStream)
+	route("POST", "/sessions/{session_id}/stop", s.handleStop)
+	route("POST", "/chat", s.handleChat)
+	route("GET", "/ws", s.handleWebSocket)
+	route("GET", "/ws/{session_id}", s.handleWebSocket)
+	route("GET", "/healthz", s.handleHealth)
+	route("GET", "/readyz", s.handleReady)
+	route("GET", "/openapi.yaml", serveYAML(openAPI))
+	route("GET", "/asyncapi.yaml", serveYAML(asyncAPI))
+	for _, path := range []string{"/", "/widget.js", "/transport.js"} {
+		m.Handle(path, cfg.Static).Methods("GET", "HEAD")
+	}
+	m.NotFoundHandler = s.handle(func(http.ResponseWriter, *http.Request) error {
+		return refuse(http.StatusNotFound, "not_found", "There is nothing at this address.")
+	})
+	m.MethodNotAllowedHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Allow", allowed(m, r))
+		return refuse(http.StatusMethodNotAllowed, "method_not_allowed", "This address does not take "+r.Method+".")
+	})
+
+	// Outside the router, so that what matches no route is covered too.
+	var h http.Handler = m
+	h = s.guardOrigin(h)
+	h = s.guardHost(h)
+	h = s.logRequests(h)
+	return h
+}
+
+// allowed lists the methods that r's path takes.
+func allowed(m *mux.Router, r *http.Request) string {
+	var list string
+	for _, method := range []string{"GET", "POST", "DELETE"} {
+		try := r.Clone(r.Context())
+		try.Method = method
+		var match mux.RouteMatch
+		if m.Match(try, &match) && match.MatchErr == nil && match.Route != nil {
+			if list != "" {
+				list += ", "
+			}
+			list += method
+		}
+	}
+	return list
+}

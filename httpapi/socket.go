@@ -1,0 +1,66 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"lumos/backend/hub"
+)
+
+// closeWait is how long the peer may take to answer a close frame, or to read
+// it behind what it was sending.
+const closeWait = 2 * time.Second
+
+// socket is a hub.Socket over coder/websocket.
+type socket struct {
+	*conn // Cork and Flush
+	ws    *websocket.Conn
+}
+
+// Read implements hub.Socket.
+func (s socket) Read() ([]byte, error) {
+	typ, p, err := s.ws.Read(context.Background())
+	switch {
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		s.linger()
+	case err == nil && typ == websocket.MessageBinary:
+		return nil, hub.ErrBinary
+	}
+	return p, err
+}
+
+// linger reads away what the peer is still sending: were the connection closed
+// with bytes unread, the peer would get a reset in place of the close frame.
+func (s socket) linger() {
+	const most = 64 << 20
+	if s.Conn.SetReadDeadline(time.Now().Add(closeWait)) == nil {
+		_, _ = io.CopyN(io.Discard, s.Conn, most)
+	}
+}
+
+// Write implements hub.Socket.
+func (s socket) Write(frame []byte) error {
+	return s.ws.Write(context.Background(), websocket.MessageText, frame)
+}
+
+// Ping implements hub.Socket.
+func (s socket) Ping(ctx context.Context) error { return s.ws.Ping(ctx) }
+
+// Close implements hub.Socket. The library would wait for a silent peer for
+// five seconds, and CloseNow does not cut that short; closing the connection does.
+func (s socket) Close(code hub.CloseCode, reason string) {
+	limit := time.AfterFunc(closeWait, s.Kill)
+	defer limit.Stop()
+	_ = s.ws.Close(websocket.StatusCode(code), reason)
+	s.Kill()
+}
+
+// Kill implements hub.Socket.
+func (s socket) Kill() { _ = s.Conn.Close() }
+
+// Active implements hub.Socket.
+func (s socket) Active() time.Time { return time.Unix(0, s.active.Load()) }

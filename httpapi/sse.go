@@ -1,0 +1,220 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/hub"
+	"lumos/backend/session"
+)
+
+// pingEvery is how often a stream that is silent shows that it is alive.
+const pingEvery = 15 * time.Second
+
+// handleStream is GET /sessions/{session_id}/stream: the running reply, or,
+// with Last-Event-ID, what its client lacks.
+func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
+	id, err := s.sessionID(r)
+	if err != nil {
+		return err
+	}
+	reply, offset, err := s.findReply(r.Context(), id, r.Header.Get("Last-Event-ID"))
+	if err != nil {
+		return err
+	}
+	if reply == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	return s.stream(w, r, reply, offset)
+}
+
+// findReply returns what a client is to be sent who saw the event last of all:
+// a reply and an offset in it, or nil. last may be anything.
+func (s *server) findReply(ctx context.Context, conversation uuid.UUID, last string) (*hub.Reply, int, error) {
+	seen, offset, whole := parseEventID(last)
+	running, err := s.Hub.Running(ctx, conversation)
+	if err != nil || seen == uuid.Nil {
+		return running, 0, err
+	}
+	if running != nil && running.ID == seen {
+		if whole {
+			offset = 0
+		}
+		return running, offset, nil
+	}
+	// Of what is behind seen, the first reply is the client's next.
+	behind, err := s.Sessions.Get(ctx, conversation, session.Position{ID: seen})
+	if err != nil || behind.After.ID != seen {
+		return running, 0, err
+	}
+	if !whole {
+		behind, err = s.Sessions.Get(ctx, conversation, session.Position{Seq: behind.After.Seq - 1})
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+	for _, m := range behind.Messages {
+		if m.Role == session.Assistant {
+			if m.ID != seen {
+				offset = 0
+			}
+			return hub.Stored(conversation, m), offset, nil
+		}
+	}
+	return running, 0, nil
+}
+
+// parseEventID reads <message id>:<offset>, <message id>:<epoch>:<offset> or
+// <message id>:end. What is malformed is as if absent.
+func parseEventID(text string) (id uuid.UUID, offset int, whole bool) {
+	name, rest, ok := strings.Cut(text, ":")
+	id, err := hub.ParseID(name)
+	if !ok || err != nil {
+		return uuid.Nil, 0, false
+	}
+	if rest == "end" {
+		return id, 0, true
+	}
+	if _, behind, ok := strings.Cut(rest, ":"); ok {
+		rest = behind
+	}
+	offset, err = strconv.Atoi(rest)
+	if err != nil || offset < 0 {
+		return uuid.Nil, 0, false
+	}
+	return id, offset, false
+}
+
+// wantsStream tells whether the client asked for server-sent events.
+func wantsStream(r *http.Request) bool {
+	for _, v := range r.Header.Values("Accept") {
+		for part := range strings.SplitSeq(v, ",") {
+			kind, _, _ := strings.Cut(part, ";")
+			if strings.EqualFold(strings.TrimSpace(kind), "text/event-stream") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// stream sends a reply as server-sent events, from offset on. An error before
+// the first byte is told by status; behind it, by the missing end.
+func (s *server) stream(w http.ResponseWriter, r *http.Request, reply *hub.Reply, offset int) error {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Vercel-Ai-Ui-Message-Stream", "v1")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	e := &eventStream{
+		w: w, rc: http.NewResponseController(w), ctx: r.Context(), timeout: s.WriteTimeout,
+		resumed: offset > 0, ping: time.NewTicker(pingEvery),
+	}
+	defer e.ping.Stop()
+	e.buf = append(e.buf, ": ping\n\n"...)
+	// An error is the client's going or the store's being away: the stream
+	// just ends, and is resumed.
+	if reply.Stream(e, offset) == nil {
+		e.buf = append(e.buf, "data: [DONE]\n\n"...)
+	}
+	_ = e.flush()
+	return errHandled
+}
+
+// eventStream is a hub.Sink that writes server-sent events.
+type eventStream struct {
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	ctx     context.Context
+	timeout time.Duration
+	ping    *time.Ticker
+	buf     []byte
+	resumed bool // the client has the beginning
+}
+
+// Start implements hub.Sink. A client that resumes has these already, unless
+// the reply begins anew for it.
+func (e *eventStream) Start(r *hub.Reply, offset int) error {
+	if e.resumed && offset > 0 {
+		return nil
+	}
+	e.chunk(r, 0, hub.StartChunk(r))
+	e.chunk(r, 0, hub.TextStartChunk(r))
+	return nil
+}
+
+// Delta implements hub.Sink.
+func (e *eventStream) Delta(r *hub.Reply, delta []byte, offset int) error {
+	e.eventID(r, offset)
+	e.buf = hub.AppendDelta(append(e.buf, "data: "...), r.ID, delta, -1)
+	e.buf = append(e.buf, "\n\n"...)
+	if len(e.buf) >= 32<<10 {
+		return e.flush()
+	}
+	return nil
+}
+
+// End implements hub.Sink.
+func (e *eventStream) End(r *hub.Reply, end *hub.End) error {
+	if end.Err != nil && !errors.Is(end.Err, session.ErrNotFound) {
+		return hub.ErrCut
+	}
+	e.chunk(r, r.Len(), hub.TextEndChunk(r))
+	e.buf = append(append(append(e.buf, "id: "...), r.ID.String()...), ":end\n"...)
+	e.data(hub.EndChunk(end))
+	return nil
+}
+
+// Wait implements hub.Sink.
+func (e *eventStream) Wait(wake <-chan struct{}) error {
+	for {
+		if err := e.flush(); err != nil {
+			return err
+		}
+		select {
+		case <-wake:
+			return nil
+		case <-e.ping.C:
+			e.buf = append(e.buf, ": ping\n\n"...)
+		case <-e.ctx.Done():
+			return e.ctx.Err()
+		}
+	}
+}
+
+func (e *eventStream) chunk(r *hub.Reply, offset int, c hub.Chunk) {
+	e.eventID(r, offset)
+	e.data(c)
+}
+
+func (e *eventStream) eventID(r *hub.Reply, offset int) {
+	e.buf = append(append(e.buf, "id: "...), r.ID.String()...)
+	e.buf = append(strconv.AppendInt(append(e.buf, ':'), int64(offset), 10), '\n')
+}
+
+func (e *eventStream) data(c hub.Chunk) {
+	e.buf = append(c.AppendJSON(append(e.buf, "data: "...)), "\n\n"...)
+}
+
+// flush writes what was held back, for which the client has the write timeout.
+func (e *eventStream) flush() error {
+	if len(e.buf) == 0 {
+		return nil
+	}
+	// The error is Write's to tell, and a writer without deadlines has none.
+	_ = e.rc.SetWriteDeadline(time.Now().Add(e.timeout))
+	_, err := e.w.Write(e.buf)
+	e.buf = e.buf[:0]
+	if err != nil {
+		return err
+	}
+	return e.rc.Flush()
+}

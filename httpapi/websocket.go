@@ -1,0 +1,125 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+	"github.com/gorilla/mux"
+
+	"lumos/backend/hub"
+)
+
+// subprotocol is the dialect of the contract. A client that offers none (wscat)
+// speaks it too.
+const subprotocol = "chathub.v1"
+
+// storeTimeout bounds a step of the store on behalf of no request.
+const storeTimeout = 5 * time.Second
+
+// handleWebSocket is GET /ws and GET /ws/{session_id}. Behind the upgrade a
+// refusal is a close code: a browser cannot read the status of a handshake.
+func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
+	if err := checkUpgrade(w, r); err != nil {
+		return err
+	}
+	hw := &hijacker{ResponseWriter: w, timeout: s.WriteTimeout}
+	ws, err := websocket.Accept(hw, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{subprotocol},
+		InsecureSkipVerify: true, // the Origin was checked, by our own rule
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return errHandled
+	}
+	ws.SetReadLimit(int64(maxBody(s.MaxMessageBytes)))
+	sock := socket{conn: hw.conn, ws: ws}
+	// The request's context says nothing about the peer any more.
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	join, code, why := s.join(ctx, r)
+	if code != 0 {
+		sock.Close(code, why)
+		return nil
+	}
+	s.Hub.Serve(ctx, sock, join)
+	return nil
+}
+
+// join reads where the client wants to go, and makes a session for one that
+// names none.
+func (s *server) join(ctx context.Context, r *http.Request) (hub.Join, hub.CloseCode, string) {
+	j := joinQuery(r.URL.Query())
+	if name, ok := mux.Vars(r)["session_id"]; ok {
+		id, err := hub.ParseID(name)
+		if err != nil {
+			return j, hub.CloseNotFound, "no such session"
+		}
+		j.Conversation = id
+		if _, err := s.Sessions.Check(ctx, id, subject(r)); err != nil {
+			code, why := hub.CloseFor(err)
+			return j, code, why
+		}
+		return j, 0, ""
+	}
+	if s.Hub.Draining() {
+		return j, hub.CloseGoingAway, "the server is going away"
+	}
+	made, err := s.Sessions.New(ctx, subject(r), uuid.Nil)
+	if err != nil {
+		code, why := hub.CloseFor(err)
+		return j, code, why
+	}
+	j.Conversation = made.ID
+	return j, 0, ""
+}
+
+// joinQuery reads what a resuming client says. What is malformed counts as
+// left out.
+func joinQuery(q url.Values) hub.Join {
+	j := hub.Join{Offset: -1, Again: q.Get("again") == "1"}
+	j.Client, _ = hub.ParseID(q.Get("client"))
+	j.After, _ = hub.ParseID(q.Get("after"))
+	if n, err := strconv.Atoi(q.Get("offset")); err == nil && n >= 0 {
+		j.Offset = n
+	}
+	return j
+}
+
+// checkUpgrade refuses what is no WebSocket handshake (RFC 6455, section 4.2.1)
+// in the contract's words; the library would answer in its own.
+func checkUpgrade(w http.ResponseWriter, r *http.Request) error {
+	if !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 || !hasToken(r.Header, "Connection", "upgrade") || !hasToken(r.Header, "Upgrade", "websocket") {
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+		return refuse(http.StatusUpgradeRequired, "upgrade_required", "This address speaks WebSocket only.")
+	}
+	if r.Header.Get("Sec-WebSocket-Version") != "13" {
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		return refuse(http.StatusUpgradeRequired, "upgrade_required", "Only version 13 of WebSocket is spoken here.")
+	}
+	keys := r.Header.Values("Sec-WebSocket-Key")
+	if len(keys) == 1 {
+		if key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(keys[0])); err == nil && len(key) == 16 {
+			return nil
+		}
+	}
+	return invalid("The Sec-WebSocket-Key header must be 16 bytes in base64, once.")
+}
+
+func hasToken(h http.Header, name, token string) bool {
+	for _, v := range h.Values(name) {
+		for part := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
+				return true
+			}
+		}
+	}
+	return false
+}

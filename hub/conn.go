@@ -1,0 +1,289 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+)
+
+// CloseCode is a WebSocket close code (RFC 6455, section 7.4; the contract's
+// table says what a client does on each).
+type CloseCode int
+
+// The close codes that the hub sends. 1009 is the socket's to send.
+const (
+	CloseNormal       CloseCode = 1000
+	CloseGoingAway    CloseCode = 1001
+	CloseUnsupported  CloseCode = 1003
+	CloseInvalidUTF8  CloseCode = 1007
+	ClosePolicy       CloseCode = 1008
+	CloseTryLater     CloseCode = 1013
+	CloseTakenOver    CloseCode = 4001
+	CloseUnauthorized CloseCode = 4401
+	CloseNotFound     CloseCode = 4404
+)
+
+// ErrBinary is what a Socket's Read returns for a binary message.
+var ErrBinary = errors.New("hub: binary message")
+
+// Socket is a WebSocket as the hub needs one. Read is called by one goroutine;
+// all else may be called concurrently with it and with each other.
+type Socket interface {
+	// Read returns the next text message, which may not be UTF-8.
+	Read() ([]byte, error)
+	// Write sends one text message, which it does not keep.
+	Write(frame []byte) error
+	// Cork holds back what is written until Flush, which one goroutine calls,
+	// so that frames leave together. Flush blocks while the peer takes nothing,
+	// and fails when that lasts for the write timeout.
+	Cork()
+	Flush() error
+	// Ping returns when the peer has answered.
+	Ping(ctx context.Context) error
+	// Close sends a close frame, waits for the peer's for a moment, and frees
+	// whatever is blocked. Kill does only the last.
+	Close(code CloseCode, reason string)
+	Kill()
+	// Active returns when bytes last passed, either way.
+	Active() time.Time
+}
+
+// Join says how a client comes to a conversation.
+type Join struct {
+	Conversation uuid.UUID
+	Client       uuid.UUID // one per page load; nil: not told
+	Again        bool      // the page came back by itself, and takes over from itself only
+	After        uuid.UUID // the last message that it has; nil: it has nothing
+	Offset       int       // how much it has of that, a reply; negative: all
+
+	before *Conn // the connection that this one took over from
+}
+
+// Conn is one WebSocket in a conversation. Its reader is a goroutine that
+// lives as long as it does; its follower is one that lives while there is
+// something to write. Its place in the conversation is all that it remembers
+// between the two.
+type Conn struct {
+	hub          *Hub
+	sock         Socket
+	conversation uuid.UUID
+	client       uuid.UUID
+	closed       atomic.Bool
+	pinging      atomic.Bool
+	told         atomic.Int64 // Seq of the newest message that the client was told of
+
+	mu      sync.Mutex // guards what follows
+	join    *Join      // until ready was sent
+	work    *follow    // nil: no follower is there
+	look    bool       // the follower is to look again
+	owed    []string   // outcomes of stops, to be told when nothing lies behind pos
+	leaving CloseCode  // close with this when nothing is left to write; 0: stay
+	why     string
+
+	pos session.Position // the follower's
+}
+
+// Serve gives a socket to a conversation. It returns at once when that goes
+// well: the connection lives on its own goroutines. Otherwise the socket is
+// closed with the code that says why.
+func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
+	if err := h.sessions.Hold(ctx, j.Conversation); err != nil {
+		code, why := CloseFor(err)
+		sock.Close(code, why)
+		return
+	}
+	c := &Conn{hub: h, sock: sock, conversation: j.Conversation, client: j.Client, join: &j}
+	code, why := CloseGoingAway, "the server is going away"
+	_ = h.do(func() {
+		if h.draining {
+			return
+		}
+		old := h.conns[c.conversation]
+		if old != nil {
+			if j.Again && j.Client != uuid.Nil && old.client != j.Client {
+				code, why = CloseTakenOver, takenOver
+				return
+			}
+			old.Close(CloseTakenOver, takenOver)
+			j.before = old
+		}
+		h.conns[c.conversation] = c
+		h.running.Add(1)
+		code = 0
+		go c.read()
+		c.poke()
+	})
+	if code != 0 {
+		h.sessions.Release(j.Conversation)
+		sock.Close(code, why)
+	}
+}
+
+const takenOver = "another connection has this conversation"
+
+// CloseFor returns how a connection ends for which the store has err.
+func CloseFor(err error) (CloseCode, string) {
+	if errors.Is(err, session.ErrNotFound) {
+		return CloseNotFound, "no such session, or it was deleted or has expired"
+	}
+	return CloseTryLater, "the session store cannot be reached"
+}
+
+// read handles what the client sends until the connection ends.
+func (c *Conn) read() {
+	defer c.hub.detach(c)
+	for {
+		frame, err := c.sock.Read()
+		switch {
+		case errors.Is(err, ErrBinary):
+			c.Close(CloseUnsupported, "only text messages are understood")
+		case err != nil:
+			c.drop()
+			return
+		case !utf8.Valid(frame):
+			c.Close(CloseInvalidUTF8, "a text message must be UTF-8")
+		case !c.closed.Load():
+			c.handle(frame)
+		}
+	}
+}
+
+// handle does what one frame asks for.
+func (c *Conn) handle(frame []byte) {
+	r, err := parseRequest(frame)
+	if err != nil {
+		c.refuse(err, uuid.UUID(r.ID))
+		return
+	}
+	ctx := context.Background()
+	switch r.Type {
+	case "message":
+		c.say(ctx, session.Turn{User: session.Message{ID: uuid.UUID(r.ID), Content: *r.Content}})
+	case "regenerate":
+		_, _, err := c.hub.Say(ctx, c.conversation, session.Turn{Kind: session.Regenerate, Of: uuid.UUID(r.Of)})
+		if err != nil {
+			c.refuse(err, uuid.UUID(r.ID))
+		}
+	case "stop":
+		outcome, err := c.hub.Stop(ctx, c.conversation, uuid.UUID(r.ID))
+		if err != nil {
+			c.refuse(err, uuid.UUID(r.ID))
+			return
+		}
+		c.mu.Lock()
+		c.owed = append(c.owed, outcome)
+		c.mu.Unlock()
+		c.poke()
+	case "ping":
+		c.write([]byte(`{"type":"pong"}`))
+	}
+}
+
+func (c *Conn) say(ctx context.Context, t session.Turn) {
+	_, said, err := c.hub.Say(ctx, c.conversation, t)
+	if err != nil {
+		c.refuse(err, t.User.ID)
+		return
+	}
+	// One that is new is told by the follower, in its order.
+	if !said.Started && said.User.Seq <= c.told.Load() {
+		c.write(appendJSON(nil, saidFrame(said.User, said.Before)))
+	}
+}
+
+// refuse tells why a frame was not obeyed.
+func (c *Conn) refuse(err error, ref uuid.UUID) {
+	e := Classify(err)
+	if e.Code == CodeInternal {
+		c.hub.log.Error("a frame failed", "session", ShortID(c.conversation), "error", err)
+	}
+	c.write(errorFrame(e, ref).AppendJSON(nil))
+	if e.Code == CodeNotFound {
+		c.leave(CloseFor(session.ErrNotFound))
+	}
+}
+
+// write sends a frame of the reader's. The follower's frames go another way,
+// but no frame is ever inside another.
+func (c *Conn) write(frame []byte) {
+	if err := c.sock.Write(frame); err != nil {
+		c.drop()
+	}
+}
+
+// poke has the follower look at what there is to write. It does not block.
+func (c *Conn) poke() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() {
+		return
+	}
+	c.look = true
+	if c.work == nil {
+		c.work = newFollow(c)
+		c.hub.running.Add(1)
+		go c.work.run()
+	}
+}
+
+// Close ends the connection now, whatever there is left to write.
+func (c *Conn) Close(code CloseCode, reason string) {
+	if c.closed.Swap(true) {
+		return
+	}
+	c.wakeFollower()
+	c.hub.running.Add(1)
+	go func() {
+		defer c.hub.running.Done()
+		c.sock.Close(code, reason)
+	}()
+}
+
+// leave ends the connection when nothing is left to write.
+func (c *Conn) leave(code CloseCode, reason string) {
+	c.mu.Lock()
+	if c.leaving == 0 {
+		c.leaving, c.why = code, reason
+	}
+	idle := c.work == nil
+	c.mu.Unlock()
+	if idle {
+		c.Close(code, reason)
+	}
+}
+
+// drop ends the connection without a word: the peer does not listen.
+func (c *Conn) drop() {
+	if c.closed.Swap(true) {
+		return // Close is at work, and frees the socket itself
+	}
+	c.wakeFollower()
+	c.sock.Kill()
+}
+
+func (c *Conn) wakeFollower() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.work != nil {
+		c.work.poke()
+	}
+}
+
+// detach takes a connection that has ended out of the registry.
+func (h *Hub) detach(c *Conn) {
+	_ = h.do(func() {
+		if h.conns[c.conversation] == c {
+			delete(h.conns, c.conversation)
+		}
+		h.checkDrained()
+	})
+	h.sessions.Release(c.conversation)
+	h.running.Done()
+}

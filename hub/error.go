@@ -1,0 +1,111 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/tmc/langchaingo/llms"
+
+	"lumos/backend/session"
+)
+
+// The error codes of the contract (httpapi/PROTOCOL.md) that a conversation
+// can answer with. Which HTTP status goes with which is httpapi's to say.
+const (
+	CodeInvalid          = "invalid_request"
+	CodeNotFound         = "session_not_found"
+	CodeBusy             = "conversation_busy"
+	CodeReused           = "id_reused"
+	CodeTooLarge         = "message_too_large"
+	CodeRateLimited      = "rate_limited"
+	CodeInternal         = "internal"
+	CodeUpstream         = "upstream_error"
+	CodeUpstreamAuth     = "upstream_auth"
+	CodeUpstreamBusy     = "upstream_busy"
+	CodeUpstreamTimeout  = "upstream_timeout"
+	CodeDraining         = "draining"
+	CodeStoreUnavailable = "store_unavailable"
+)
+
+var (
+	// ErrDraining: the hub is going away and takes nothing new.
+	ErrDraining = errors.New("hub: draining")
+	// ErrCut: the store could not take the end of a reply, so it is not told.
+	ErrCut = errors.New("hub: the reply's end could not be stored")
+)
+
+// Error is a failure as a client is told of it.
+type Error struct {
+	Code       string
+	Text       string        // a sentence for a person
+	RetryAfter time.Duration // 0: not known
+}
+
+func (e *Error) Error() string { return e.Code + ": " + e.Text }
+
+// sentences has what a person is told for each code.
+var sentences = map[string]string{
+	CodeNotFound:         "This conversation does not exist, has expired or was deleted. Begin a new one.",
+	CodeBusy:             "A reply is still being written in this conversation. Wait for its end or stop it.",
+	CodeReused:           "This message id was used before with another text. Use a new id for a new message.",
+	CodeInternal:         "Something went wrong on the server. Try again.",
+	CodeUpstream:         "The model's service failed. Try again.",
+	CodeUpstreamAuth:     "The model's service did not accept the server's key. Tell whoever runs this server.",
+	CodeUpstreamBusy:     "The model's service is busy. Try again in a moment.",
+	CodeUpstreamTimeout:  "The model's service took too long to answer. Try again.",
+	CodeDraining:         "This server is about to stop. Try again in a moment.",
+	CodeStoreUnavailable: "The conversation store cannot be reached. Try again in a moment.",
+}
+
+// ErrorOf returns what a client is told of code.
+func ErrorOf(code string) *Error { return &Error{Code: code, Text: sentences[code]} }
+
+// Classify returns what a client is told of err, which may be one of session's
+// errors, of the hub's, or a *llms.Error.
+func Classify(err error) *Error {
+	var told *Error
+	var model *llms.Error
+	switch {
+	case errors.As(err, &told):
+		return told
+	case errors.Is(err, session.ErrNotFound):
+		return ErrorOf(CodeNotFound)
+	case errors.Is(err, session.ErrBusy):
+		return ErrorOf(CodeBusy)
+	case errors.Is(err, session.ErrReused):
+		return ErrorOf(CodeReused)
+	case errors.Is(err, session.ErrNothing):
+		return &Error{Code: CodeInvalid, Text: "There is no such reply at the end of this conversation that could be written anew."}
+	case errors.Is(err, session.ErrFull):
+		return &Error{Code: CodeStoreUnavailable, Text: "The server holds as many conversations as it may. Try again later.", RetryAfter: time.Minute}
+	case errors.Is(err, session.ErrUnavailable), errors.Is(err, session.ErrLost), errors.Is(err, ErrCut):
+		return ErrorOf(CodeStoreUnavailable)
+	case errors.Is(err, ErrDraining):
+		return ErrorOf(CodeDraining)
+	case errors.As(err, &model):
+		return classifyModel(model)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return ErrorOf(CodeUpstream)
+	case errors.Is(err, context.DeadlineExceeded):
+		return ErrorOf(CodeUpstreamTimeout)
+	}
+	return ErrorOf(CodeInternal)
+}
+
+func classifyModel(err *llms.Error) *Error {
+	e := ErrorOf(CodeUpstream)
+	switch err.Code {
+	case llms.ErrCodeAuthentication:
+		e = ErrorOf(CodeUpstreamAuth)
+	case llms.ErrCodeRateLimit, llms.ErrCodeQuotaExceeded:
+		e = ErrorOf(CodeUpstreamBusy)
+		e.RetryAfter, _ = err.Details["retry_after"].(time.Duration)
+	case llms.ErrCodeTimeout:
+		e = ErrorOf(CodeUpstreamTimeout)
+	case llms.ErrCodeTokenLimit:
+		e.Text = "The message is too long for the model. Shorten it and try again."
+	}
+	return e
+}

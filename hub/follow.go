@@ -1,0 +1,343 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+)
+
+const (
+	// maxReady bounds the messages in a ready frame, in bytes of JSON.
+	maxReady = 256 << 10
+	// takeoverWait is how long a connection waits for the one that it took
+	// over from to write its last frame.
+	takeoverWait = 250 * time.Millisecond
+	// flushAt is how much is held back before it is written.
+	flushAt = 32 << 10
+)
+
+var errConnClosed = errors.New("hub: connection closed")
+
+// follow is a connection's follower while it runs: it writes what lies behind
+// the connection's place in the conversation, turn by turn, until nothing
+// does. It is a Sink for replies.
+type follow struct {
+	c    *Conn
+	wake chan struct{} // one slot
+	done chan struct{} // closed when the follower has returned
+	buf  []byte        // the frame being made
+	held int           // bytes written since the last flush; 0: not corked
+
+	after  uuid.UUID // the message before the reply that is being sent
+	resume uuid.UUID // the reply of which the client has a part
+	offset int       // how much of it
+}
+
+func newFollow(c *Conn) *follow {
+	return &follow{c: c, wake: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+func (f *follow) poke() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the follower's goroutine.
+func (f *follow) run() {
+	c := f.c
+	defer c.hub.running.Done()
+	defer close(f.done)
+	for {
+		c.mu.Lock()
+		if c.closed.Load() || !c.look && len(c.owed) == 0 {
+			c.work = nil
+			leaving, why := c.leaving, c.why
+			c.mu.Unlock()
+			if leaving != 0 {
+				c.Close(leaving, why)
+			}
+			return
+		}
+		c.look = false
+		join, owed := c.join, c.owed
+		c.join, c.owed = nil, nil
+		c.mu.Unlock()
+		if err := f.catchUp(join, owed); err != nil {
+			f.fail(err)
+		}
+	}
+}
+
+// fail ends the connection for the reason that err is.
+func (f *follow) fail(err error) {
+	_ = f.flush() // what was written before is true
+	switch {
+	case errors.Is(err, errConnClosed), errors.Is(err, errStopped):
+	case errors.Is(err, session.ErrNotFound):
+		f.c.Close(CloseFor(err))
+	case errors.Is(err, session.ErrUnavailable), errors.Is(err, ErrCut):
+		f.c.Close(CloseTryLater, "the session store cannot be reached")
+	default:
+		f.c.drop()
+	}
+}
+
+// catchUp writes until nothing lies behind the connection's place, and then
+// the answers to stops that were owed when it was called.
+func (f *follow) catchUp(join *Join, owed []string) error {
+	if join != nil {
+		if err := f.begin(join); err != nil {
+			return err
+		}
+	}
+	c := f.c
+	for {
+		s, err := c.hub.sessions.Get(context.Background(), c.conversation, c.pos)
+		if err != nil {
+			return err
+		}
+		f.at(s.After)
+		for _, m := range s.Messages {
+			if err := f.message(m); err != nil {
+				return err
+			}
+		}
+		if s.Running != nil {
+			// Not found: it ended meanwhile, and the next look finds it stored.
+			if r := c.hub.reply(s.Running.Reply); r != nil {
+				if err := f.reply(r, s.Running.Position()); err != nil {
+					return err
+				}
+			} else if c.closed.Load() || c.hub.stopped() {
+				return errConnClosed
+			}
+			continue
+		}
+		if len(s.Messages) == 0 {
+			break
+		}
+	}
+	for _, outcome := range owed {
+		if err := f.send(stopped{Type: "stopped", Outcome: outcome}); err != nil {
+			return err
+		}
+	}
+	return f.flush()
+}
+
+// begin sends ready, and finds where the client stands.
+func (f *follow) begin(j *Join) error {
+	if j.before != nil {
+		j.before.yield()
+	}
+	c := f.c
+	s, err := c.hub.sessions.Get(context.Background(), c.conversation, session.Position{ID: j.After})
+	if err != nil {
+		return err
+	}
+	r := ready{Type: "ready", Conversation: c.conversation, CreatedAt: s.CreatedAt, Model: c.hub.cfg.ModelName}
+	if j.Offset >= 0 {
+		f.resume, f.offset = j.After, j.Offset
+	}
+	known := false
+	switch {
+	case j.After == uuid.Nil:
+	case s.Running != nil && s.Running.Reply == j.After:
+		known, r.After = true, &j.After
+	case s.After.ID != j.After:
+	case j.Offset < 0:
+		known, r.After = true, &j.After
+	default: // a reply that has ended comes again, whole
+		s, err = c.hub.sessions.Get(context.Background(), c.conversation, session.Position{Seq: s.After.Seq - 1})
+		if err != nil {
+			return err
+		}
+		known, r.After = s.After.ID != uuid.Nil, optional(s.After.ID)
+		f.resume, f.offset = uuid.Nil, 0
+	}
+	if s.Running != nil {
+		r.Running = &s.Running.Reply
+	}
+	f.at(s.After)
+	var last session.Position
+	if known {
+		r.Messages, last = oldest(s)
+	} else {
+		r.Messages, last, r.More = newest(s)
+	}
+	f.at(last)
+	if err := f.send(r); err != nil {
+		return err
+	}
+	return f.flush()
+}
+
+// oldest returns the first messages of s that go into a ready frame, and the
+// place behind them. The others follow as frames of their own.
+func oldest(s session.Session) ([]json.RawMessage, session.Position) {
+	messages, last, size := []json.RawMessage{}, s.After, 0
+	for _, m := range s.Messages {
+		b := appendJSON(nil, m)
+		if size += len(b) + 1; size > maxReady {
+			break
+		}
+		messages, last = append(messages, b), m.Position()
+	}
+	return messages, last
+}
+
+// newest returns the last messages of s that go into a ready frame, the place
+// behind them, and whether there are older ones. A last message too large for
+// the frame follows it, as frames of its own.
+func newest(s session.Session) ([]json.RawMessage, session.Position, bool) {
+	n, first, size := len(s.Messages), len(s.Messages), 0
+	messages := make([]json.RawMessage, n)
+	for first > 0 {
+		b := appendJSON(nil, s.Messages[first-1])
+		if size += len(b) + 1; size > maxReady {
+			break
+		}
+		first--
+		messages[first] = b
+	}
+	last := s.Last()
+	if first == n && n > 0 {
+		last = s.After
+		if n > 1 {
+			last = s.Messages[n-2].Position()
+		}
+	}
+	return messages[first:], last, first > 0
+}
+
+// at notes that the client has everything up to p.
+func (f *follow) at(p session.Position) {
+	f.c.pos = p
+	f.c.told.Store(p.Seq)
+}
+
+// message sends one stored message.
+func (f *follow) message(m session.Message) error {
+	if m.Role == session.Assistant {
+		return f.reply(Stored(f.c.conversation, m), m.Position())
+	}
+	if err := f.send(saidFrame(m, f.c.pos.ID)); err != nil {
+		return err
+	}
+	f.at(m.Position())
+	return nil
+}
+
+// reply sends one reply to its end.
+func (f *follow) reply(r *Reply, p session.Position) error {
+	offset := 0
+	if f.resume == r.ID {
+		offset = f.offset
+	}
+	f.resume = uuid.Nil
+	f.after = f.c.pos.ID
+	err := r.stream(f, f.wake, offset)
+	if err == nil {
+		f.at(p)
+	}
+	return err
+}
+
+// Start implements Sink.
+func (f *follow) Start(r *Reply, offset int) error {
+	start, text := StartChunk(r), TextStartChunk(r)
+	start.After, text.Offset = optional(f.after), &offset
+	if err := f.send(start); err != nil {
+		return err
+	}
+	return f.send(text)
+}
+
+// Delta implements Sink.
+func (f *follow) Delta(r *Reply, delta []byte, offset int) error {
+	f.buf = AppendDelta(f.buf[:0], r.ID, delta, offset)
+	return f.write()
+}
+
+// End implements Sink.
+func (f *follow) End(r *Reply, e *End) error {
+	if e.Err != nil && !errors.Is(e.Err, session.ErrNotFound) {
+		return ErrCut
+	}
+	end := EndChunk(e)
+	if end.Type == "error" {
+		end.Code, end.ID = e.Message.Failure, r.ID
+	}
+	if err := f.send(TextEndChunk(r)); err != nil {
+		return err
+	}
+	return f.send(end)
+}
+
+// Wait implements Sink.
+func (f *follow) Wait(wake <-chan struct{}) error {
+	if err := f.flush(); err != nil {
+		return err
+	}
+	<-wake
+	if f.c.closed.Load() {
+		return errConnClosed
+	}
+	return nil
+}
+
+// send writes v as a frame.
+func (f *follow) send(v any) error {
+	f.buf = appendJSON(f.buf[:0], v)
+	return f.write()
+}
+
+// write passes f.buf on as a frame, which leaves with the next flush.
+func (f *follow) write() error {
+	if f.c.closed.Load() {
+		return errConnClosed
+	}
+	if f.held == 0 {
+		f.c.sock.Cork()
+	}
+	f.held += len(f.buf)
+	if err := f.c.sock.Write(f.buf); err != nil {
+		return err
+	}
+	if f.held >= flushAt {
+		return f.flush()
+	}
+	return nil
+}
+
+func (f *follow) flush() error {
+	if f.held == 0 {
+		return nil
+	}
+	f.held = 0
+	return f.c.sock.Flush()
+}
+
+// yield waits, for a moment, until the follower of a connection that was taken
+// over has returned.
+func (c *Conn) yield() {
+	c.mu.Lock()
+	work := c.work
+	c.mu.Unlock()
+	if work == nil {
+		return
+	}
+	limit := time.NewTimer(takeoverWait)
+	defer limit.Stop()
+	select {
+	case <-work.done:
+	case <-limit.C:
+	}
+}

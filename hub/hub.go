@@ -1,0 +1,308 @@
+// Package hub runs conversations: it takes what is said, has the model answer,
+// and brings the answer to whoever follows it.
+//
+//   - Run is the one goroutine that owns the registry: which connection a
+//     conversation has, and which replies are written here. It does no I/O,
+//     waits on nobody, and no token passes through it.
+//   - A turn is a goroutine that asks the model and appends to its Reply. It
+//     belongs to the conversation: it goes on when the client is gone.
+//   - A Reply is append-only text. WebSocket, SSE and REST follow it by byte
+//     offset, each at its own speed.
+//   - A Conn is one WebSocket. Idle, it is one goroutine blocked in a read; a
+//     second one, the follower, is there while it has something to write.
+//
+// Whether a conversation is busy, and what was said in it, is the session
+// store's to say; the hub keeps nothing of that.
+package hub
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/tmc/langchaingo/llms"
+
+	"lumos/backend/session"
+)
+
+// Config says how a Hub works. Model and Sessions are required.
+type Config struct {
+	Sessions *session.Manager
+	Model    llms.Model
+	// ModelName is what clients are told.
+	ModelName string
+	// SystemPrompt is sent before every conversation; "": none.
+	SystemPrompt string
+	// MaxTokens bounds a reply; 0: the model's own bound.
+	MaxTokens int
+	// MaxContextTokens bounds what the model is sent; 0: 32768.
+	MaxContextTokens int
+	// MaxMessageBytes bounds the content of a message; 0: 65536.
+	MaxMessageBytes int
+	// AbandonAfter ends a reply that nobody followed for so long; 0: never.
+	AbandonAfter time.Duration
+	// CallOptions are passed to the model with every call.
+	CallOptions []llms.CallOption
+	Logger      *slog.Logger // nil: slog.Default()
+}
+
+// errStopped: Run has returned, or is about to.
+var errStopped = errors.New("hub: stopped")
+
+// Hub joins sessions, the model and connections. Its methods may be called
+// concurrently, from any goroutine but Run's own.
+type Hub struct {
+	cfg      Config
+	sessions *session.Manager
+	log      *slog.Logger
+	ops      chan func()
+	closing  chan struct{}  // closed by Run when it takes no more ops
+	running  sync.WaitGroup // turns and connections; added to on the loop only
+
+	// Owned by Run's goroutine.
+	conns    map[uuid.UUID]*Conn  // by conversation: the newest
+	replies  map[uuid.UUID]*Reply // by their own id: those that may be written here
+	draining bool
+	drained  chan struct{} // closed when nothing is left; nil when not draining
+}
+
+// New returns a Hub, which does nothing until Run is called.
+func New(cfg Config) *Hub {
+	if cfg.MaxMessageBytes == 0 {
+		cfg.MaxMessageBytes = 64 << 10
+	}
+	if cfg.MaxContextTokens == 0 {
+		cfg.MaxContextTokens = 32768
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Hub{
+		cfg: cfg, sessions: cfg.Sessions, log: cfg.Logger,
+		ops: make(chan func()), closing: make(chan struct{}),
+		conns: make(map[uuid.UUID]*Conn), replies: make(map[uuid.UUID]*Reply),
+	}
+}
+
+// Run owns the registry until ctx ends. Then it stops the replies and closes
+// the connections that are left, and returns when all that the hub ever
+// started has returned. It is called once.
+func (h *Hub) Run(ctx context.Context) error {
+	beat := time.NewTicker(pingInterval / 4)
+	defer beat.Stop()
+	for {
+		select {
+		case op := <-h.ops:
+			op()
+		case <-beat.C:
+			h.pingSilent()
+		case <-ctx.Done():
+			close(h.closing)
+			for _, c := range h.conns {
+				c.Close(CloseGoingAway, "the server stops")
+			}
+			for _, r := range h.replies {
+				r.seal()
+				r.finish(End{Err: errStopped})
+			}
+			h.running.Wait()
+			return nil
+		}
+	}
+}
+
+// do runs op on Run's goroutine and returns when it is done.
+func (h *Hub) do(op func()) error {
+	done := make(chan struct{})
+	select {
+	case h.ops <- func() { op(); close(done) }:
+		<-done
+		return nil
+	case <-h.closing:
+		return errStopped
+	}
+}
+
+// Model returns the name of the model that answers.
+func (h *Hub) Model() string { return h.cfg.ModelName }
+
+// Say takes one turn in a conversation and returns the reply to it, which may
+// be running or have ended. t's Reply, Model and, where they are missing, the
+// message's id and time are set here. The reply does not depend on ctx.
+//
+// Errors: session's for Say; ErrDraining; *Error for a content that is empty or
+// too large.
+func (h *Hub) Say(ctx context.Context, conversation uuid.UUID, t session.Turn) (*Reply, session.Said, error) {
+	if err := h.prepare(&t); err != nil {
+		return nil, session.Said{}, err
+	}
+	for {
+		// The reply is in the registry before the store names it as running:
+		// whoever reads that it runs here finds it.
+		r := newReply(conversation, uuid.New(), h.cfg.ModelName)
+		t.Reply, t.Model = r.ID, r.Model
+		if err := h.register(r); err != nil {
+			return nil, session.Said{}, err
+		}
+		said, err := h.sessions.Say(context.WithoutCancel(ctx), conversation, t)
+		if err == nil && said.Started {
+			h.start(r, said)
+			return r, said, nil
+		}
+		h.drop(r)
+		switch {
+		case err != nil:
+			return nil, session.Said{}, err
+		case said.Done:
+			return nil, said, nil
+		case said.Ended != nil:
+			return Stored(conversation, *said.Ended), said, nil
+		}
+		if r := h.reply(said.Running.Reply); r != nil {
+			return r, said, nil
+		}
+		// It ended between the two looks: the next finds it stored.
+		if err := ctx.Err(); err != nil {
+			return nil, session.Said{}, err
+		}
+	}
+}
+
+// prepare checks and completes what is said.
+func (h *Hub) prepare(t *session.Turn) error {
+	if t.Kind != session.Submit && t.Kind != session.Edit {
+		return nil
+	}
+	if err := h.CheckContent(t.User.Content); err != nil {
+		return err
+	}
+	if t.User.ID == uuid.Nil {
+		t.User.ID = uuid.New()
+	}
+	t.User.Timestamp = session.Now()
+	return nil
+}
+
+func (h *Hub) register(r *Reply) error {
+	var refused error
+	err := h.do(func() {
+		if h.draining {
+			refused = ErrDraining
+			return
+		}
+		h.replies[r.ID] = r
+		h.running.Add(1)
+	})
+	return errors.Join(err, refused)
+}
+
+// drop takes a registered reply out again: it ended, or never began.
+func (h *Hub) drop(r *Reply) {
+	_ = h.do(func() {
+		delete(h.replies, r.ID)
+		h.checkDrained()
+	})
+	h.running.Done()
+}
+
+// start begins r's turn and brings it to the conversation's connection.
+func (h *Hub) start(r *Reply, said session.Said) {
+	go h.turn(r, said)
+	h.Changed(r.Conversation)
+}
+
+// Changed has the conversation's connection, if there is one here, look again
+// at what there is to send.
+func (h *Hub) Changed(conversation uuid.UUID) {
+	_ = h.do(func() {
+		if c := h.conns[conversation]; c != nil {
+			c.poke()
+		}
+	})
+}
+
+// reply returns the reply that is written here, or nil.
+func (h *Hub) reply(id uuid.UUID) *Reply {
+	var r *Reply
+	_ = h.do(func() { r = h.replies[id] })
+	return r
+}
+
+// Running returns the reply that is running in a conversation, or nil.
+func (h *Hub) Running(ctx context.Context, conversation uuid.UUID) (*Reply, error) {
+	for {
+		s, err := h.sessions.Get(ctx, conversation, session.End)
+		if err != nil || s.Running == nil {
+			return nil, err
+		}
+		if r := h.reply(s.Running.Reply); r != nil {
+			return r, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		select {
+		case <-h.closing:
+			return nil, errStopped
+		default:
+		}
+	}
+}
+
+// Stop ends the running reply, if only is nil or names it or the message that
+// it answers. It returns OutcomeStopped when the reply ended as stopped and is
+// stored. Errors: session.ErrNotFound, session.ErrUnavailable.
+func (h *Hub) Stop(ctx context.Context, conversation, only uuid.UUID) (string, error) {
+	s, err := h.sessions.Get(ctx, conversation, session.End)
+	if err != nil {
+		return "", err
+	}
+	if s.Running == nil || only != uuid.Nil && only != s.Running.Reply && only != s.Running.User.ID {
+		return OutcomeNothingRunning, nil
+	}
+	r := h.reply(s.Running.Reply)
+	if r == nil {
+		return OutcomeNothingRunning, nil
+	}
+	if r.seal() {
+		h.end(r, session.Message{FinishReason: session.FinishStopped})
+	}
+	e, err := r.Wait(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case e.Err != nil && !errors.Is(e.Err, session.ErrNotFound):
+		return "", e.Err
+	case e.Err == nil && e.Message.FinishReason == session.FinishStopped:
+		return OutcomeStopped, nil
+	}
+	return OutcomeNothingRunning, nil
+}
+
+// Delete forgets a conversation: its reply is stopped, its connection closed
+// with CloseNotFound. Errors: session.ErrNotFound, session.ErrUnavailable.
+func (h *Hub) Delete(ctx context.Context, conversation uuid.UUID) error {
+	if err := h.sessions.Delete(ctx, conversation); err != nil {
+		return err
+	}
+	h.Gone(conversation)
+	return nil
+}
+
+// Gone tells the hub that a session was deleted or expired.
+func (h *Hub) Gone(conversation uuid.UUID) {
+	_ = h.do(func() {
+		for _, r := range h.replies {
+			if r.Conversation == conversation {
+				r.seal()
+				r.finish(End{Err: session.ErrNotFound})
+			}
+		}
+		if c := h.conns[conversation]; c != nil {
+			c.leave(CloseNotFound, "the conversation was deleted or has expired")
+		}
+	})
+}

@@ -1,0 +1,114 @@
+package hub
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// pingInterval is how long a connection may be silent before it is asked
+	// whether its peer is still there.
+	pingInterval = 30 * time.Second
+	// pongTimeout is how long the peer may take to answer.
+	pongTimeout = 10 * time.Second
+	// drainSpread is the time over which idle connections are sent away, so
+	// that they do not all come back at once.
+	drainSpread = 2 * time.Second
+	// drainGrace is how long after the drain's deadline connections may take
+	// what is left for them.
+	drainGrace = 2 * time.Second
+)
+
+// pingSilent pings the connections on which nothing has passed for a while. It
+// runs on the loop, and starts a goroutine only for those.
+func (h *Hub) pingSilent() {
+	now := time.Now()
+	for _, c := range h.conns {
+		silent := now.Sub(c.sock.Active())
+		jitter := rand.N(pingInterval / 4)
+		if silent < pingInterval-jitter || c.pinging.Swap(true) {
+			continue
+		}
+		h.running.Add(1)
+		go c.ping()
+	}
+}
+
+// ping drops the connection unless the peer answers, or anything else passes.
+func (c *Conn) ping() {
+	defer c.hub.running.Done()
+	defer c.pinging.Store(false)
+	asked := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), pongTimeout)
+	defer cancel()
+	if err := c.sock.Ping(ctx); err != nil && c.sock.Active().Before(asked.Add(time.Millisecond)) {
+		c.drop()
+	}
+}
+
+// Drain has the hub take nothing new and sends the connections away with
+// CloseGoingAway: those without a running reply over the next two seconds, the
+// others behind their reply's end. When ctx ends, running replies are stopped
+// and stored. It returns when no reply and no connection is left.
+func (h *Hub) Drain(ctx context.Context) {
+	drained := make(chan struct{})
+	if h.do(func() {
+		if h.draining {
+			return
+		}
+		h.draining, h.drained = true, drained
+		for _, c := range h.conns {
+			time.AfterFunc(rand.N(drainSpread), func() {
+				_ = h.do(func() { c.leave(CloseGoingAway, "the server is going away") })
+			})
+		}
+		h.checkDrained()
+	}) != nil {
+		return
+	}
+	select {
+	case <-drained:
+		return
+	case <-ctx.Done():
+	}
+	var replies []*Reply
+	_ = h.do(func() {
+		for _, r := range h.replies {
+			replies = append(replies, r)
+		}
+	})
+	for _, r := range replies {
+		h.giveUp(r)
+	}
+	grace := time.NewTimer(drainGrace)
+	defer grace.Stop()
+	select {
+	case <-drained:
+	case <-grace.C:
+	}
+}
+
+// checkDrained tells Drain when nothing is left. It runs on the loop.
+func (h *Hub) checkDrained() {
+	if h.drained != nil && len(h.conns) == 0 && len(h.replies) == 0 {
+		close(h.drained)
+		h.drained = nil
+	}
+}
+
+// Draining tells whether the hub takes nothing new any more.
+func (h *Hub) Draining() bool {
+	draining := true
+	_ = h.do(func() { draining = h.draining })
+	return draining
+}
+
+func (h *Hub) stopped() bool {
+	select {
+	case <-h.closing:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,215 @@
+package hub
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+)
+
+// Reply is one answer of the model: append-only text, followed by byte offset,
+// and an end. One goroutine, the turn's, appends; any number follow. A
+// follower holds nothing but an offset, so one that is slow costs no memory
+// and simply gets more text at once.
+type Reply struct {
+	ID           uuid.UUID // these three never change
+	Conversation uuid.UUID
+	Model        string
+
+	mu        sync.Mutex // guards what follows
+	text      text
+	sealed    bool // nothing is appended any more; whoever sealed it ends it
+	end       *End
+	followers []chan<- struct{}
+	cancel    context.CancelFunc // of the turn; nil before it begins
+	patience  time.Duration      // how long it goes on with nobody following; 0: for ever
+	abandon   *time.Timer        // runs while nobody follows; nil without patience
+}
+
+// End says how a reply ended. It does not change.
+type End struct {
+	// Message is the reply as the store has it.
+	Message session.Message
+	// Err, when set, says that the store does not have it: ErrNotFound for a
+	// session that was deleted, another error for a store that is away.
+	Err error
+}
+
+func newReply(conversation, id uuid.UUID, model string) *Reply {
+	return &Reply{ID: id, Conversation: conversation, Model: model}
+}
+
+// Stored returns a reply that has ended and is stored as m.
+func Stored(conversation uuid.UUID, m session.Message) *Reply {
+	return &Reply{
+		ID: m.ID, Conversation: conversation, Model: m.Model,
+		text: stored(m.Content), sealed: true, end: &End{Message: m},
+	}
+}
+
+// append adds p, which is whole characters, and wakes the followers. It
+// reports false when the reply was sealed: the turn is over.
+func (r *Reply) append(p []byte) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sealed {
+		return false
+	}
+	r.text.append(p)
+	r.wake()
+	return true
+}
+
+// seal takes the right to write away. Only the first caller gets true, and
+// must then end the reply.
+func (r *Reply) seal() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sealed {
+		return false
+	}
+	r.sealed = true
+	if r.cancel != nil {
+		r.cancel()
+	}
+	return true
+}
+
+// begin gives the reply its turn's cancel function, or reports that it was
+// sealed before the turn began. When nobody follows for as long as patience
+// (0: for ever), giveUp is called.
+func (r *Reply) begin(cancel context.CancelFunc, patience time.Duration, giveUp func()) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cancel = cancel
+	if r.sealed {
+		return false
+	}
+	if patience > 0 {
+		r.patience = patience
+		r.abandon = time.AfterFunc(patience, giveUp)
+		if len(r.followers) > 0 {
+			r.abandon.Stop()
+		}
+	}
+	return true
+}
+
+// finish tells the followers that the reply has ended. Only the first call counts.
+func (r *Reply) finish(e End) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.end != nil {
+		return
+	}
+	r.sealed = true
+	r.end = &e
+	if e.Err == nil {
+		r.text = stored(e.Message.Content) // one copy, not two
+	}
+	if r.abandon != nil {
+		r.abandon.Stop()
+	}
+	r.wake()
+}
+
+// wake pokes every follower. r.mu is held. A follower that was poked already
+// will look anyway.
+func (r *Reply) wake() {
+	for _, f := range r.followers {
+		select {
+		case f <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// content returns the text so far.
+func (r *Reply) content() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+// Wait returns when the reply has ended, or with ctx's error.
+func (r *Reply) Wait(ctx context.Context) (End, error) {
+	wake := make(chan struct{}, 1)
+	f := r.follow(wake, 0)
+	defer f.close()
+	for {
+		r.mu.Lock()
+		end := r.end
+		r.mu.Unlock()
+		if end != nil {
+			return *end, nil
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return End{}, ctx.Err()
+		}
+	}
+}
+
+// follower is somebody's place in a reply. It belongs to one goroutine.
+type follower struct {
+	r    *Reply
+	wake chan struct{}
+	off  int // in bytes
+}
+
+// follow registers wake, which has room for one, to be poked whenever there is
+// more behind off, or the end. An offset that the text cannot have begins at 0.
+func (r *Reply) follow(wake chan struct{}, off int) follower {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.text.splits(off) {
+		off = 0
+	}
+	r.followers = append(r.followers, wake)
+	if r.abandon != nil {
+		r.abandon.Stop()
+	}
+	return follower{r: r, wake: wake, off: off}
+}
+
+func (f *follower) close() {
+	r := f.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, w := range r.followers {
+		if w == f.wake {
+			last := len(r.followers) - 1
+			r.followers[i] = r.followers[last]
+			r.followers[last] = nil
+			r.followers = r.followers[:last]
+			break
+		}
+	}
+	if r.abandon != nil && len(r.followers) == 0 && r.end == nil {
+		r.abandon.Reset(r.patience)
+	}
+}
+
+// next returns what there is behind the follower's offset, and moves it. The
+// end comes when no text is left. Neither: there is nothing more for now.
+func (f *follower) next() ([]byte, *End) {
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	delta := f.r.text.from(f.off, maxDelta)
+	if len(delta) == 0 {
+		return nil, f.r.end
+	}
+	f.off += len(delta)
+	return delta, nil
+}
+
+// Len returns how much text the reply has by now, in bytes.
+func (r *Reply) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.size
+}
