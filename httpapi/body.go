@@ -17,13 +17,13 @@ const bodyTimeout = 30 * time.Second
 // many bytes: JSON may write a byte as \u00xx.
 func maxBody(message int) int { return 6*message + 4<<10 }
 
-// readBody reads the one JSON object that the request's body is. Fields that
-// are not known are ignored.
-func (s *server) readBody(w http.ResponseWriter, r *http.Request, v any, optional bool) error {
+// readBody reads the one JSON object that the request's body is, of at most so
+// many bytes. Fields that are not known are ignored.
+func readBody(w http.ResponseWriter, r *http.Request, v any, most int, optional bool) error {
 	rc := http.NewResponseController(w)
 	// Not every ResponseWriter has deadlines; the server's has.
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(maxBody(s.MaxMessageBytes))))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {

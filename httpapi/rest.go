@@ -16,7 +16,7 @@ import (
 // handleCreateSession is POST /sessions.
 func (s *server) handleCreateSession(w http.ResponseWriter, r *http.Request) error {
 	var ignored struct{}
-	if err := s.readBody(w, r, &ignored, true); err != nil {
+	if err := readBody(w, r, &ignored, maxBody(s.MaxMessageBytes), true); err != nil {
 		return err
 	}
 	if s.Hub.Draining() {
@@ -148,7 +148,7 @@ func writeReply(w http.ResponseWriter, conversation uuid.UUID, end hub.End) erro
 func (s *server) readChat(w http.ResponseWriter, r *http.Request) (uuid.UUID, session.Turn, error) {
 	var in chatMessage
 	var turn session.Turn
-	if err := s.readBody(w, r, &in, false); err != nil {
+	if err := readBody(w, r, &in, maxBody(s.MaxMessageBytes), false); err != nil {
 		return uuid.Nil, turn, err
 	}
 	if in.Message == nil {
