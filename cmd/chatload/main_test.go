@@ -1,0 +1,27 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain lets the test binary stand in for chatload itself: for the floor
+// that a run starts as a child, and for tests of the exit status.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-test.") {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// small is a load that takes no time.
+func small() load {
+	return load{
+		Conversations: 8, Turns: 2, Tokens: 60, TokenBytes: 26, Flush: 1, Seed: 7,
+		Patience: testPatience,
+	}
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// load is what is asked of a peer. Each command of chatload has its own
+// defaults for it.
+type load struct {
+	Conversations int           `default:"${conversations}" help:"Conversations; at the same time, if the ramp is steep enough."`
+	Ramp          float64       `default:"${ramp}" help:"New connections per second; 0: at once."`
+	Turns         int           `default:"${turns}" help:"Messages in each conversation."`
+	Think         time.Duration `default:"0s" help:"Pause between a reply and the next message."`
+	Duration      time.Duration `default:"${duration}" help:"Replace every conversation that ends by a new one, for so long; 0: never."`
+	Tokens        int           `default:"${tokens}" help:"Tokens in each reply."`
+	TokenBytes    int           `default:"26" help:"Bytes in each token."`
+	Pace          float64       `default:"${pace}" help:"Tokens per second of each reply; 0: flat out."`
+	FirstToken    time.Duration `default:"0s" help:"What the simulated model takes to begin."`
+	Flush         int           `default:"${flush}" help:"Tokens that the simulator writes at a time."`
+	Drops         float64       `default:"${drops}" help:"Connections dropped a reply, on average, at any byte, and resumed."`
+	Slow          int           `default:"${slow}" help:"Of the conversations, how many stop reading amid each reply."`
+	Stall         time.Duration `default:"10s" help:"For how long those stop."`
+	Idle          int           `default:"${idle}" help:"Connections beside, on which nothing is said."`
+	Settle        time.Duration `default:"${settle}" help:"Wait between the last idle connection and looking at the peer's memory."`
+	Patience      time.Duration `default:"60s" help:"When to give up on a connection or a reply that is late."`
+	Seed          uint64        `default:"1" help:"What all text and all chance come from."`
+}
+
+func (l *load) check() error {
+	switch {
+	case l.Conversations < 0 || l.Idle < 0 || l.Ramp < 0 || l.Pace < 0 || l.Drops < 0:
+		return errors.New("a number of the load is negative")
+	case l.Tokens < 1 || l.Turns < 1 || l.Flush < 1:
+		return errors.New("tokens, turns and flush begin at 1")
+	case l.Conversations == 0 && l.Idle == 0:
+		return errors.New("neither conversations nor idle connections: nothing to do")
+	}
+	return nil
+}
+
+// interval is the time between two tokens.
+func (l *load) interval() time.Duration {
+	if l.Pace == 0 {
+		return 0
+	}
+	return time.Duration(float64(time.Second) / l.Pace)
+}
+
+// patience is when to give up on a reply.
+func (l *load) patience() time.Duration {
+	return l.Patience + l.Stall + l.FirstToken + time.Duration(l.Tokens)*l.interval()
+}
+
+// wireBytes guesses what a reply takes on the wire.
+func (l *load) wireBytes() int {
+	if l.Pace == 0 {
+		return l.Tokens * l.TokenBytes * 5 / 4
+	}
+	return l.Tokens * (l.TokenBytes + 95)
+}
+
+// run is one load on one peer.
+type run struct {
+	load
+	peer   *peer
+	speech *speech
+	sent   *stamps
+	tally  *tally
+	storm  atomic.Bool // connections that are lost now were cut on purpose
+
+	unknown bool // the model is not ours: what it will say is not known
+
+	mu   sync.Mutex
+	open map[int]net.Conn // by client, for a storm to cut; guarded by mu
+}
+
+func newRun(l load) (*run, error) {
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	s, err := newSpeech(l.Seed, l.TokenBytes)
+	if err != nil {
+		return nil, err
+	}
+	return &run{
+		load: l, speech: s, sent: newStamps(max(1, l.Conversations), l.Tokens),
+		tally: newTally(), open: make(map[int]net.Conn),
+	}, nil
+}
+
+// dialer gives each further 20,000 connections over loopback an address of
+// their own, since there are only as many connections between two addresses as
+// there are ports.
+func (r *run) dialer(n int) *net.Dialer {
+	d := new(net.Dialer)
+	if ip := net.ParseIP(r.peer.base.Hostname()); n >= 20_000 && ip.To4() != nil && ip.IsLoopback() {
+		d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+n/20_000%250))}
+	}
+	return d
+}
+
+// opened notes a client's connection. A slow client's is given a small window,
+// so that its pause reaches the peer at once.
+func (r *run) opened(n int, c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok && n < r.Slow {
+		tcp.SetReadBuffer(4096)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open[n%max(1, r.Conversations)] = c
+}
+
+// cut breaks every connection at once.
+func (r *run) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.open {
+		c.Close()
+	}
+}
+
+// talk runs the conversations and returns when all have ended.
+func (r *run) talk(ctx context.Context) {
+	begin := time.Now()
+	var all sync.WaitGroup
+	for i := range r.Conversations {
+		due := begin
+		if r.Ramp > 0 {
+			due = begin.Add(time.Duration(float64(i) / r.Ramp * float64(time.Second)))
+		}
+		if !pause(ctx, time.Until(due)) {
+			break
+		}
+		all.Go(func() {
+			for n := i; ; n += r.Conversations {
+				c := newClient(r, n)
+				if err := c.converse(ctx, due); err != nil {
+					c.shard.fail(err)
+				} else {
+					c.shard.record(func(s *shard) { s.counts.Conversations++ })
+				}
+				if due = time.Now(); due.Sub(begin) >= r.Duration || ctx.Err() != nil {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}

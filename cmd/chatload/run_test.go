@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// watch runs a load on its peer.
+func watch(t *testing.T, r *run) *report {
+	t.Helper()
+	rep := (&target{Upstream: "h1"}).observe(t.Context(), r, nil)
+	if t.Failed() {
+		return rep
+	}
+	var b bytes.Buffer
+	rep.table(&b)
+	if told := strings.Contains(b.String(), "every text exact"); told == rep.failed() {
+		t.Errorf("failed: %v, and the table says\n%s", rep.failed(), &b)
+	}
+	return rep
+}
+
+func TestHonestHubPasses(t *testing.T) {
+	_, r := serveFake(t, small())
+	rep := watch(t, r)
+	if rep.failed() || rep.Replies != 16 || rep.Conversations != 8 || rep.Tokens != 16*60 {
+		t.Errorf("got %+v", rep)
+	}
+	if rep.First.Count != 16 || rep.Connect.Count != 8 || rep.TokensPerFrame <= 1 {
+		t.Errorf("got %+v", rep)
+	}
+}
+
+func TestDroppedConnectionsResume(t *testing.T) {
+	l := small()
+	l.Conversations, l.Drops, l.Tokens = 20, 3, 200
+	h, r := serveFake(t, l)
+	rep := watch(t, r)
+	if rep.failed() || rep.Replies != 40 || rep.Drops < 20 {
+		t.Errorf("got %+v", rep)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.resumed == 0 || rep.Resume.Count != int64(rep.Drops) {
+		t.Errorf("%d resumes asked, %d timed, after %d drops", h.resumed, rep.Resume.Count, rep.Drops)
+	}
+}
+
+func TestUnheardMessageIsSentAgain(t *testing.T) {
+	h, r := serveFake(t, small())
+	h.deaf = 5
+	if rep := watch(t, r); rep.failed() || rep.Replies != 16 || rep.Lost != 5 {
+		t.Errorf("got %+v", rep)
+	}
+}
+
+// TestStoredText is for a model that is not ours: replies are held against
+// what the hub has stored.
+func TestStoredText(t *testing.T) {
+	for _, lossy := range []bool{false, true} {
+		h, r := serveFake(t, small())
+		r.unknown = true
+		if lossy {
+			h.mangle = loseOne(30)
+		}
+		if rep := watch(t, r); rep.failed() != lossy || (rep.Inexact > 0) != lossy {
+			t.Errorf("lossy %v: got %+v", lossy, rep)
+		}
+	}
+}
+
+// TestLossyHubFails shows that no way of getting a text wrong passes.
+func TestLossyHubFails(t *testing.T) {
+	for name, mangle := range map[string]func(string, int) (string, int){
+		"a byte lost":                  func(s string, at int) (string, int) { return s[1:], at },
+		"lost, and the offset with it": loseOne(5),
+		"a delta lost": func(s string, at int) (string, int) {
+			if at > 300 && at < 500 {
+				return "", at
+			}
+			return s, at
+		},
+		"doubled":     func(s string, at int) (string, int) { return s + s[len(s)-1:], at + 1 },
+		"changed":     func(s string, at int) (string, int) { return "X" + s[1:], at },
+		"wrong place": func(s string, at int) (string, int) { return s, at + 1 },
+		"reordered":   func(s string, at int) (string, int) { return s[13:] + s[:13], at },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, r := serveFake(t, small())
+			h.mangle = mangle
+			if rep := watch(t, r); !rep.failed() || rep.Inexact != 8 || rep.Replies != 0 {
+				t.Errorf("got %+v", rep)
+			}
+		})
+	}
+}
+
+// loseOne loses the character at the n-th byte of a reply, and lets every
+// offset from there on agree with what was sent.
+func loseOne(n int) func(string, int) (string, int) {
+	return func(s string, at int) (string, int) {
+		begin := at - len(s)
+		if begin > n {
+			return s, at - 1
+		}
+		if at > n {
+			return s[:n-begin] + s[n-begin+1:], at - 1
+		}
+		return s, at
+	}
+}
+
+func TestIdleConnectionsAreHeld(t *testing.T) {
+	l := small()
+	l.Idle = 30
+	_, r := serveFake(t, l)
+	if rep := watch(t, r); rep.failed() || rep.Memory.Connections != 30 || rep.Ready.Count != 38 {
+		t.Errorf("got %+v", rep)
+	}
+}
+
+func TestRefusedConnectionsFail(t *testing.T) {
+	_, r := serveFake(t, small())
+	r.peer.base.Path = "/nothing"
+	if rep := watch(t, r); !rep.failed() || rep.Failures["upgrade answered 404 Not Found"] != 8 {
+		t.Errorf("got %+v", rep)
+	}
+}
+
+func TestStormCutsAndResumes(t *testing.T) {
+	l := small()
+	l.Turns, l.Think = 2, 0
+	_, r := serveFake(t, l)
+	r.storm.Store(true)
+	cut := make(chan struct{})
+	go func() {
+		defer close(cut)
+		for r.tally.counts().Replies == 0 {
+			if t.Context().Err() != nil {
+				return
+			}
+		}
+		r.cut()
+	}()
+	rep := watch(t, r)
+	<-cut
+	if rep.failed() || rep.Replies != 16 || rep.Lost != 0 {
+		t.Errorf("got %+v", rep)
+	}
+}
+
+func TestLoadIsChecked(t *testing.T) {
+	for _, l := range []load{
+		{Conversations: -1, Turns: 1, Tokens: 1, Flush: 1, TokenBytes: 1},
+		{Turns: 1, Tokens: 1, Flush: 1, TokenBytes: 1},
+		{Conversations: 1, Tokens: 1, Flush: 1, TokenBytes: 1},
+		{Conversations: 1, Turns: 1, Flush: 1, TokenBytes: 1},
+		{Conversations: 1, Turns: 1, Tokens: 1, TokenBytes: 1},
+		{Conversations: 1, Turns: 1, Tokens: 1, Flush: 1},
+	} {
+		if _, err := newRun(l); err == nil {
+			t.Errorf("%+v passed", l)
+		}
+	}
+}
