@@ -135,7 +135,7 @@ func (s *server) saySDK(r *http.Request, conversation uuid.UUID, t session.Turn)
 		if !errors.Is(err, session.ErrBusy) || i == tries {
 			return reply, err
 		}
-		if _, err := s.Hub.Stop(r.Context(), conversation, uuid.Nil); err != nil {
+		if _, _, err := s.Hub.Stop(r.Context(), conversation, uuid.Nil); err != nil {
 			return nil, err
 		}
 	}

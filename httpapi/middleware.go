@@ -23,12 +23,16 @@ func (s *server) handle(f handler) http.Handler {
 	})
 }
 
-// recorder notes what was answered. It has Unwrap and nothing else beside, so
-// that http.ResponseController finds what the server's writer can do.
+// recorder notes what was answered, and gives the client the write timeout for
+// every part of it: the server has no limit of its own, which would end
+// streams. It has Unwrap and nothing else beside, so that
+// http.ResponseController finds what the server's writer can do.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	bytes  int
+	rc      *http.ResponseController
+	timeout time.Duration
+	status  int
+	bytes   int
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
@@ -37,16 +41,28 @@ func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
 		r.status = status
 	}
+	r.extend()
 	r.ResponseWriter.WriteHeader(status)
 }
+
+// extend begins the write timeout anew. A writer without deadlines (in a test)
+// has none to extend.
+func (r *recorder) extend() { _ = r.rc.SetWriteDeadline(time.Now().Add(r.timeout)) }
 
 func (r *recorder) Write(p []byte) (int, error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
-	n, err := r.ResponseWriter.Write(p)
-	r.bytes += n
-	return n, err
+	written := 0
+	for {
+		r.extend()
+		n, err := r.ResponseWriter.Write(p[written:min(len(p), written+writeChunk)])
+		written += n
+		r.bytes += n
+		if err != nil || written == len(p) {
+			return written, err
+		}
+	}
 }
 
 // logRequests writes a line for every request, without its body and with no
@@ -56,7 +72,8 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 		began := time.Now()
 		id := requestID(r)
 		w.Header().Set("X-Request-Id", id)
-		rec := &recorder{ResponseWriter: w}
+		rec := &recorder{ResponseWriter: w, rc: http.NewResponseController(w), timeout: s.WriteTimeout}
+		rec.extend() // what the connection's last request left may be over
 		defer func() {
 			if p := recover(); p != nil {
 				if p == http.ErrAbortHandler {
@@ -67,6 +84,9 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 					_ = writeError(rec, r, refuse(http.StatusInternalServerError, "internal", "Something went wrong on the server. Try again."))
 				}
 			}
+			if rec.status == 0 {
+				rec.status = statusClientGone
+			}
 			s.Logger.LogAttrs(r.Context(), level(r), "request",
 				slog.String("method", r.Method), slog.String("path", logPath(r)), slog.Int("status", rec.status),
 				slog.Int("bytes", rec.bytes), slog.Duration("took", time.Since(began).Round(time.Microsecond)),
@@ -75,6 +95,9 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 		next.ServeHTTP(rec, r)
 	})
 }
+
+// statusClientGone is what nginx logs for a client that did not wait.
+const statusClientGone = 499
 
 // level keeps the probes of a load balancer out of the log.
 func level(r *http.Request) slog.Level {

@@ -66,7 +66,7 @@ func (s *server) handleStop(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	outcome, err := s.Hub.Stop(r.Context(), id, uuid.Nil)
+	outcome, _, err := s.Hub.Stop(r.Context(), id, uuid.Nil)
 	if err != nil {
 		return err
 	}

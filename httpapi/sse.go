@@ -115,7 +115,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, reply *hub.Reply
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
 	e := &eventStream{
-		w: w, rc: http.NewResponseController(w), ctx: r.Context(), timeout: s.WriteTimeout,
+		w: w, rc: http.NewResponseController(w), ctx: r.Context(),
 		resumed: offset > 0, ping: time.NewTicker(pingEvery),
 	}
 	defer e.ping.Stop()
@@ -134,7 +134,6 @@ type eventStream struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController
 	ctx     context.Context
-	timeout time.Duration
 	ping    *time.Ticker
 	buf     []byte
 	resumed bool // the client has the beginning
@@ -204,13 +203,11 @@ func (e *eventStream) data(c hub.Chunk) {
 	e.buf = append(c.AppendJSON(append(e.buf, "data: "...)), "\n\n"...)
 }
 
-// flush writes what was held back, for which the client has the write timeout.
+// flush writes what was held back.
 func (e *eventStream) flush() error {
 	if len(e.buf) == 0 {
 		return nil
 	}
-	// The error is Write's to tell, and a writer without deadlines has none.
-	_ = e.rc.SetWriteDeadline(time.Now().Add(e.timeout))
 	_, err := e.w.Write(e.buf)
 	e.buf = e.buf[:0]
 	if err != nil {

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,7 +84,7 @@ type Conn struct {
 	join    *Join      // until ready was sent
 	work    *follow    // nil: no follower is there
 	look    bool       // the follower is to look again
-	owed    []string   // outcomes of stops, to be told when nothing lies behind pos
+	owed    []answer   // to stops, which the follower tells in their place
 	leaving CloseCode  // close with this when nothing is left to write; 0: stay
 	why     string
 
@@ -172,15 +173,12 @@ func (c *Conn) handle(frame []byte) {
 			c.refuse(err, uuid.UUID(r.ID))
 		}
 	case "stop":
-		outcome, err := c.hub.Stop(ctx, c.conversation, uuid.UUID(r.ID))
+		outcome, at, err := c.hub.Stop(ctx, c.conversation, uuid.UUID(r.ID))
 		if err != nil {
 			c.refuse(err, uuid.UUID(r.ID))
 			return
 		}
-		c.mu.Lock()
-		c.owed = append(c.owed, outcome)
-		c.mu.Unlock()
-		c.poke()
+		c.owe(answer{outcome: outcome, behind: at.Seq})
 	case "ping":
 		c.write([]byte(`{"type":"pong"}`))
 	}
@@ -216,6 +214,40 @@ func (c *Conn) write(frame []byte) {
 	if err := c.sock.Write(frame); err != nil {
 		c.drop()
 	}
+}
+
+// answer is what a stop is answered with, once the client has the message
+// with the Seq behind.
+type answer struct {
+	outcome string
+	behind  int64
+}
+
+// owe leaves an answer to the follower.
+func (c *Conn) owe(a answer) {
+	c.mu.Lock()
+	c.owed = append(c.owed, a)
+	c.mu.Unlock()
+	c.poke()
+	c.wakeFollower()
+}
+
+// due takes the answers whose place has come.
+func (c *Conn) due() []answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var due []answer
+	c.owed = slices.DeleteFunc(c.owed, func(a answer) bool {
+		if a.behind > c.pos.Seq {
+			return false
+		}
+		due = append(due, a)
+		return true
+	})
+	if len(c.owed) == 0 {
+		c.owed = nil
+	}
+	return due
 }
 
 // poke has the follower look at what there is to write. It does not block.

@@ -56,7 +56,7 @@ func (f *follow) run() {
 	defer close(f.done)
 	for {
 		c.mu.Lock()
-		if c.closed.Load() || !c.look && len(c.owed) == 0 {
+		if c.closed.Load() || !c.look {
 			c.work = nil
 			leaving, why := c.leaving, c.why
 			c.mu.Unlock()
@@ -66,10 +66,10 @@ func (f *follow) run() {
 			return
 		}
 		c.look = false
-		join, owed := c.join, c.owed
-		c.join, c.owed = nil, nil
+		join := c.join
+		c.join = nil
 		c.mu.Unlock()
-		if err := f.catchUp(join, owed); err != nil {
+		if err := f.catchUp(join); err != nil {
 			f.fail(err)
 		}
 	}
@@ -89,9 +89,8 @@ func (f *follow) fail(err error) {
 	}
 }
 
-// catchUp writes until nothing lies behind the connection's place, and then
-// the answers to stops that were owed when it was called.
-func (f *follow) catchUp(join *Join, owed []string) error {
+// catchUp writes until nothing lies behind the connection's place.
+func (f *follow) catchUp(join *Join) error {
 	if join != nil {
 		if err := f.begin(join); err != nil {
 			return err
@@ -124,12 +123,20 @@ func (f *follow) catchUp(join *Join, owed []string) error {
 			break
 		}
 	}
-	for _, outcome := range owed {
-		if err := f.send(stopped{Type: "stopped", Outcome: outcome}); err != nil {
+	if err := f.settle(); err != nil {
+		return err
+	}
+	return f.flush()
+}
+
+// settle tells the answers that are due.
+func (f *follow) settle() error {
+	for _, a := range f.c.due() {
+		if err := f.send(stopped{Type: "stopped", Outcome: a.outcome}); err != nil {
 			return err
 		}
 	}
-	return f.flush()
+	return nil
 }
 
 // begin sends ready, and finds where the client stands.
@@ -243,11 +250,11 @@ func (f *follow) reply(r *Reply, p session.Position) error {
 	}
 	f.resume = uuid.Nil
 	f.after = f.c.pos.ID
-	err := r.stream(f, f.wake, offset)
-	if err == nil {
-		f.at(p)
+	if err := r.stream(f, f.wake, offset); err != nil {
+		return err
 	}
-	return err
+	f.at(p)
+	return f.settle()
 }
 
 // Start implements Sink.
@@ -290,7 +297,7 @@ func (f *follow) Wait(wake <-chan struct{}) error {
 	if f.c.closed.Load() {
 		return errConnClosed
 	}
-	return nil
+	return f.settle()
 }
 
 // send writes v as a frame.

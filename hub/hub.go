@@ -254,32 +254,35 @@ func (h *Hub) Running(ctx context.Context, conversation uuid.UUID) (*Reply, erro
 
 // Stop ends the running reply, if only is nil or names it or the message that
 // it answers. It returns OutcomeStopped when the reply ended as stopped and is
-// stored. Errors: session.ErrNotFound, session.ErrUnavailable.
-func (h *Hub) Stop(ctx context.Context, conversation, only uuid.UUID) (string, error) {
+// stored, and the place of the reply, if one was running.
+// Errors: session.ErrNotFound, session.ErrUnavailable.
+func (h *Hub) Stop(ctx context.Context, conversation, only uuid.UUID) (string, session.Position, error) {
+	var at session.Position
 	s, err := h.sessions.Get(ctx, conversation, session.End)
 	if err != nil {
-		return "", err
+		return "", at, err
 	}
 	if s.Running == nil || only != uuid.Nil && only != s.Running.Reply && only != s.Running.User.ID {
-		return OutcomeNothingRunning, nil
+		return OutcomeNothingRunning, at, nil
 	}
 	r := h.reply(s.Running.Reply)
 	if r == nil {
-		return OutcomeNothingRunning, nil
+		return OutcomeNothingRunning, at, nil
 	}
+	at = s.Running.Position()
 	if r.seal() {
 		h.end(r, session.Message{FinishReason: session.FinishStopped})
 	}
 	e, err := r.Wait(ctx)
 	switch {
 	case err != nil:
-		return "", err
+		return "", at, err
 	case e.Err != nil && !errors.Is(e.Err, session.ErrNotFound):
-		return "", e.Err
+		return "", at, e.Err
 	case e.Err == nil && e.Message.FinishReason == session.FinishStopped:
-		return OutcomeStopped, nil
+		return OutcomeStopped, at, nil
 	}
-	return OutcomeNothingRunning, nil
+	return OutcomeNothingRunning, at, nil
 }
 
 // Delete forgets a conversation: its reply is stopped, its connection closed
