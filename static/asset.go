@@ -1,0 +1,123 @@
+package static
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// asset is one file as it is served: its bytes plain and gzipped, and its
+// headers. It never changes once made.
+type asset struct {
+	plain, zipped []byte
+	etag          string
+	header        http.Header
+}
+
+func newAsset(text, contentType string, header http.Header) *asset {
+	var zipped bytes.Buffer
+	// Neither call can fail: the level is valid and a Buffer takes everything.
+	w, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
+	w.Write([]byte(text))
+	w.Close()
+	sum := sha256.Sum256([]byte(text))
+	header.Set("Content-Type", contentType)
+	header.Set("Cache-Control", "no-cache") // kept, but asked for again: a widget must fit its hub
+	header.Set("Vary", "Accept-Encoding")
+	header.Set("X-Content-Type-Options", "nosniff")
+	return &asset{
+		plain:  []byte(text),
+		zipped: zipped.Bytes(),
+		etag:   hex.EncodeToString(sum[:12]),
+		header: header,
+	}
+}
+
+// scriptOf is a script that any page may load, also one that is isolated
+// (Cross-Origin-Embedder-Policy), or read with CORS, as modules are.
+func scriptOf(text string) *asset {
+	return newAsset(text, "text/javascript; charset=utf-8", anyOrigin())
+}
+
+func textOf(text string) *asset {
+	return newAsset(text, "text/plain; charset=utf-8", anyOrigin())
+}
+
+func anyOrigin() http.Header {
+	return http.Header{
+		"Access-Control-Allow-Origin":  {"*"},
+		"Cross-Origin-Resource-Policy": {"cross-origin"},
+	}
+}
+
+var inlineBlock = regexp.MustCompile(`(?s)<(style|script)>(.*?)</(?:style|script)>`)
+
+// pageOf is the page under a policy that lets in this origin's scripts and
+// connections and, by their hashes, the page's own style and script blocks;
+// nothing else, and no string ever becomes HTML or script.
+func pageOf(html string) *asset {
+	sources := map[string]string{"script": " 'self'"}
+	for _, block := range inlineBlock.FindAllStringSubmatch(html, -1) {
+		sum := sha256.Sum256([]byte(block[2]))
+		sources[block[1]] += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	policy := "default-src 'none'; connect-src 'self'; img-src data:" +
+		"; script-src" + sources["script"] + "; style-src" + sources["style"] +
+		"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" +
+		"; require-trusted-types-for 'script'; trusted-types 'none'"
+	return newAsset(html, "text/html; charset=utf-8", http.Header{
+		"Content-Security-Policy": {policy},
+		"Referrer-Policy":         {"no-referrer"},
+	})
+}
+
+// ServeHTTP sends the asset, gzipped where that is accepted (RFC 9110, 12.5.3),
+// or 304 when the client has it (RFC 9110, 13.1.2).
+func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, etag := a.plain, `"`+a.etag+`"`
+	for name, values := range a.header {
+		w.Header()[name] = values
+	}
+	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		body, etag = a.zipped, `"`+a.etag+`-gzip"`
+		w.Header().Set("Content-Encoding", "gzip")
+	}
+	w.Header().Set("ETag", etag)
+	if matches(r.Header.Get("If-None-Match"), etag) {
+		w.Header().Del("Content-Encoding")
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method != http.MethodHead {
+		w.Write(body) // an error means the client went away
+	}
+}
+
+func acceptsGzip(accept string) bool {
+	for item := range strings.SplitSeq(accept, ",") {
+		name, params, _ := strings.Cut(strings.TrimSpace(item), ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			q, found := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
+			return !found || strings.Trim(q, "0.") != ""
+		}
+	}
+	return false
+}
+
+// matches compares weakly: a proxy may have marked the tag as weak.
+func matches(ifNoneMatch, etag string) bool {
+	for item := range strings.SplitSeq(ifNoneMatch, ",") {
+		item = strings.TrimPrefix(strings.TrimSpace(item), "W/")
+		if item == etag || item == "*" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,172 @@
+// Inline Markdown that grows: text goes into the DOM as it comes and is only ever appended to. An opening mark is
+// believed at once (`**bo` is bold already); if its partner never comes, the element gives way to the mark as text.
+// Everything from the model enters as a text node, or as the href of a link after LINK has let it pass.
+
+const SPECIAL = /[\\`*_~\]<]|!?\[|!$|h(?=ttps?:\/\/|t{0,2}$|ttps?:?\/?$)/gi;
+const LINK = /^(?:https?:\/\/|mailto:)[^\s<>]+$/i;
+const TARGET = /\]\(\s*<?((?:[^\s()<>]|\([^\s()]*\))*)>?(?:\s+(?:"[^"]*"|'[^']*'))?\s*\)/y;
+const HALF_TARGET = /^\](?:\(\s*<?[^\s<>]*>?(?:\s+(?:["'][^"']*["']?\s*)?)?)?$/;
+const MOST_HELD = 2000; // characters that may wait for the rest of what they may become
+const DEEPEST = 8;
+const word = /[\p{L}\p{N}]/u;
+
+const element = (tag, props, ...children) => {
+  const el = Object.assign(document.createElement(tag), props);
+  el.append(...children);
+  return el;
+};
+
+const anchor = (href, ...children) =>
+  element('a', { href, target: '_blank', rel: 'noopener noreferrer nofollow' }, ...children);
+
+class Inline {
+  constructor(el) {
+    this.el = el; // where text goes now
+    this.open = []; // marks that wait for their partner: {el, mark, c, n}
+    this.held = '';
+    this.prev = ' ';
+    this.ticks = 0; // length of the backtick run that opened the code being written
+  }
+
+  /** Takes more text. `last`: nothing follows on this line, so whatever was held back is decided now. */
+  write(s, last) {
+    s = this.held + s;
+    this.held = '';
+    for (let i = 0; i < s.length;) {
+      const special = this.ticks ? /`+/g : SPECIAL;
+      special.lastIndex = i;
+      const at = special.exec(s)?.index ?? s.length;
+      if (at > i) this.text(s.slice(i, at));
+      if (at === s.length) return;
+      const used = this.take(s, at, !last && s.length - at < MOST_HELD);
+      if (!used) return void (this.held = s.slice(at));
+      i = at + used;
+    }
+  }
+
+  /** Handles what begins at s[i]; the number of characters used, 0 to wait for more of them (if `may`). */
+  take(s, i, may) {
+    const c = s[i];
+    const next = s[i + 1];
+    const plain = (n = 1) => (this.text(s.slice(i, i + n)), n);
+    const match = (sticky) => ((sticky.lastIndex = i), sticky.exec(s));
+    if (c === '\\') {
+      if (!next && may) return 0;
+      return /[!-/:-@[-`{-~]/.test(next) ? (this.text(next), 2) : plain();
+    }
+    if ('`*_~'.includes(c)) {
+      let n = 1;
+      while (s[i + n] === c) n++;
+      if (i + n === s.length && may) return 0;
+      if (c === '`') this.code(n);
+      else this.emphasis(c, n, s[i + n] ?? ' ');
+      return n;
+    }
+    if (c === '!' || c === '[') {
+      if (!next && c === '!' && may) return 0;
+      const n = c === '!' && next === '[' ? 2 : 1; // an image is shown as a link: loading it would tell who reads
+      if (c === '!' && n === 1) return plain();
+      return this.push(element('span'), s.slice(i, i + n), '[', 0), n;
+    }
+    if (c === ']') {
+      const k = this.open.findLastIndex((o) => o.c === '[');
+      if (k < 0) return plain();
+      const target = match(TARGET);
+      if (!target && may && HALF_TARGET.test(s.slice(i))) return 0;
+      if (!target || !LINK.test(target[1])) return this.undo(k), plain();
+      const label = this.pop(k);
+      label.replaceWith(anchor(target[1], ...label.childNodes));
+      return target[0].length;
+    }
+    if (c === '<') {
+      const m = match(/<(?:((?:https?:\/\/|mailto:)[^\s<>]+)|br ?\/?)>/iy);
+      if (!m) return may && /^<(?:[a-z][^\s<>]*)?[ ]?\/?$/i.test(s.slice(i)) ? 0 : plain();
+      this.append(m[1] ? anchor(m[1], m[1]) : element('br'));
+      return m[0].length;
+    }
+    if (word.test(this.prev) || this.open.some((o) => o.c === '[')) return plain();
+    const [url] = match(/https?:\/\/[^\s<>]*/iy) ?? [''];
+    if (may && i + url.length === (url ? s.length : i)) return 0;
+    let n = url.length; // the sentence's punctuation is not the address's, nor a bracket it did not open
+    while (n && '.,;:!?\'"*_~`])}'.includes(url[n - 1])) n--;
+    if (url[n] === ')' && url.includes('(')) n++;
+    const href = url.slice(0, n);
+    if (!LINK.test(href)) return plain();
+    this.append(anchor(href, href));
+    return n;
+  }
+
+  code(n) {
+    if (!this.ticks) {
+      if (this.push(element('code'), '`'.repeat(n), '`', n)) this.ticks = n;
+    } else if (n === this.ticks) {
+      this.pop(this.open.length - 1);
+      this.ticks = 0;
+    } else this.text('`'.repeat(n));
+  }
+
+  emphasis(c, n, next) {
+    const inside = c === '_' && word.test(this.prev) && word.test(next);
+    if (!inside && !/\s/.test(this.prev)) {
+      for (let k; n && (k = this.open.findLastIndex((o) => o.c === c && o.n <= n)) >= 0;) {
+        n -= this.open[k].n;
+        this.pop(k);
+      }
+    }
+    if (!n) return;
+    const opens = !inside && !/\s/.test(next) && !(c === '_' && word.test(this.prev));
+    if (!opens || n > 3 || (c === '~' && n !== 2)) return this.text(c.repeat(n));
+    if (c === '~') return void this.push(element('del'), '~~', c, 2);
+    if (n > 1) this.push(element('strong'), c + c, c, 2);
+    if (n !== 2) this.push(element('em'), c, c, 1);
+  }
+
+  push(el, mark, c, n) {
+    if (this.open.length >= DEEPEST) return this.text(mark);
+    this.append(el);
+    this.open.push({ el, mark, c, n });
+    this.prev = ' ';
+    this.el = el;
+    return el;
+  }
+
+  /** Closes the k-th open mark; marks inside it without a partner become text. */
+  pop(k) {
+    while (this.open.length > k + 1) this.undo(this.open.length - 1);
+    const { el } = this.open.pop();
+    this.el = el.parentNode;
+    this.prev = 'x';
+    return el;
+  }
+
+  undo(k) {
+    const { mark } = this.open[k];
+    const el = this.pop(k);
+    el.replaceWith(mark, ...el.childNodes);
+  }
+
+  append(node) {
+    this.el.append(node);
+    this.prev = 'x';
+  }
+
+  text(s) {
+    const last = this.el.lastChild;
+    if (last?.nodeType === 3 && last.length < 1000) last.appendData(s); // short nodes keep appending cheap
+    else this.el.append(s);
+    this.prev = s.at(-1);
+  }
+
+  br() {
+    if (this.held === '\\') this.held = '';
+    this.write('', true);
+    this.append(element('br'));
+    this.prev = ' ';
+  }
+
+  end() {
+    this.write('', true);
+    while (this.open.length) this.undo(this.open.length - 1);
+    this.ticks = 0;
+  }
+}
