@@ -8,7 +8,7 @@ import (
 )
 
 // maxBody is the size of a request body that the gateway takes, in bytes.
-const maxBody = 64 << 20
+const maxBody = 16 << 20
 
 // chat handles POST /v1/chat/completions.
 func (s *Server) chat(w http.ResponseWriter, r *http.Request) {

@@ -37,9 +37,12 @@ func (c *pacer) wait(ctx context.Context, i int) error {
 	}
 }
 
-// restart makes token i due now.
-func (c *pacer) restart(i int) {
-	c.start = time.Now().Add(-c.first - time.Duration(i)*c.pace)
+// held moves the schedule so that token i, if it was held beyond its time, is
+// due now and the others follow at their pace.
+func (c *pacer) held(i int) {
+	if late := time.Since(c.start) - c.first - time.Duration(i)*c.pace; late > 0 {
+		c.start = c.start.Add(late)
+	}
 }
 
 func (c *pacer) stop() {

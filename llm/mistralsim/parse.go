@@ -70,14 +70,17 @@ func decode(h http.Header, body []byte) (any, *Answer) {
 	var value any
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
-	err := dec.Decode(&value)
+	err, at := dec.Decode(&value), int64(len(body))
 	if err == nil {
 		if _, more := dec.Token(); more != io.EOF {
-			err = errors.New("Extra data")
+			err, at = errors.New("Extra data"), dec.InputOffset()
 		}
 	}
 	if err != nil {
-		a := unprocessable(detail{Type: "json_invalid", Loc: []any{"body", dec.InputOffset()},
+		if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
+			at = syntax.Offset
+		}
+		a := unprocessable(detail{Type: "json_invalid", Loc: []any{"body", at},
 			Msg: "JSON decode error", Input: map[string]any{}, Ctx: map[string]any{"error": err.Error()}})
 		return nil, &a
 	}

@@ -116,7 +116,7 @@ func (p *reply) at(i int) error {
 			return err
 		}
 		a.Hold(p.ctx, i)
-		p.clock.restart(i)
+		p.clock.held(i)
 	}
 	if a.Stall == StallTokens && p.reached(a.StallAfter, i) {
 		if err := p.settle(i); err != nil {
