@@ -1,0 +1,53 @@
+// Command chathub serves chat: WebSocket, server-sent events and REST in front
+// of Mistral. See the README, or chathub --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// run is the program, and returns its exit status: 2 for a configuration that
+// is wrong, 1 for what failed while it ran.
+func run(args, environ []string, stdout, stderr io.Writer) int {
+	cfg, err := parse(args, environ, ".env", stdout)
+	switch {
+	case errors.Is(err, errHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintln(stderr, "chathub:", err)
+		return 2
+	}
+	// The first signal drains, the second ends at once.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+	drain, startDrain := context.WithCancel(context.Background())
+	defer startDrain()
+	kill, startKill := context.WithCancel(context.Background())
+	defer startKill()
+	go func() {
+		for _, act := range []func(){startDrain, startKill} {
+			select {
+			case <-signals:
+				act()
+			case <-kill.Done():
+				return
+			}
+		}
+	}()
+	if err := serve(drain, kill, cfg, newLogger(cfg, stderr)); err != nil {
+		fmt.Fprintln(stderr, "chathub:", err)
+		return 1
+	}
+	return 0
+}

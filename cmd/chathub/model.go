@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/tmc/langchaingo/llms"
+
+	"lumos/backend/llm"
+	"lumos/backend/llm/mistralsim"
+)
+
+// model is what answers, and how it is called.
+type model struct {
+	llms.Model
+	name    string
+	options []llms.CallOption
+	close   func()
+}
+
+// newModel returns the model that cfg chooses.
+func newModel(cfg config, log *slog.Logger) (model, error) {
+	m := model{name: cfg.MistralModel, close: func() {}}
+	var err error
+	if cfg.LLM == "ollama" && !cfg.Demo {
+		m.name = cfg.OllamaModel
+		if cfg.Temperature != nil {
+			m.options = append(m.options, llms.WithTemperature(*cfg.Temperature))
+		}
+		m.Model, err = llm.NewOllama(cfg.OllamaURL, cfg.OllamaModel)
+		return m, err
+	}
+	c := llm.Config{
+		BaseURL: cfg.MistralBaseURL, APIKey: cfg.MistralAPIKey, Model: cfg.MistralModel,
+		Temperature: cfg.Temperature, Logger: log,
+	}
+	if cfg.Demo {
+		if c.BaseURL, m.close, err = startSimulator(); err != nil {
+			return m, err
+		}
+		c.APIKey, c.Model, m.name = "demo", mistralsim.DemoModel, mistralsim.DemoModel
+	}
+	m.Model, err = llm.NewMistral(c)
+	return m, err
+}
+
+// startSimulator serves Mistral's API on a free port of this machine, with
+// ELIZA for a model, so that the demo goes the whole real way.
+func startSimulator() (url string, stop func(), err error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	sim := mistralsim.New(mistralsim.Config{
+		Models: []string{mistralsim.DemoModel}, Key: "demo", Record: -1,
+		Answer: func(r *mistralsim.Request) mistralsim.Answer {
+			a := mistralsim.Eliza(r)
+			a.FirstToken, a.Pace = 300*time.Millisecond, 25*time.Millisecond
+			return a
+		},
+	})
+	srv := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return context.Background() }}
+	go func() { _ = srv.Serve(ln) }()
+	return "http://" + strings.TrimPrefix(ln.Addr().String(), "http://"), func() { _ = srv.Close() }, nil
+}
