@@ -65,6 +65,9 @@ func (c *contract) check(req *http.Request, resp *http.Response, body []byte) er
 		}
 		return nil
 	}
+	if req.Method == http.MethodHead {
+		return c.checkHead(req, resp, body)
+	}
 	route, params, err := c.router.FindRoute(req)
 	switch {
 	case errors.Is(err, routers.ErrPathNotFound):
@@ -77,7 +80,6 @@ func (c *contract) check(req *http.Request, resp *http.Response, body []byte) er
 	case err != nil:
 		return err
 	}
-	// A foreign origin or host is refused before anybody looks at the rest.
 	input := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: req, PathParams: params, Route: route},
 		Status:                 resp.StatusCode,
@@ -101,8 +103,28 @@ func (c *contract) check(req *http.Request, resp *http.Response, body []byte) er
 	return nil
 }
 
-// refused checks the answer to a request for what is not described at all. Who is not let in at all
-// learns nothing else.
+// checkHead checks the answer to a HEAD, which is that to a GET without its body, or a refusal.
+func (c *contract) checkHead(req *http.Request, resp *http.Response, body []byte) error {
+	if len(body) > 0 {
+		return errors.New("a body in answer to HEAD")
+	}
+	if resp.StatusCode == http.StatusMethodNotAllowed && resp.Header.Get("Allow") != "" {
+		return nil
+	}
+	get := req.Clone(req.Context())
+	get.Method = http.MethodGet
+	route, _, err := c.router.FindRoute(get)
+	if err == nil && route.Operation.Responses.Status(resp.StatusCode) == nil {
+		err = errors.New("the status is not described for GET")
+	}
+	if errors.Is(err, routers.ErrPathNotFound) && resp.StatusCode == http.StatusNotFound {
+		return nil
+	}
+	return err
+}
+
+// refused checks the answer to a request for what is not described: 404 or 405, or the refusal
+// of a foreign origin or host, which comes before anybody looks at the rest.
 func (c *contract) refused(resp *http.Response, body []byte, status int, code string) error {
 	var told struct{ Error struct{ Code string } }
 	if err := c.checkJSON("Error", body); err != nil {
@@ -231,6 +253,11 @@ func TestCheckResponse(t *testing.T) {
 		{"wrong method", "PUT", path, 405, with(jsonHeader, "Allow", "GET, DELETE"), failure("method_not_allowed"), true},
 		{"wrong method without Allow", "PUT", path, 405, jsonHeader, failure("method_not_allowed"), false},
 		{"foreign origin on a wrong method", "PUT", path, 403, with(jsonHeader, "Allow", "GET"), failure("forbidden_origin"), true},
+		{"head of a page", "HEAD", "/", 200, nil, "", true},
+		{"head that is not taken", "HEAD", "/chat", 405, with(jsonHeader, "Allow", "POST"), "", true},
+		{"head of nothing", "HEAD", "/nope", 404, jsonHeader, "", true},
+		{"head of something else", "HEAD", "/nope", 200, jsonHeader, "", false},
+		{"head with a body", "HEAD", "/", 200, nil, "<html>", false},
 		{"page as text", "GET", "/", 200, with(jsonHeader, "Content-Type", "text/plain"), "<html>", false},
 		{"page", "GET", "/", 200, with(jsonHeader, "Content-Type", "text/html; charset=utf-8"), "<html>", true},
 		{"metrics", "GET", "/metrics", 200, with(jsonHeader, "Content-Type", "text/plain; version=0.0.4; charset=utf-8"), "up 1\n", true},
