@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -96,8 +97,9 @@ func parseEventID(text string) (id uuid.UUID, offset int, whole bool) {
 func wantsStream(r *http.Request) bool {
 	for _, v := range r.Header.Values("Accept") {
 		for part := range strings.SplitSeq(v, ",") {
-			kind, _, _ := strings.Cut(part, ";")
-			if strings.EqualFold(strings.TrimSpace(kind), "text/event-stream") {
+			kind, params, _ := mime.ParseMediaType(part)
+			// A quality of 0 refuses (RFC 9110, section 12.4.2).
+			if q, err := strconv.ParseFloat(params["q"], 64); kind == "text/event-stream" && (err != nil || q > 0) {
 				return true
 			}
 		}
