@@ -14,7 +14,7 @@ type growth struct {
 	target
 	load
 	Replies []int `default:"10,100,500,2000" help:"Replies at the same time."`
-	Beside  []int `default:"0,5000,19000" help:"Idle connections beside 100 replies."`
+	Beside  []int `default:"0,5000,20000" help:"Idle connections beside 100 replies."`
 	JSON    bool  `help:"Reports as JSON, a line each."`
 }
 

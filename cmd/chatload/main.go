@@ -29,18 +29,18 @@ import (
 // load that has a name, which differ in their defaults only, and those that
 // take several runs.
 type cli struct {
-	Run     loadCmd  `cmd:"" default:"withargs" help:"A load of your own."`
-	Paced   loadCmd  `cmd:"" set:"conversations=500" set:"ramp=500" set:"tokens=1000" set:"pace=50" help:"500 replies at 50 tokens a second."`
-	Flat    loadCmd  `cmd:"" set:"conversations=50" set:"tokens=5000" set:"pace=0" set:"duration=5s" help:"50 replies at a time, flat out."`
-	Idle    loadCmd  `cmd:"" set:"conversations=0" set:"idle=5000" set:"ramp=2000" set:"settle=60s" help:"5,000 connections on which nothing is said."`
-	Slow    loadCmd  `cmd:"" set:"conversations=20" set:"ramp=0" set:"tokens=200000" set:"pace=0" set:"slow=20" help:"20 readers that stop for 10 s under long replies."`
-	Connect loadCmd  `cmd:"" set:"conversations=20000" set:"ramp=2000" set:"tokens=20" set:"pace=0" help:"2,000 new conversations a second."`
-	Drops   loadCmd  `cmd:"" set:"conversations=200" set:"tokens=500" set:"drops=3" help:"Connections dropped at random bytes and resumed."`
-	Storm   stormCmd `cmd:"" set:"conversations=5000" set:"ramp=2000" set:"tokens=40" set:"pace=2" help:"5,000 connections lost at once amid their replies."`
-	Growth  growth   `cmd:"" set:"ramp=500" set:"tokens=500" set:"pace=50" help:"The cost of a token with more replies, and with more idle connections."`
+	Run     loadCmd  `kong:"cmd,default='withargs',help='A load of your own.'"`
+	Paced   loadCmd  `kong:"cmd,set='conversations=500',set='ramp=500',set='tokens=1000',set='pace=50',help='500 replies at 50 tokens a second.'"`
+	Flat    loadCmd  `kong:"cmd,set='conversations=50',set='tokens=5000',set='pace=0',set='duration=5s',help='50 replies at a time, flat out.'"`
+	Idle    loadCmd  `kong:"cmd,set='conversations=0',set='idle=5000',set='ramp=2000',set='settle=60s',help='5,000 connections on which nothing is said.'"`
+	Slow    loadCmd  `kong:"cmd,set='conversations=20',set='ramp=0',set='tokens=200000',set='pace=0',set='slow=20',help='20 readers that stop for 10 s under long replies.'"`
+	Connect loadCmd  `kong:"cmd,set='conversations=20000',set='ramp=2000',set='tokens=20',set='flush=20',set='pace=0',help='2,000 new conversations a second.'"`
+	Drops   loadCmd  `kong:"cmd,set='conversations=200',set='tokens=500',set='drops=3',help='Connections dropped at random bytes and resumed.'"`
+	Storm   stormCmd `kong:"cmd,set='conversations=5000',set='ramp=2000',set='tokens=40',set='pace=2',help='5,000 connections lost at once amid their replies.'"`
+	Growth  growth   `kong:"cmd,set='ramp=500',set='tokens=500',set='pace=50',help='The cost of a token with more replies, and with more idle connections.'"`
 	Ratio   struct {
-		Paced ratioCmd `cmd:"" set:"conversations=500" set:"ramp=500" set:"tokens=1000" set:"pace=50" help:"500 replies at 50 tokens a second."`
-		Flat  ratioCmd `cmd:"" set:"conversations=50" set:"tokens=5000" set:"pace=0" set:"duration=5s" help:"50 replies at a time, flat out."`
+		Paced ratioCmd `kong:"cmd,set='conversations=500',set='ramp=500',set='tokens=1000',set='pace=50',help='500 replies at 50 tokens a second.'"`
+		Flat  ratioCmd `kong:"cmd,set='conversations=50',set='tokens=5000',set='pace=0',set='duration=5s',help='50 replies at a time, flat out.'"`
 	} `cmd:"" help:"Hub and floor under the same load in turn, medians of several rounds."`
 	Floor floorCmd `cmd:"" help:"Serve the least that a relay can do, to compare with."`
 }

@@ -27,6 +27,9 @@ type target struct {
 // measure loads a peer and reports. during, when not nil, is called when the
 // conversations begin, in a goroutine of its own.
 func (t *target) measure(ctx context.Context, l load, during func(context.Context, *run)) (*report, error) {
+	if err := l.fit(descriptors, os.Stderr); err != nil {
+		return nil, err
+	}
 	r, err := newRun(l)
 	if err != nil {
 		return nil, err
@@ -115,7 +118,7 @@ func (t *target) observe(ctx context.Context, r *run, during func(context.Contex
 		m.PerIdle, m.TotalPer = (m.Idle-m.Start)/m.Connections, m.Idle/m.Connections
 	}
 	var beside sync.WaitGroup
-	if t.Profile != "" && proc != nil {
+	if t.Profile != "" && proc != nil && proc.debug != "" {
 		beside.Go(func() {
 			if err := proc.profile(t.Profile); err != nil {
 				fmt.Fprintln(os.Stderr, "chatload: profile:", err)

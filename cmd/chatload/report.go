@@ -134,6 +134,9 @@ func (p *report) table(w io.Writer) {
 	if m := p.Memory; m.Start > 0 {
 		fmt.Fprintf(w, "%-8s CPU %.2f s, %.2f s per million tokens; (load and simulator %.2f s)\n", p.Peer, p.CPUSeconds, p.CPUPerMillion, p.LoadCPUSeconds)
 		fmt.Fprintf(w, "memory   %.1f MiB at start, %.1f at most, %.1f at the end; text %.1f MiB\n", mib(m.Start), mib(m.Peak), mib(m.End), mib(m.Text))
+		if l.Slow > 0 && m.Text > 0 {
+			fmt.Fprintf(w, "slow     %d readers stopped for %s: the memory grew by %.2f × the text\n", l.Slow, l.Stall, float64(m.Peak-m.Start)/float64(m.Text))
+		}
 		if m.Connections > 0 {
 			fmt.Fprintf(w, "idle     %d connections: %d bytes of RSS each (%d with the program itself)\n", m.Connections, m.PerIdle, m.TotalPer)
 		}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -40,6 +42,24 @@ func (l *load) check() error {
 	case l.Conversations == 0 && l.Idle == 0:
 		return errors.New("neither conversations nor idle connections: nothing to do")
 	}
+	return nil
+}
+
+// fit lowers the number of idle connections to what the limit of open files
+// lets through, and says so. A conversation takes two: the client's connection
+// and the simulator's, or in a hub the client's and the one upstream.
+func (l *load) fit(limit func(want uint64) uint64, say io.Writer) error {
+	const spare = 100
+	need := uint64(l.Idle + 2*l.Conversations + spare)
+	got := limit(need)
+	if got >= need {
+		return nil
+	}
+	if need-got > uint64(l.Idle) {
+		return fmt.Errorf("%d conversations: the limit of %d open files (ulimit -n) lets through %d", l.Conversations, got, (got-spare)/2)
+	}
+	l.Idle -= int(need - got)
+	fmt.Fprintf(say, "chatload: the limit of %d open files (ulimit -n) lets through %d idle connections\n", got, l.Idle)
 	return nil
 }
 

@@ -164,3 +164,18 @@ func TestLoadIsChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestLoadFitsTheLimit(t *testing.T) {
+	of := func(limit uint64) func(uint64) uint64 { return func(want uint64) uint64 { return min(limit, want) } }
+	var told bytes.Buffer
+	l := load{Conversations: 50, Idle: 1000}
+	if err := l.fit(of(2000), &told); err != nil || l.Idle != 1000 || told.Len() > 0 {
+		t.Errorf("enough: %v, %d idle, told %q", err, l.Idle, &told)
+	}
+	if err := l.fit(of(700), &told); err != nil || l.Idle != 500 || !strings.Contains(told.String(), "500 idle") {
+		t.Errorf("less: %v, %d idle, told %q", err, l.Idle, &told)
+	}
+	if err := l.fit(of(150), &told); err == nil || !strings.Contains(err.Error(), "through 25") {
+		t.Errorf("too few: %v", err)
+	}
+}
