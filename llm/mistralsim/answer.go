@@ -28,6 +28,7 @@ type Answer struct {
 
 	// FirstToken is the wait before the first token, Pace the one between
 	// tokens, on an absolute schedule: a late token does not delay the next.
+	// The echo of a prefix comes whole with the first token.
 	FirstToken, Pace time.Duration
 	// Flush is how many tokens are written at a time (0: 1).
 	Flush int

@@ -31,8 +31,8 @@ func saying(a Answer) Config {
 	return Config{Answer: func(*Request) Answer { return a }}
 }
 
-// ask posts a chat completion; body is JSON.
-func ask(ctx context.Context, t testing.TB, srv *httptest.Server, body string) *http.Response {
+// post is the request of a chat completion; body is JSON.
+func post(ctx context.Context, t testing.TB, srv *httptest.Server, body string) *http.Request {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, "POST", srv.URL+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
@@ -40,7 +40,13 @@ func ask(ctx context.Context, t testing.TB, srv *httptest.Server, body string) *
 	}
 	req.Header.Set("Authorization", "Bearer key")
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := srv.Client().Do(req)
+	return req
+}
+
+// ask posts a chat completion and returns when the header is there.
+func ask(ctx context.Context, t testing.TB, srv *httptest.Server, body string) *http.Response {
+	t.Helper()
+	resp, err := srv.Client().Do(post(ctx, t, srv, body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,4 +153,27 @@ func do(t testing.TB, srv *httptest.Server, req *http.Request) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(b)
+}
+
+// protocols runs a test over HTTP/1.1 and over HTTP/2 with TLS.
+func protocols(t *testing.T, cfg Config, test func(t *testing.T, sim *Server, srv *httptest.Server)) {
+	t.Helper()
+	for _, h2 := range []bool{false, true} {
+		name := "HTTP/1.1"
+		if h2 {
+			name = "HTTP/2"
+		}
+		t.Run(name, func(t *testing.T) {
+			sim := New(cfg)
+			srv := httptest.NewUnstartedServer(sim)
+			if srv.EnableHTTP2 = h2; h2 {
+				srv.StartTLS()
+			} else {
+				srv.Start()
+			}
+			defer srv.Close()
+			test(t, sim, srv)
+			srv.Client().CloseIdleConnections()
+		})
+	}
 }

@@ -45,6 +45,7 @@ func TestPace(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 	}
+	const prefixed = `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"},{"role":"assistant","prefix":true,"content":"ab"}]}`
 	cases := []struct {
 		name string
 		ans  Answer
@@ -58,6 +59,7 @@ func TestPace(t *testing.T) {
 		{"at once", Answer{Tokens: tokens, Flush: 32}, streamed, "0s:8"},
 		{"no first wait", Answer{Tokens: tokens[:2], Pace: pace}, streamed, "0s:2 100ms:3 100ms:5"},
 		{"held up", Answer{Tokens: tokens[:3], Pace: pace, Hold: slow}, streamed, "0s:1 0s:2 0s:2 100ms:3 100ms:3 1.1s:4 1.1s:4 1.1s:6"},
+		{"prefix", Answer{Tokens: tokens, FirstToken: first, Pace: pace}, prefixed, "0s:0 1s:2 1s:3 1s:4 1.1s:5 1.2s:6 1.2s:8"},
 		{"nothing", Answer{FirstToken: first}, streamed, "0s:0 1s:3"},
 		{"whole", Answer{Tokens: tokens, FirstToken: first, Pace: pace}, notStreamed, "1.4s:0"},
 		{"refused", Answer{Status: 503, FirstToken: first}, streamed, "1s:0"},

@@ -73,7 +73,7 @@ func decode(h http.Header, body []byte) (any, *Answer) {
 	err, at := dec.Decode(&value), int64(len(body))
 	if err == nil {
 		if _, more := dec.Token(); more != io.EOF {
-			err, at = errors.New("Extra data"), dec.InputOffset()
+			err, at = errors.New("extra data"), dec.InputOffset()
 		}
 	}
 	if err != nil {

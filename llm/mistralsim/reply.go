@@ -74,7 +74,7 @@ func (p *reply) body() error {
 
 // fail sends the status and body that the answer names.
 func (p *reply) fail() error {
-	if err := p.clock.wait(p.ctx, 0); err != nil {
+	if err := p.due(); err != nil {
 		return err
 	}
 	p.ans.header(p.w)
@@ -96,7 +96,7 @@ func (p *reply) whole() error {
 		text = append(text, p.tokens.take()...)
 	}
 	p.held = i
-	if err := p.clock.wait(p.ctx, max(i-1, 0)); err != nil {
+	if err := p.due(); err != nil {
 		return err
 	}
 	p.w.Header().Set("Content-Type", "application/json")
@@ -116,7 +116,7 @@ func (p *reply) at(i int) error {
 			return err
 		}
 		a.Hold(p.ctx, i)
-		p.clock.held(i)
+		p.clock.held(p.tokens.fresh)
 	}
 	if a.Stall == StallTokens && p.reached(a.StallAfter, i) {
 		if err := p.settle(i); err != nil {
@@ -142,7 +142,7 @@ func (p *reply) reached(n, i int) bool {
 // settle writes everything in front of token i, when that is due.
 func (p *reply) settle(i int) error {
 	if i > 0 {
-		if err := p.clock.wait(p.ctx, i-1); err != nil {
+		if err := p.due(); err != nil {
 			return err
 		}
 	}
@@ -150,6 +150,12 @@ func (p *reply) settle(i int) error {
 		return nil
 	}
 	return p.flush()
+}
+
+// due waits until the last token taken is due. What echoes a prefix was not
+// generated: all of it is due with the first token.
+func (p *reply) due() error {
+	return p.clock.wait(p.ctx, max(p.tokens.fresh-1, 0))
 }
 
 // flush writes buf to the connection, up to the cut.

@@ -6,7 +6,8 @@
 // that the service was seen to send) and true in what it answers (the official
 // SDK reads it). Replies come from [Config].Answer, which also decides pace and
 // faults: an error status, a cut at any byte, a stall, an extra event. Without
-// one, ELIZA answers (package eliza).
+// one, ELIZA answers (package eliza). It calls no tools, and gives one choice
+// whatever n is.
 //
 // The simulator starts no goroutine of its own: everything happens in the
 // handler of a request, and ends with it, at the latest when the client goes.

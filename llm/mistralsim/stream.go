@@ -33,7 +33,7 @@ func (p *reply) stream() error {
 		if p.held++; p.held < each {
 			continue
 		}
-		if err := p.clock.wait(p.ctx, i); err != nil {
+		if err := p.due(); err != nil {
 			return err
 		}
 		if err := p.flush(); err != nil {
@@ -51,10 +51,7 @@ func (p *reply) finish(i int, token string) error {
 	if !p.ans.NoDone {
 		p.buf = append(p.buf, "data: [DONE]\n\n"...)
 	}
-	if token == "" {
-		i-- // the end is due with the last token
-	}
-	if err := p.clock.wait(p.ctx, max(i, 0)); err != nil {
+	if err := p.due(); err != nil { // the end, with the last token
 		return err
 	}
 	return p.flush()
