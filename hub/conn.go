@@ -63,6 +63,7 @@ type Join struct {
 	Again        bool      // the page came back by itself, and takes over from itself only
 	After        uuid.UUID // the last message that it has; nil: it has nothing
 	Offset       int       // how much it has of that, a reply; negative: all
+	Epoch        int64     // in which that was so; 0: the first
 
 	before *Conn // the connection that this one took over from
 }
@@ -76,12 +77,12 @@ type Conn struct {
 	sock         Socket
 	conversation uuid.UUID
 	client       uuid.UUID
+	token        uuid.UUID // names it to other nodes
 	closed       atomic.Bool
 	pinging      atomic.Bool
 	told         atomic.Int64 // Seq of the newest message that the client was told of
 
 	mu      sync.Mutex // guards what follows
-	join    *Join      // until ready was sent
 	work    *follow    // nil: no follower is there
 	look    bool       // the follower is to look again
 	owed    []answer   // to stops, which the follower tells in their place
@@ -100,7 +101,7 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 		sock.Close(code, why)
 		return
 	}
-	c := &Conn{hub: h, sock: sock, conversation: j.Conversation, client: j.Client, join: &j}
+	c := &Conn{hub: h, sock: sock, conversation: j.Conversation, client: j.Client}
 	code, why := CloseGoingAway, "the server is going away"
 	_ = h.do(func() {
 		if h.draining {
@@ -116,14 +117,34 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 			j.before = old
 		}
 		h.conns[c.conversation] = c
-		h.running.Add(1)
+		h.running.Add(2)
 		code = 0
-		go c.read()
-		c.poke()
+		c.look, c.work = true, newFollow(c)
+		go c.work.join(&j)
 	})
 	if code != 0 {
+		h.disclaim(c)
 		h.sessions.Release(j.Conversation)
 		sock.Close(code, why)
+	}
+}
+
+// claim takes the conversation from a connection at another node.
+func (h *Hub) claim(ctx context.Context, c *Conn, j Join) error {
+	if h.shared == nil {
+		return nil
+	}
+	c.token = uuid.New()
+	mode := session.FromAnybody
+	if j.Again && j.Client != uuid.Nil {
+		mode = session.FromItself
+	}
+	return h.shared.Connect(ctx, j.Conversation, session.Claim{Connection: c.token, Client: j.Client, Mode: mode})
+}
+
+func (h *Hub) disclaim(c *Conn) {
+	if h.shared != nil {
+		h.shared.Disconnect(c.conversation, c.token)
 	}
 }
 
@@ -131,8 +152,13 @@ const takenOver = "another connection has this conversation"
 
 // CloseFor returns how a connection ends for which the store has err.
 func CloseFor(err error) (CloseCode, string) {
-	if errors.Is(err, session.ErrNotFound) {
+	switch {
+	case errors.Is(err, session.ErrNotFound):
 		return CloseNotFound, "no such session, or it was deleted or has expired"
+	case errors.Is(err, session.ErrTaken):
+		return CloseTakenOver, takenOver
+	case errors.Is(err, session.ErrFull):
+		return CloseTryLater, "the server holds as many sessions as it may"
 	}
 	return CloseTryLater, "the session store cannot be reached"
 }
@@ -185,13 +211,18 @@ func (c *Conn) handle(frame []byte) {
 }
 
 func (c *Conn) say(ctx context.Context, t session.Turn) {
+	seen := c.told.Load()
 	_, said, err := c.hub.Say(ctx, c.conversation, t)
 	if err != nil {
 		c.refuse(err, t.User.ID)
 		return
 	}
-	// One that is new is told by the follower, in its order.
-	if !said.Started && said.User.Seq <= c.told.Load() {
+	if !said.Started {
+		seen = c.told.Load()
+	}
+	// One that is new is told by the follower, in its order. One that is known
+	// is acknowledged here, also when it is asked anew because its reply failed.
+	if said.User.Seq <= seen {
 		c.write(appendJSON(nil, saidFrame(said.User, said.Before)))
 	}
 }
@@ -316,6 +347,7 @@ func (h *Hub) detach(c *Conn) {
 		}
 		h.checkDrained()
 	})
+	h.disclaim(c)
 	h.sessions.Release(c.conversation)
 	h.running.Done()
 }
