@@ -148,8 +148,11 @@ func (c *call) read(ctx context.Context, body io.Reader, w *watch) *failure {
 		if f := c.deliver(p); f != nil {
 			return f
 		}
-		if bad != nil {
+		if bad != nil && (c.finish == "" || c.finish == "error") {
 			return bad
+		}
+		if bad != nil {
+			err = bad.Error
 		}
 		switch {
 		case err != nil || c.done:

@@ -30,20 +30,18 @@ type decoder struct {
 	choiceText, choiceThought int
 	choiceFinish              string
 	choiceTools               []byte
-	contentAt                 int // index of a string content's first byte, when all before it is as usual
 
-	// head is an event's bytes up to the first byte of its content. They repeat
-	// from event to event, and equal bytes leave the decoder in an equal state:
-	// comparing them is all the reading that they need.
-	head []byte
+	repeat repeat
 }
 
 // reset makes the decoder ready for another stream; its memory stays.
 func (d *decoder) reset() {
-	*d = decoder{text: d.text[:0], thought: d.thought[:0], head: d.head[:0]}
+	*d = decoder{text: d.text[:0], thought: d.thought[:0],
+		repeat: repeat{head: d.repeat.head[:0], tail: d.repeat.tail[:0]}}
 }
 
-// event reads one event's data. On an error nothing of it was taken.
+// event reads one event's data. Of one that is malformed, or an error object,
+// nothing else is taken.
 func (d *decoder) event(b []byte) error {
 	d.eventText, d.eventThought = len(d.text), len(d.thought)
 	d.finish, d.usage, d.hasUsage, d.tools, d.failed = "", usage{}, false, nil, false
@@ -51,47 +49,29 @@ func (d *decoder) event(b []byte) error {
 	if i == 0 {
 		i = d.top(b)
 	}
-	if i < 0 || space(b, i) != len(b) {
+	bad := i < 0 || space(b, i) != len(b)
+	if bad || d.failed {
 		d.text, d.thought = d.text[:d.eventText], d.thought[:d.eventThought]
-		d.finish, d.usage, d.hasUsage, d.tools, d.failed = "", usage{}, false, nil, false
-		d.head = d.head[:0]
+		d.finish, d.usage, d.hasUsage, d.tools = "", usage{}, false, nil
+		d.repeat.forget()
+	}
+	if bad {
+		d.failed = false
 		return errMalformed
 	}
 	return nil
 }
 
-// repeated reads an event that begins as the last one did, 0: it does not.
-func (d *decoder) repeated(b []byte) int {
-	n := len(d.head)
-	if n == 0 || !bytes.HasPrefix(b, d.head) {
-		return 0
-	}
-	d.choice()
-	i := d.str(b, n-1, &d.text)
-	if i > 0 {
-		i = d.delta(b, i, false)
-	}
-	if i > 0 {
-		i = d.choiceRest(b, i, false, true)
-	}
-	if i > 0 {
-		i = d.choicesRest(b, i, false)
-	}
-	if i > 0 {
-		i = d.topRest(b, i, false, true)
-	}
-	return i
-}
-
-// top reads the event's object from its first byte and keeps its head.
+// top reads the event's object from its first byte.
 func (d *decoder) top(b []byte) int {
 	i := space(b, 0)
 	if i >= len(b) || b[i] != '{' {
 		return -1
 	}
-	d.contentAt = 0
-	i = d.topRest(b, i+1, true, false)
-	d.head = append(d.head[:0], b[:max(d.contentAt, 0)]...)
+	d.repeat.begin()
+	if i = d.topRest(b, i+1, true, false); i > 0 {
+		d.learn(b, i)
+	}
 	return i
 }
 
@@ -109,8 +89,8 @@ func (d *decoder) topRest(b []byte, i int, first, chose bool) int {
 		case "choices":
 			d.text, d.thought = d.text[:d.eventText], d.thought[:d.eventThought]
 			d.finish, d.tools = "", nil
-			if chose || object || named || d.hasUsage {
-				d.contentAt = -1
+			if chose || object || named {
+				d.repeat.odd()
 			}
 			chose = true
 			i = d.choices(b, at)
@@ -125,6 +105,11 @@ func (d *decoder) topRest(b []byte, i int, first, chose bool) int {
 		case "message", "detail":
 			i = skip(b, at, maxDepth)
 			message = true
+		case "p":
+			if !object && !named {
+				d.repeat.padding(b, at)
+			}
+			i = skip(b, at, maxDepth)
 		default:
 			i = skip(b, at, maxDepth)
 		}
@@ -153,8 +138,8 @@ func (d *decoder) choicesRest(b []byte, i int, first bool) int {
 		if b[at] != '{' {
 			return -1
 		}
-		if !first && d.contentAt == 0 {
-			d.contentAt = -1
+		if !first {
+			d.repeat.odd()
 		}
 		d.choice()
 		if i = d.choiceRest(b, at+1, true, true); i < 0 {
@@ -186,10 +171,11 @@ func (d *decoder) choiceRest(b []byte, i int, first, ours bool) int {
 				value := string(b[at:i])
 				ours = value == "0" || value == "null"
 			}
-			if !ours && d.contentAt == 0 {
-				d.contentAt = -1
+			if !ours {
+				d.repeat.odd()
 			}
 		case "delta":
+			d.repeat.again()
 			d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
 			d.choiceTools = nil
 			switch {
@@ -231,9 +217,7 @@ func (d *decoder) reason(b []byte, at int) int {
 	if isNull(b, at) {
 		return at + 4
 	}
-	if d.contentAt == 0 {
-		d.contentAt = -1
-	}
+	d.repeat.odd()
 	if at >= len(b) || b[at] != '"' {
 		return -1
 	}
@@ -254,15 +238,16 @@ func (d *decoder) delta(b []byte, i int, first bool) int {
 		}
 		switch string(key) {
 		case "content":
+			d.repeat.again()
 			d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
-			if d.contentAt == 0 && d.choiceTools == nil && at < len(b) && b[at] == '"' {
-				d.contentAt = at + 1
+			if i = d.content(b, at, &d.text, maxDepth); i > 0 && b[at] == '"' {
+				d.repeat.content(at+1, i-1)
 			}
-			i = d.content(b, at, &d.text, maxDepth)
 		case "tool_calls":
 			i = skip(b, at, maxDepth)
 			d.choiceTools = nil
 			if i > 0 && !isNull(b, at) {
+				d.repeat.odd()
 				d.choiceTools = b[at:i]
 			}
 		default:
@@ -281,6 +266,7 @@ func (d *decoder) counts(b []byte, at int) int {
 		return skip(b, at, maxDepth)
 	}
 	d.hasUsage = true
+	d.repeat.odd()
 	i := at + 1
 	for first := true; ; first = false {
 		key, at := member(b, i, first)

@@ -132,7 +132,7 @@ func (m *Mistral) refused(resp *http.Response) *failure {
 func (m *Mistral) explain(status int, why reason) *failure {
 	code, sentence := classify(status, why.code)
 	f := fail(code, nil, "%s", m.redact(sentence+why.suffix(status)))
-	f.transient = transient(status) || why.code == codeCapacity
+	f.transient = transient(status, why.code)
 	if why.code != "" {
 		f.WithDetail("code", why.code)
 	}
@@ -142,6 +142,8 @@ func (m *Mistral) explain(status int, why reason) *failure {
 // Codes of Mistral's that say more than the status they come with
 // (MISTRAL.md section 3).
 const (
+	codeUnreachable   = "1100"
+	codeRateLimited   = "1300"
 	codePromptTooLong = "3059"
 	codeCapacity      = "3505"
 )
@@ -152,6 +154,8 @@ func classify(status int, code string) (llms.ErrorCode, string) {
 	switch code {
 	case codePromptTooLong:
 		return llms.ErrCodeTokenLimit, "the conversation is too long for the model"
+	case codeRateLimited:
+		return llms.ErrCodeRateLimit, "Mistral's rate limit is reached"
 	case codeCapacity:
 		return llms.ErrCodeRateLimit, "Mistral has no capacity for this model at the moment"
 	}
@@ -178,9 +182,13 @@ func classify(status int, code string) (llms.ErrorCode, string) {
 	return llms.ErrCodeProviderUnavailable, "Mistral failed"
 }
 
-// transient says which statuses are worth another attempt; 520 to 529 are
+// transient says which refusals are worth another attempt; 520 to 529 are
 // Cloudflare's and overload.
-func transient(status int) bool {
+func transient(status int, code string) bool {
+	switch code {
+	case codeUnreachable, codeRateLimited, codeCapacity:
+		return true
+	}
 	switch status {
 	case 408, 409, 425, 429, 500, 502, 503, 504:
 		return true

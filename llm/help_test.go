@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func goOn(text string) []llms.MessageContent {
 // Attempts after the first have to be allowed by change.
 func serve(t *testing.T, handler http.HandlerFunc, change ...func(*Config)) *Mistral {
 	t.Helper()
-	server := httptest.NewServer(handler)
+	server := httptest.NewServer(whole(handler))
 	t.Cleanup(server.Close)
 	cfg := Config{BaseURL: server.URL, APIKey: testKey, MaxRetries: -1}
 	for _, f := range change {
@@ -55,6 +56,19 @@ func serve(t *testing.T, handler http.HandlerFunc, change ...func(*Config)) *Mis
 	}
 	t.Cleanup(m.client.CloseIdleConnections)
 	return m
+}
+
+// whole reads the body for the handler: only then does the server notice that a
+// client leaves.
+func whole(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		handler(w, r)
+	}
 }
 
 // streams is a handler that answers with these bytes as an event stream.
@@ -139,7 +153,7 @@ func (p *pipe) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 func inMemory(t *testing.T, handler http.HandlerFunc, change ...func(*Config)) (m *Mistral, stop func()) {
 	t.Helper()
 	p := &pipe{conns: make(chan net.Conn), done: make(chan struct{})}
-	server := &http.Server{Handler: handler}
+	server := &http.Server{Handler: whole(handler)}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

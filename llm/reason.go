@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -88,16 +89,24 @@ func said(value json.RawMessage) string {
 	return ""
 }
 
-// suffix is what follows the sentence in an error's message.
+// suffix is what follows the sentence in an error's message. An error event has
+// no status of its own.
 func (why reason) suffix(status int) string {
-	text := fmt.Sprintf(" (HTTP %d", status)
+	var facts []string
+	if status != http.StatusOK {
+		facts = append(facts, fmt.Sprintf("HTTP %d", status))
+	}
 	if why.code != "" {
-		text += ", code " + why.code
+		facts = append(facts, "code "+why.code)
 	}
-	if why.message != "" {
-		text += ": " + why.message
+	text := strings.Join(facts, ", ")
+	if why.message != "" && text != "" {
+		text += ": "
 	}
-	return text + ")"
+	if text += why.message; text == "" {
+		return ""
+	}
+	return " (" + text + ")"
 }
 
 // clean makes one short line of what came from outside.

@@ -1,0 +1,78 @@
+package llm
+
+import (
+	"math"
+	"strings"
+	"testing"
+)
+
+func TestEstimateTokens(t *testing.T) {
+	// The counts are those that Mistral's tokenizers are known to come to, roughly:
+	// the estimate is to be no less and not much more.
+	for _, test := range []struct {
+		text      string
+		low, high int
+	}{
+		{"", 0, 0},
+		{"a", 1, 1},
+		{"Hello, how are you today?", 7, 11},
+		{strings.Repeat("The quick brown fox jumps over the lazy dog. ", 100), 1000, 1700},
+		{"2026-11-22", 10, 12},
+		{"你好世界", 4, 4},
+		{"😀😀", 4, 4},
+		{"Привет", 2, 6},
+	} {
+		if got := EstimateTokens(test.text); got < test.low || got > test.high {
+			t.Errorf("%.30q: got %d, want %d to %d", test.text, got, test.low, test.high)
+		}
+	}
+	text := strings.Repeat("a你😀1 ", 100)
+	if n := testing.AllocsPerRun(100, func() { EstimateTokens(text) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestWindow(t *testing.T) {
+	// Each message is 10 tokens and 4 for itself.
+	ten := strings.Repeat("12345 ", 2)[:10]
+	if EstimateTokens(ten) != 10 {
+		t.Fatalf("the unit is %d", EstimateTokens(ten))
+	}
+	tests := []struct {
+		name             string
+		n                int
+		overhead, budget int
+		ratio            float64
+		first, estimate  int
+		asked            int
+	}{
+		{"all fit", 3, 6, 48, 1, 0, 48, 3},
+		{"one too many", 3, 7, 48, 1, 1, 35, 3},
+		{"long conversation", 1_000_000, 0, 28, 1, 999_998, 28, 3},
+		{"the last alone is too much", 5, 100, 10, 1, 4, 114, 2},
+		{"no budget", 5, 0, 0, 1, 4, 14, 2},
+		{"measured more", 10, 0, 56, 2, 8, 28, 3},
+		{"measured less", 10, 0, 28, 0.5, 6, 56, 5},
+		{"no ratio", 10, 0, 28, 0, 8, 28, 3},
+		{"ratio below zero", 10, 0, 28, -1, 8, 28, 3},
+		{"no number", 10, 0, 28, math.NaN(), 8, 28, 3},
+		{"a mad ratio", 10, 0, 28, 1e9, 9, 14, 2},
+		{"another", 100, 0, 28, 1e-9, 92, 112, 9},
+		{"nothing to send", 0, 5, 100, 1, 0, 5, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			asked := 0
+			first, estimate := Window(test.n, func(i int) string {
+				if i != test.n-1-asked {
+					t.Errorf("asked for %d as number %d", i, asked)
+				}
+				asked++
+				return ten
+			}, test.overhead, test.budget, test.ratio)
+			if first != test.first || estimate != test.estimate || asked != test.asked {
+				t.Errorf("got first %d, estimate %d, asked %d", first, estimate, asked)
+			}
+		})
+	}
+}
