@@ -50,6 +50,8 @@ var (
 	ErrLost = errors.New("session: the right to write the reply is lost")
 	// ErrFull: the store holds as many sessions as it may.
 	ErrFull = errors.New("session: the store is full")
+	// ErrTaken: another connection has the conversation, and keeps it.
+	ErrTaken = errors.New("session: another connection has the conversation")
 	// ErrUnavailable: the store could not be reached; nothing is known of the step.
 	ErrUnavailable = errors.New("session: the store cannot be reached")
 )
@@ -75,6 +77,8 @@ type Message struct {
 	Usage    *Usage `json:"-"` // of a reply, when the model told
 	Estimate int    `json:"-"` // prompt tokens as they were estimated, to be compared with Usage
 	Failure  string `json:"-"` // the contract's error code, when FinishReason is error
+
+	Epochs []Epoch `json:"-"` // of a reply that several nodes wrote; see Running
 }
 
 // Position returns m's place in its conversation.
@@ -93,6 +97,8 @@ type Running struct {
 	User  Position  // the message that it answers
 	Seq   int64
 	Model string
+
+	Epochs []Epoch // with a Log: who took it over; empty until somebody did
 }
 
 // Position returns the place right behind the reply.

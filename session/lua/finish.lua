@@ -1,0 +1,19 @@
+-- Ends the reply as its writer has it, with what Redis lacks of its text.
+-- ARGV: now, reply id, lease value, kind, header, at, rest, size of it all.
+local now, id, lease, kind, header, at, rest, size = unpack(ARGV, 4)
+if call('EXISTS', session) == 0 then return {'not found'} end
+if call('HGET', reply, 'id') ~= id then
+  -- It may have been stored, the answer lost, and the reply cut since: its
+  -- text is still there then.
+  local stored = call('ZSCORE', ids, id) or lease ~= '' and call('EXISTS', text .. id) == 1
+  return {stored and 'ok' or 'lost'}
+end
+if call('HGET', reply, 'lease') ~= lease then return {'lost'} end
+
+local said = call('GET', text .. id) or ''
+if #said < tonumber(at) then return {'behind', tostring(#said)} end
+said = string.sub(said .. string.sub(rest, #said - tonumber(at) + 1), 1, tonumber(size))
+touch() -- first, so that even a full Redis takes the end of a reply
+call('SET', text .. id, said, 'PX', 60000)
+store(kind, id, header, said, now)
+return {'ok'}

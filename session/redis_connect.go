@@ -1,0 +1,93 @@
+package session
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// leaveWait is how long a connection waits for the one that it took over from,
+// on another node, to be closed.
+const leaveWait = 250 * time.Millisecond
+
+// claimed is a connection that has its conversation, as far as is known here.
+type claimed struct {
+	connection uuid.UUID
+	value      string // as connect.lua stores it
+}
+
+// Connect implements Log.
+func (r *Redis) Connect(ctx context.Context, conversation uuid.UUID, c Claim) error {
+	mine := &claimed{
+		connection: c.Connection,
+		value:      r.node + " " + c.Connection.String() + " " + c.Client.String(),
+	}
+	if c.Client == uuid.Nil && c.Mode == FromItself {
+		c.Mode = FromAnybody // it cannot be told from others
+	}
+	status, rest, err := r.step(ctx, connectScript, conversation, mine.value, millis(connTTL), string(c.Mode))
+	switch {
+	case err != nil:
+		return err
+	case status == "not found":
+		return ErrNotFound
+	case status == "taken":
+		return ErrTaken
+	}
+	r.mu.Lock()
+	r.holdOfLocked(conversation).claim = mine
+	r.mu.Unlock()
+	a := &answer{rest: rest}
+	if f := strings.Fields(a.string()); len(f) == 3 && f[0] != r.node {
+		r.awaitLeft(ctx, a.id(f[1]))
+	}
+	return nil
+}
+
+// awaitLeft waits for a connection of another node to be closed.
+func (r *Redis) awaitLeft(ctx context.Context, connection uuid.UUID) {
+	done := make(chan struct{})
+	r.mu.Lock()
+	r.leaving[connection] = done
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		delete(r.leaving, connection)
+		r.mu.Unlock()
+	}()
+	limit := time.NewTimer(leaveWait)
+	defer limit.Stop()
+	select {
+	case <-done:
+	case <-limit.C:
+	case <-ctx.Done():
+	}
+}
+
+// left ends the wait for a connection.
+func (r *Redis) left(connection uuid.UUID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if done := r.leaving[connection]; done != nil {
+		close(done)
+		delete(r.leaving, connection)
+	}
+}
+
+// Disconnect implements Log. It waits for nobody: when it fails, what is
+// stored runs out by itself.
+func (r *Redis) Disconnect(conversation, connection uuid.UUID) {
+	r.mu.Lock()
+	h := r.holds[conversation]
+	if h != nil && h.claim != nil && h.claim.connection == connection {
+		h.claim = nil
+		r.dropHoldLocked(conversation, h)
+	}
+	r.mu.Unlock()
+	value := r.node + " " + connection.String()
+	r.tasks.Go(func() {
+		_, _, _ = r.step(context.Background(), disconnectScript, conversation, value)
+	})
+}

@@ -1,0 +1,234 @@
+package session
+
+import (
+	"context"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/redis/rueidis"
+)
+
+const (
+	// followFor is how long a node counts as following unless it looks again.
+	followFor = 30 * time.Second
+	// maxLook is the most text that one look returns, in bytes.
+	maxLook = 256 << 10
+	// adoptWithin spreads the nodes that would adopt a reply whose writer may
+	// yet come back.
+	adoptWithin = 500 * time.Millisecond
+)
+
+// follow is a reply that another node writes and that is followed here.
+type follow struct {
+	conversation, reply uuid.UUID
+	ln                  lane
+
+	mu     sync.Mutex // guards what follows, and is held while copy is called
+	copy   Copy
+	have   int   // what copy has, in bytes
+	epoch  int64 // as of which
+	asked  int   // what it had when the look under way was built
+	orphan *time.Timer
+	done   bool
+}
+
+func (f *follow) lane() *lane { return &f.ln }
+
+// Follow implements Log.
+func (r *Redis) Follow(conversation, reply uuid.UUID, have int, epoch int64, c Copy) {
+	f := &follow{conversation: conversation, reply: reply, copy: c, have: have, epoch: epoch}
+	r.mu.Lock()
+	old := r.follows[reply]
+	r.follows[reply] = f
+	r.mu.Unlock()
+	if old != nil {
+		r.leave(old)
+	}
+	r.looks.wake(f)
+}
+
+// Unfollow implements Log.
+func (r *Redis) Unfollow(reply uuid.UUID) {
+	r.mu.Lock()
+	f := r.follows[reply]
+	delete(r.follows, reply)
+	r.mu.Unlock()
+	if f != nil {
+		r.leave(f)
+	}
+}
+
+// leave feeds f's copy no more. When it returns nothing is being told to it.
+func (r *Redis) leave(f *follow) {
+	r.looks.shut(f)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.done = true
+	if f.orphan != nil {
+		f.orphan.Stop()
+	}
+}
+
+// followed returns the follow of a reply, or nil.
+func (r *Redis) followed(reply uuid.UUID) *follow {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.follows[reply]
+}
+
+// lookCommand registers this node as one that follows, and reads what the copy
+// lacks. It registers first, so that nothing falls between the two.
+func (r *Redis) lookCommand(c rueidis.Client, f *follow) (rueidis.Completed, bool) {
+	f.mu.Lock()
+	f.asked = f.have
+	f.mu.Unlock()
+	return r.command(c, lookScript, f.conversation, []string{
+		f.reply.String(), strconv.Itoa(f.asked), millis(followFor), strconv.Itoa(maxLook),
+	}), true
+}
+
+// looked handles the answer to lookCommand.
+func (r *Redis) looked(f *follow, result rueidis.RedisResult) verdict {
+	list, err := result.ToArray()
+	if e, ok := rueidis.IsRedisErr(err); ok && e.IsNoScript() {
+		return noSuch
+	}
+	if err != nil {
+		return later
+	}
+	a := &answer{rest: list}
+	if a.string() != "ok" {
+		r.ended(f.reply)
+		return dropped
+	}
+	epochs, holder, free, text := a.epochs(a.string()), a.string(), a.string() != "", a.string()
+	if a.err != nil {
+		return later
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.done {
+		return dropped
+	}
+	if kept := honour(epochs, f.epoch, f.have); kept < f.have {
+		f.have = kept
+		f.copy.Cut(kept)
+	}
+	f.epoch = (&Running{Epochs: epochs}).Epoch()
+	full := len(text) == maxLook
+	if f.take(f.asked, []byte(text)) || full {
+		return more
+	}
+	if f.orphan == nil && !r.isWritten(f.reply, holder) {
+		wait := rand.N(adoptWithin)
+		if free {
+			wait = 0
+		}
+		f.orphan = time.AfterFunc(wait, f.orphaned)
+	}
+	return rest
+}
+
+// isWritten tells whether somebody writes a reply: the holder of its lease,
+// which may be this node, and then it must know of it.
+func (r *Redis) isWritten(reply uuid.UUID, holder string) bool {
+	node, _, _ := strings.Cut(holder, " ")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.writers[reply] != nil || node != "" && node != r.node
+}
+
+func (f *follow) orphaned() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.orphan = nil
+	if !f.done {
+		f.copy.Orphaned()
+	}
+}
+
+// take gives the copy what it lacks of text, which follows the reply's first
+// at bytes. It reports a gap. f.mu is held.
+func (f *follow) take(at int, text []byte) (gap bool) {
+	if at > f.have {
+		return true
+	}
+	if at+len(text) <= f.have {
+		return false
+	}
+	text = text[f.have-at:]
+	text = text[:wholeRunes(text)] // a failover can have cut inside a character
+	if len(text) > 0 {
+		f.have += len(text)
+		f.copy.Append(text)
+	}
+	return false
+}
+
+// wholeRunes returns how much of b is whole characters.
+func wholeRunes(b []byte) int {
+	for i := 1; i <= min(len(b), utf8.UTFMax-1); i++ {
+		if c := b[len(b)-i]; utf8.RuneStart(c) {
+			if !utf8.FullRune(b[len(b)-i:]) {
+				return len(b) - i
+			}
+			break
+		}
+	}
+	return len(b)
+}
+
+// hear handles text that the writer's node sent.
+func (r *Redis) hear(reply uuid.UUID, epoch int64, at int, text string) {
+	f := r.followed(reply)
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	look := epoch != f.epoch
+	if !look && !f.done {
+		look = f.take(at, []byte(text))
+	}
+	f.mu.Unlock()
+	if look {
+		r.looks.wake(f)
+	}
+}
+
+// ended tells whoever is here that a reply has ended, or has another writer.
+func (r *Redis) ended(reply uuid.UUID) {
+	r.mu.Lock()
+	f, w := r.follows[reply], r.writers[reply]
+	delete(r.follows, reply)
+	r.mu.Unlock()
+	if w != nil {
+		r.lose(w)
+	}
+	if f == nil {
+		return
+	}
+	r.leave(f)
+	f.copy.Ended()
+}
+
+// pollFollowed looks at all that is followed, for hints get lost.
+func (r *Redis) pollFollowed(ctx context.Context) {
+	every(ctx, pollEvery, r.lookAtAll)
+}
+
+func (r *Redis) lookAtAll() {
+	r.mu.Lock()
+	all := make([]*follow, 0, len(r.follows))
+	for _, f := range r.follows {
+		all = append(all, f)
+	}
+	r.mu.Unlock()
+	for _, f := range all {
+		r.looks.wake(f)
+	}
+}

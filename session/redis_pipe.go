@@ -1,0 +1,245 @@
+package session
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+const (
+	// overlap is how long a batch may take before the next one leaves without
+	// waiting for it: one Redis of a cluster that is stuck does not hold up the
+	// others.
+	overlap = 5 * time.Millisecond
+	// retryAfter is the pause before a command that failed is sent again.
+	retryAfter = 100 * time.Millisecond
+	// busyRate is the number of commands a second above which they are gathered
+	// for up to gather before they leave.
+	busyRate = 5000
+	gather   = time.Millisecond
+	// maxBatch bounds the commands that leave together.
+	maxBatch = 1024
+)
+
+// pipe sends the commands of many items, one of each at a time, in as few
+// batches as it takes. Items say that they have something to send; what that
+// is, is asked when a batch leaves.
+type pipe[T piped] struct {
+	r *Redis
+	// build returns the item's next command, or false when it has none; land
+	// gets the answer, and tells what is next. Both run on one goroutine per
+	// item.
+	build func(rueidis.Client, T) (rueidis.Completed, bool)
+	land  func(T, rueidis.RedisResult) verdict
+
+	mu     sync.Mutex
+	ready  []T
+	signal chan struct{} // one slot
+}
+
+// piped is what pipe knows of an item.
+type piped interface {
+	comparable
+	lane() *lane
+}
+
+// lane is an item's state, guarded by pipe.mu.
+type lane struct {
+	state laneState
+	again bool          // woken while in flight
+	shut  bool          // nothing is sent any more
+	still chan struct{} // closed when a flight ends after shut
+}
+
+type laneState int
+
+const (
+	idle laneState = iota
+	queued
+	flying
+)
+
+// verdict is what becomes of an item after an answer.
+type verdict int
+
+const (
+	rest    verdict = iota // wait until it is woken
+	more                   // there is more to send
+	later                  // try again in a moment
+	noSuch                 // Redis does not know the script: load it and try again
+	dropped                // the item is done with
+)
+
+func newPipe[T piped](r *Redis, build func(rueidis.Client, T) (rueidis.Completed, bool), land func(T, rueidis.RedisResult) verdict) *pipe[T] {
+	return &pipe[T]{r: r, build: build, land: land, signal: make(chan struct{}, 1)}
+}
+
+// wake has the item's next command sent.
+func (p *pipe[T]) wake(item T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := item.lane()
+	switch {
+	case l.shut:
+	case l.state == idle:
+		p.queueLocked(item)
+	case l.state == flying:
+		l.again = true
+	}
+}
+
+func (p *pipe[T]) queueLocked(item T) {
+	item.lane().state = queued
+	p.ready = append(p.ready, item)
+	if len(p.ready) == 1 {
+		select {
+		case p.signal <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// shut sends nothing of the item any more, and returns a channel that is
+// closed when nothing of it is under way.
+func (p *pipe[T]) shut(item T) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := item.lane()
+	l.shut = true
+	if l.still == nil {
+		l.still = make(chan struct{})
+		if l.state != flying {
+			close(l.still)
+		}
+	}
+	return l.still
+}
+
+// run sends until ctx ends.
+func (p *pipe[T]) run(ctx context.Context) {
+	var flights sync.WaitGroup
+	defer flights.Wait()
+	pause := time.NewTimer(time.Hour)
+	defer pause.Stop()
+	sent, since, busy := 0, time.Now(), false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.signal:
+		}
+		if busy {
+			pause.Reset(gather)
+			<-pause.C
+		}
+		batch := p.take()
+		if len(batch) == 0 {
+			continue
+		}
+		sent += len(batch)
+		if passed := time.Since(since); passed > 100*time.Millisecond {
+			busy = float64(sent) > busyRate*passed.Seconds()
+			sent, since = 0, time.Now()
+		}
+		done := make(chan struct{})
+		flights.Go(func() {
+			defer close(done)
+			p.fly(ctx, batch)
+		})
+		pause.Reset(overlap)
+		select {
+		case <-done:
+		case <-pause.C:
+		}
+	}
+}
+
+// take returns the items that are ready, which are in flight from now on.
+func (p *pipe[T]) take() []T {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := min(len(p.ready), maxBatch)
+	batch := make([]T, 0, n)
+	for _, item := range p.ready[:n] {
+		if l := item.lane(); l.shut {
+			l.state = idle
+		} else {
+			l.state = flying
+			batch = append(batch, item)
+		}
+	}
+	p.ready = append(p.ready[:0:0], p.ready[n:]...)
+	if len(p.ready) > 0 {
+		select {
+		case p.signal <- struct{}{}:
+		default:
+		}
+	}
+	return batch
+}
+
+// fly sends one batch and hands the answers out.
+func (p *pipe[T]) fly(ctx context.Context, batch []T) {
+	c, err := p.r.connect(ctx)
+	if err != nil {
+		for _, item := range batch {
+			p.settle(item, p.land(item, rueidis.NewErrorResult(err)))
+		}
+		return
+	}
+	commands := make([]rueidis.Completed, 0, len(batch))
+	sent := batch[:0:0]
+	for _, item := range batch {
+		if command, ok := p.build(c, item); ok {
+			commands, sent = append(commands, command), append(sent, item)
+		} else {
+			p.settle(item, rest)
+		}
+	}
+	if len(sent) == 0 {
+		return
+	}
+	var missing []T
+	for i, result := range c.DoMulti(ctx, commands...) {
+		if v := p.land(sent[i], result); v == noSuch {
+			missing = append(missing, sent[i])
+		} else {
+			p.settle(sent[i], v)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	v := more
+	if p.r.load(ctx, c) != nil {
+		v = later
+	}
+	for _, item := range missing {
+		p.settle(item, v)
+	}
+}
+
+// settle ends an item's flight.
+func (p *pipe[T]) settle(item T, v verdict) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := item.lane()
+	l.state = idle
+	if l.shut || v == dropped {
+		l.shut = true
+		if l.still != nil {
+			close(l.still)
+		}
+		return
+	}
+	again := l.again
+	l.again = false
+	switch {
+	case v == later:
+		time.AfterFunc(retryAfter, func() { p.wake(item) })
+	case v == more || again:
+		p.queueLocked(item)
+	}
+}

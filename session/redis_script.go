@@ -1,0 +1,84 @@
+package session
+
+import (
+	"crypto/sha1"
+	"embed"
+	"encoding/hex"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/redis/rueidis"
+)
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// script is one step, done by Redis at once. The comment in its file says what
+// it does and with which arguments.
+type script struct{ name, source, sha string }
+
+func newScript(name string) *script {
+	source := luaFile(name)
+	if name != "append" {
+		source = luaFile("prelude") + source
+	}
+	sum := sha1.Sum([]byte(source)) // Redis names scripts so; nothing secret hangs on it
+	return &script{name: name, source: source, sha: hex.EncodeToString(sum[:])}
+}
+
+func luaFile(name string) string {
+	b, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return string(b)
+}
+
+var (
+	createScript     = newScript("create")
+	getScript        = newScript("get")
+	sayScript        = newScript("say")
+	finishScript     = newScript("finish")
+	stopScript       = newScript("stop")
+	deleteScript     = newScript("delete")
+	appendScript     = newScript("append")
+	renewScript      = newScript("renew")
+	lookScript       = newScript("look")
+	adoptScript      = newScript("adopt")
+	yieldScript      = newScript("yield")
+	touchScript      = newScript("touch")
+	connectScript    = newScript("connect")
+	disconnectScript = newScript("disconnect")
+)
+
+// scripts are all of them.
+var scripts = []*script{
+	createScript, getScript, sayScript, finishScript, stopScript, deleteScript, appendScript,
+	renewScript, lookScript, adoptScript, yieldScript, touchScript,
+	connectScript, disconnectScript,
+}
+
+// key names one key of a conversation. The braces put all of them in one slot.
+func key(conversation uuid.UUID, name string) string {
+	var b strings.Builder
+	b.Grow(len("{}:") + 36 + len(name))
+	b.WriteByte('{')
+	b.WriteString(conversation.String())
+	b.WriteString("}:")
+	b.WriteString(name)
+	return b.String()
+}
+
+// keyNames are the keys that a script gets, as its prelude unpacks them. The
+// last is what the names of the replies' texts begin with.
+var keyNames = []string{"session", "messages", "ids", "edited", "reply", "turn", "conn", "followers", "text:"}
+
+// command returns the command that runs s for a conversation.
+func (r *Redis) command(c rueidis.Client, s *script, conversation uuid.UUID, args []string) rueidis.Completed {
+	keys := make([]string, len(keyNames))
+	for i, name := range keyNames {
+		keys[i] = key(conversation, name)
+	}
+	return c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).
+		Arg(millis(r.cfg.TTL), millis(min(r.cfg.TTL, emptyTTL)), r.node).Arg(args...).Build()
+}

@@ -1,0 +1,221 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/rueidis"
+)
+
+// Create implements Store. A key that was used finds its session through
+// idem:<owner>:<key>, which has a slot of its own: it is set first, so that of
+// two requests one decides on the session's id, and both make that.
+func (r *Redis) Create(ctx context.Context, c Creation) (Session, error) {
+	owned := ""
+	if c.Key != uuid.Nil {
+		owned = c.Key.String()
+		id, err := r.claimKey(ctx, idemKey(c.Owner, owned), c.ID)
+		if err != nil {
+			return Session{}, fullOr(err)
+		}
+		c.ID = id
+	}
+	_, rest, err := r.step(ctx, createScript, c.ID, stamp(Now()), c.Owner, owned)
+	if err != nil {
+		return Session{}, fullOr(err)
+	}
+	return readSession(c.ID, rest)
+}
+
+func fullOr(err error) error {
+	if errors.Is(err, errRedisFull) {
+		return ErrFull
+	}
+	return err
+}
+
+func idemKey(owner, key string) string { return "idem:" + key + ":" + owner }
+
+// claimKey returns the id that a key stands for: id, unless it has one.
+func (r *Redis) claimKey(ctx context.Context, key string, id uuid.UUID) (uuid.UUID, error) {
+	// Twice a session's life: what is asked again so late has expired anyway.
+	life := 2 * r.cfg.TTL
+	err := r.try(ctx, func(ctx context.Context, c rueidis.Client) error {
+		set := c.B().Set().Key(key).Value(id.String()).Nx().Get().Px(life).Build()
+		old, err := c.Do(ctx, set).ToString()
+		if rueidis.IsRedisNil(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if id, err = uuid.Parse(old); err != nil {
+			return permanent{err}
+		}
+		return c.Do(ctx, c.B().Pexpire().Key(key).Milliseconds(life.Milliseconds()).Build()).Error()
+	})
+	return id, err
+}
+
+// Get implements Store.
+func (r *Redis) Get(ctx context.Context, id uuid.UUID, after Position) (Session, error) {
+	status, rest, err := r.step(ctx, getScript, id, idOrNone(after.ID), strconv.FormatInt(after.Seq, 10))
+	switch {
+	case err != nil:
+		return Session{}, err
+	case status == "not found":
+		return Session{}, ErrNotFound
+	}
+	return readSession(id, rest)
+}
+
+// readSession reads what create.lua and get.lua return.
+func readSession(id uuid.UUID, rest []rueidis.RedisMessage) (Session, error) {
+	a := &answer{rest: rest}
+	s := Session{ID: id}
+	if f := a.strings(); len(f) == 3 {
+		s.CreatedAt, s.UpdatedAt = time.UnixMilli(a.int(f[0])).UTC(), time.UnixMilli(a.int(f[1])).UTC()
+		s.Owner = f[2]
+	}
+	s.Running = a.running()
+	s.After = Position{ID: a.id(a.string()), Seq: a.int(a.string())}
+	s.Messages = a.messages()
+	return s, a.err
+}
+
+// idOrNone returns id for a script; the nil one is "".
+func idOrNone(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return id.String()
+}
+
+var turnKinds = map[TurnKind]string{Submit: "submit", Edit: "edit", Regenerate: "regenerate", Again: "again"}
+
+// Say implements Store.
+func (r *Redis) Say(ctx context.Context, id uuid.UUID, t Turn) (Said, error) {
+	w := r.expect(id, t.Reply)
+	status, rest, err := r.step(ctx, sayScript, id, stamp(Now()), turnKinds[t.Kind],
+		idOrNone(t.User.ID), headerOf(Message{ID: t.User.ID, Timestamp: t.User.Timestamp}), t.User.Content,
+		idOrNone(t.Of), t.Reply.String(), t.Model, w.lease, millis(leaseTTL), strconv.Itoa(r.cfg.History))
+	if err == nil && status != "started" {
+		r.forgetExpected(w)
+	}
+	switch {
+	case err != nil:
+		r.forgetExpected(w)
+		return Said{}, err
+	case status == "not found":
+		return Said{}, ErrNotFound
+	case status == "busy":
+		return Said{}, ErrBusy
+	case status == "reused":
+		return Said{}, ErrReused
+	case status == "nothing":
+		return Said{}, ErrNothing
+	case status == "done":
+		return Said{Done: true}, nil
+	}
+	a := &answer{rest: rest}
+	said := readSaid(a, status == "ended")
+	lease := a.string()
+	if a.err != nil {
+		r.forgetExpected(w)
+		return Said{}, a.err
+	}
+	if status == "started" {
+		said.Started = true
+		r.begin(w, lease)
+	} else {
+		said.History = nil
+		if status == "ended" {
+			said.Running = nil
+		}
+	}
+	return said, nil
+}
+
+// readSaid reads the user message, the one before, the running reply, the
+// ended one, and the history, newest first.
+func readSaid(a *answer, ended bool) Said {
+	said := Said{User: a.message(a.string()), Before: a.id(a.string()), Running: a.running()}
+	record := a.string()
+	if ended {
+		m := a.message(record)
+		said.Ended = &m
+	}
+	said.History = a.newestLast()
+	return said
+}
+
+// Finish implements Store.
+func (r *Redis) Finish(ctx context.Context, id uuid.UUID, m Message) error {
+	m.Role = Assistant
+	lease, at := r.writing(m.ID)
+	for {
+		at = min(at, len(m.Content))
+		status, rest, err := r.step(ctx, finishScript, id, stamp(Now()), m.ID.String(), lease,
+			kindOf(m), headerOf(m), strconv.Itoa(at), m.Content[at:], strconv.Itoa(len(m.Content)))
+		if err != nil {
+			return err
+		}
+		if status == "behind" {
+			a := &answer{rest: rest}
+			if at = int(a.int(a.string())); a.err != nil {
+				return a.err
+			}
+			continue
+		}
+		r.forgetWriter(m.ID)
+		switch status {
+		case "not found":
+			return ErrNotFound
+		case "lost":
+			return ErrLost
+		}
+		return nil
+	}
+}
+
+// Stop implements Log.
+func (r *Redis) Stop(ctx context.Context, id uuid.UUID, m Message) (Message, error) {
+	status, rest, err := r.step(ctx, stopScript, id, stamp(Now()), m.ID.String(), headerOf(m))
+	switch {
+	case err != nil:
+		return Message{}, err
+	case status == "not found":
+		return Message{}, ErrNotFound
+	case status == "lost":
+		return Message{}, ErrLost
+	}
+	a := &answer{rest: rest}
+	stored := a.message(a.string())
+	r.ended(m.ID)
+	return stored, a.err
+}
+
+// Delete implements Store.
+func (r *Redis) Delete(ctx context.Context, id uuid.UUID) error {
+	status, rest, err := r.step(ctx, deleteScript, id, randomName())
+	switch {
+	case err != nil:
+		return err
+	case status == "not found":
+		return ErrNotFound
+	}
+	a := &answer{rest: rest}
+	owner, key := a.string(), a.string()
+	r.endAll(id)
+	if key != "" {
+		// The session is deleted whatever becomes of this: a key that stays
+		// makes the session anew under its old id.
+		_ = r.try(ctx, func(ctx context.Context, c rueidis.Client) error {
+			return c.Do(ctx, c.B().Del().Key(idemKey(owner, key)).Build()).Error()
+		})
+	}
+	return a.err
+}
