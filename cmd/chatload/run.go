@@ -124,11 +124,14 @@ func (r *run) dialer(n int) *net.Dialer {
 	return d
 }
 
-// opened notes a client's connection. A slow client's is given a small window,
-// so that its pause reaches the peer at once.
+// slowWindow is the receive buffer of a reader that will pause: with what the
+// system gives otherwise, several megabytes, the peer would not notice.
+const slowWindow = 64 << 10
+
+// opened notes a client's connection.
 func (r *run) opened(n int, c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok && n < r.Slow {
-		tcp.SetReadBuffer(4096)
+		tcp.SetReadBuffer(slowWindow)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
