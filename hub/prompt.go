@@ -40,9 +40,11 @@ func (h *Hub) newPrompt(history []session.Message, budget int) prompt {
 }
 
 // messages returns the prompt, with the text that the reply has already as a
-// trailing message of the model's, which means: go on from here.
+// trailing message of the model's, which means: go on from here. White space
+// alone is no exception: llm.Mistral does not send it, but has to know it, since
+// the answer that is asked for anew begins with it.
 func (p prompt) messages(written string) []llms.MessageContent {
-	if strings.TrimSpace(written) == "" {
+	if written == "" {
 		return p.parts
 	}
 	n := len(p.parts)
