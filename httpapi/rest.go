@@ -118,7 +118,7 @@ func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
 	if wantsStream(r) {
 		return s.stream(w, r, reply, 0)
 	}
-	end, err := reply.Wait(r.Context())
+	end, err := s.Hub.Wait(r.Context(), reply)
 	if err != nil {
 		return err
 	}
@@ -130,6 +130,8 @@ func writeReply(w http.ResponseWriter, conversation uuid.UUID, end hub.End) erro
 	m := end.Message
 	switch {
 	case errors.Is(end.Err, session.ErrNotFound):
+		return end.Err
+	case errors.Is(end.Err, hub.ErrDraining):
 		return end.Err
 	case end.Err != nil:
 		return hub.ErrorOf(hub.CodeStoreUnavailable)

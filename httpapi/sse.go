@@ -39,16 +39,13 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 // findReply returns what a client is to be sent who saw the event last of all:
 // a reply and an offset in it, or nil. last may be anything.
 func (s *server) findReply(ctx context.Context, conversation uuid.UUID, last string) (*hub.Reply, int, error) {
-	seen, offset, whole := parseEventID(last)
+	seen, epoch, offset, whole := parseEventID(last)
 	running, err := s.Hub.Running(ctx, conversation)
 	if err != nil || seen == uuid.Nil {
 		return running, 0, err
 	}
 	if running != nil && running.ID == seen {
-		if whole {
-			offset = 0
-		}
-		return running, offset, nil
+		return running, s.honoured(running, epoch, offset), nil
 	}
 	// Of what is behind seen, the first reply is the client's next.
 	behind, err := s.Sessions.Get(ctx, conversation, session.Position{ID: seen})
@@ -63,34 +60,47 @@ func (s *server) findReply(ctx context.Context, conversation uuid.UUID, last str
 	}
 	for _, m := range behind.Messages {
 		if m.Role == session.Assistant {
+			reply := hub.Stored(conversation, m)
 			if m.ID != seen {
-				offset = 0
+				return reply, 0, nil
 			}
-			return hub.Stored(conversation, m), offset, nil
+			return reply, s.honoured(reply, epoch, offset), nil
 		}
 	}
 	return running, 0, nil
 }
 
+// honoured is offset if all before it is still part of the reply, otherwise 0:
+// this stream has no way to take back a part.
+func (s *server) honoured(r *hub.Reply, epoch int64, offset int) int {
+	if s.Hub.Honour(r, epoch, offset) != offset {
+		return 0
+	}
+	return offset
+}
+
 // parseEventID reads <message id>:<offset>, <message id>:<epoch>:<offset> or
 // <message id>:end. What is malformed is as if absent.
-func parseEventID(text string) (id uuid.UUID, offset int, whole bool) {
+func parseEventID(text string) (id uuid.UUID, epoch int64, offset int, whole bool) {
 	name, rest, ok := strings.Cut(text, ":")
 	id, err := hub.ParseID(name)
 	if !ok || err != nil {
-		return uuid.Nil, 0, false
+		return uuid.Nil, 0, 0, false
 	}
 	if rest == "end" {
-		return id, 0, true
+		return id, 0, 0, true
 	}
-	if _, behind, ok := strings.Cut(rest, ":"); ok {
-		rest = behind
+	if first, second, ok := strings.Cut(rest, ":"); ok {
+		if epoch, err = strconv.ParseInt(first, 10, 64); err != nil || epoch < 0 {
+			return uuid.Nil, 0, 0, false
+		}
+		rest = second
 	}
 	offset, err = strconv.Atoi(rest)
 	if err != nil || offset < 0 {
-		return uuid.Nil, 0, false
+		return uuid.Nil, 0, 0, false
 	}
-	return id, offset, false
+	return id, epoch, offset, false
 }
 
 // wantsStream tells whether the client asked for server-sent events.
@@ -118,13 +128,13 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, reply *hub.Reply
 	w.WriteHeader(http.StatusOK)
 	e := &eventStream{
 		w: w, rc: http.NewResponseController(w), ctx: r.Context(),
-		resumed: offset > 0, ping: time.NewTicker(pingEvery),
+		begun: offset > 0, sent: offset, ping: time.NewTicker(pingEvery),
 	}
 	defer e.ping.Stop()
 	e.buf = append(e.buf, ": ping\n\n"...)
 	// An error is the client's going or the store's being away: the stream
 	// just ends, and is resumed.
-	if reply.Stream(e, offset) == nil {
+	if s.Hub.Stream(r.Context(), reply, e, offset) == nil {
 		e.buf = append(e.buf, "data: [DONE]\n\n"...)
 	}
 	_ = e.flush()
@@ -138,15 +148,24 @@ type eventStream struct {
 	ctx     context.Context
 	ping    *time.Ticker
 	buf     []byte
-	resumed bool // the client has the beginning
+	epoch   int64
+	begun   bool // the client has the beginning
+	started bool // and some of it from this stream
+	sent    int  // how much of the text it has
 }
 
-// Start implements hub.Sink. A client that resumes has these already, unless
-// the reply begins anew for it.
+// Start implements hub.Sink. A client that resumes has the beginning already,
+// unless the reply begins anew for it. Within a stream nothing can be taken
+// back: the client has to come again.
 func (e *eventStream) Start(r *hub.Reply, offset int) error {
-	if e.resumed && offset > 0 {
+	e.epoch = r.Epoch()
+	if e.begun && offset == e.sent {
 		return nil
 	}
+	if e.started {
+		return hub.ErrCut
+	}
+	e.begun, e.started, e.sent = true, true, 0
 	e.chunk(r, 0, hub.StartChunk(r))
 	e.chunk(r, 0, hub.TextStartChunk(r))
 	return nil
@@ -157,6 +176,7 @@ func (e *eventStream) Delta(r *hub.Reply, delta []byte, offset int) error {
 	e.eventID(r, offset)
 	e.buf = hub.AppendDelta(append(e.buf, "data: "...), r.ID, delta, -1)
 	e.buf = append(e.buf, "\n\n"...)
+	e.started, e.sent = true, offset
 	if len(e.buf) >= 32<<10 {
 		return e.flush()
 	}
@@ -198,6 +218,9 @@ func (e *eventStream) chunk(r *hub.Reply, offset int, c hub.Chunk) {
 
 func (e *eventStream) eventID(r *hub.Reply, offset int) {
 	e.buf = append(append(e.buf, "id: "...), r.ID.String()...)
+	if e.epoch != 0 {
+		e.buf = strconv.AppendInt(append(e.buf, ':'), e.epoch, 10)
+	}
 	e.buf = append(strconv.AppendInt(append(e.buf, ':'), int64(offset), 10), '\n')
 }
 

@@ -89,6 +89,9 @@ func joinQuery(q url.Values) hub.Join {
 	if n, err := strconv.Atoi(q.Get("offset")); err == nil && n >= 0 {
 		j.Offset = n
 	}
+	if n, err := strconv.ParseInt(q.Get("epoch"), 10, 64); err == nil && n > 0 {
+		j.Epoch = n
+	}
 	return j
 }
 
@@ -96,13 +99,11 @@ func joinQuery(q url.Values) hub.Join {
 // in the contract's words; the library would answer in its own.
 func checkUpgrade(w http.ResponseWriter, r *http.Request) error {
 	if !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 || !hasToken(r.Header, "Connection", "upgrade") || !hasToken(r.Header, "Upgrade", "websocket") {
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Connection", "Upgrade")
-		return refuse(http.StatusUpgradeRequired, "upgrade_required", "This address speaks WebSocket only.")
+		return upgradeRequired(w, "This address speaks WebSocket only.")
 	}
 	if r.Header.Get("Sec-WebSocket-Version") != "13" {
 		w.Header().Set("Sec-WebSocket-Version", "13")
-		return refuse(http.StatusUpgradeRequired, "upgrade_required", "Only version 13 of WebSocket is spoken here.")
+		return upgradeRequired(w, "Only version 13 of WebSocket is spoken here.")
 	}
 	keys := r.Header.Values("Sec-WebSocket-Key")
 	if len(keys) == 1 {
@@ -111,6 +112,12 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return invalid("The Sec-WebSocket-Key header must be 16 bytes in base64, once.")
+}
+
+func upgradeRequired(w http.ResponseWriter, text string) error {
+	w.Header().Set("Upgrade", "websocket")
+	w.Header().Set("Connection", "Upgrade")
+	return refuse(http.StatusUpgradeRequired, "upgrade_required", text)
 }
 
 func hasToken(h http.Header, name, token string) bool {

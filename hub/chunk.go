@@ -19,6 +19,7 @@ type Chunk struct {
 	Metadata  *Metadata `json:"messageMetadata,omitempty"`
 
 	After      *uuid.UUID `json:"after,omitempty"`
+	Epoch      int64      `json:"epoch,omitempty"`
 	Offset     *int       `json:"offset,omitempty"`
 	Code       string     `json:"code,omitempty"`
 	Ref        *uuid.UUID `json:"ref,omitempty"`

@@ -36,6 +36,7 @@ type follow struct {
 	after  uuid.UUID // the message before the reply that is being sent
 	resume uuid.UUID // the reply of which the client has a part
 	offset int       // how much of it
+	epoch  int64     // in which that was so
 }
 
 func newFollow(c *Conn) *follow {
@@ -47,6 +48,17 @@ func (f *follow) poke() {
 	case f.wake <- struct{}{}:
 	default:
 	}
+}
+
+// join is a new connection's first follower. The reader begins behind ready,
+// so that whatever it answers comes later.
+func (f *follow) join(j *Join) {
+	err := f.begin(j)
+	go f.c.read()
+	if err != nil {
+		f.fail(err)
+	}
+	f.run()
 }
 
 // run is the follower's goroutine.
@@ -66,10 +78,8 @@ func (f *follow) run() {
 			return
 		}
 		c.look = false
-		join := c.join
-		c.join = nil
 		c.mu.Unlock()
-		if err := f.catchUp(join); err != nil {
+		if err := f.catchUp(); err != nil {
 			f.fail(err)
 		}
 	}
@@ -78,7 +88,12 @@ func (f *follow) run() {
 // fail ends the connection for the reason that err is.
 func (f *follow) fail(err error) {
 	_ = f.flush() // what was written before is true
+	f.c.mu.Lock()
+	leaving, why := f.c.leaving, f.c.why
+	f.c.mu.Unlock()
 	switch {
+	case errors.Is(err, ErrCut) && leaving != 0:
+		f.c.Close(leaving, why)
 	case errors.Is(err, errConnClosed), errors.Is(err, errStopped):
 	case errors.Is(err, session.ErrNotFound):
 		f.c.Close(CloseFor(err))
@@ -90,12 +105,7 @@ func (f *follow) fail(err error) {
 }
 
 // catchUp writes until nothing lies behind the connection's place.
-func (f *follow) catchUp(join *Join) error {
-	if join != nil {
-		if err := f.begin(join); err != nil {
-			return err
-		}
-	}
+func (f *follow) catchUp() error {
 	c := f.c
 	for {
 		s, err := c.hub.sessions.Get(context.Background(), c.conversation, c.pos)
@@ -110,7 +120,7 @@ func (f *follow) catchUp(join *Join) error {
 		}
 		if s.Running != nil {
 			// Not found: it ended meanwhile, and the next look finds it stored.
-			if r := c.hub.reply(s.Running.Reply); r != nil {
+			if r := c.hub.find(c.conversation, s.Running); r != nil {
 				if err := f.reply(r, s.Running.Position()); err != nil {
 					return err
 				}
@@ -151,7 +161,7 @@ func (f *follow) begin(j *Join) error {
 	}
 	r := ready{Type: "ready", Conversation: c.conversation, CreatedAt: s.CreatedAt, Model: c.hub.cfg.ModelName}
 	if j.Offset >= 0 {
-		f.resume, f.offset = j.After, j.Offset
+		f.resume, f.offset, f.epoch = j.After, j.Offset, j.Epoch
 	}
 	known := false
 	switch {
@@ -172,17 +182,16 @@ func (f *follow) begin(j *Join) error {
 	if s.Running != nil {
 		r.Running = &s.Running.Reply
 	}
-	f.at(s.After)
 	var last session.Position
 	if known {
 		r.Messages, last = oldest(s)
 	} else {
 		r.Messages, last, r.More = newest(s)
 	}
-	f.at(last)
 	if err := f.send(r); err != nil {
 		return err
 	}
+	f.at(last)
 	return f.flush()
 }
 
@@ -214,14 +223,13 @@ func newest(s session.Session) ([]json.RawMessage, session.Position, bool) {
 		first--
 		messages[first] = b
 	}
-	last := s.Last()
-	if first == n && n > 0 {
-		last = s.After
-		if n > 1 {
-			last = s.Messages[n-2].Position()
-		}
+	if first < n || n == 0 {
+		return messages[first:], s.Last(), first > 0
 	}
-	return messages[first:], last, first > 0
+	if n == 1 {
+		return messages[first:], s.After, false
+	}
+	return messages[first:], s.Messages[n-2].Position(), true
 }
 
 // at notes that the client has everything up to p.
@@ -246,11 +254,11 @@ func (f *follow) message(m session.Message) error {
 func (f *follow) reply(r *Reply, p session.Position) error {
 	offset := 0
 	if f.resume == r.ID {
-		offset = f.offset
+		offset = f.c.hub.Honour(r, f.epoch, f.offset)
 	}
 	f.resume = uuid.Nil
 	f.after = f.c.pos.ID
-	if err := r.stream(f, f.wake, offset); err != nil {
+	if err := f.c.hub.stream(context.Background(), r, f, f.wake, offset); err != nil {
 		return err
 	}
 	f.at(p)
@@ -260,7 +268,7 @@ func (f *follow) reply(r *Reply, p session.Position) error {
 // Start implements Sink.
 func (f *follow) Start(r *Reply, offset int) error {
 	start, text := StartChunk(r), TextStartChunk(r)
-	start.After, text.Offset = optional(f.after), &offset
+	start.After, start.Epoch, text.Offset = optional(f.after), r.Epoch(), &offset
 	if err := f.send(start); err != nil {
 		return err
 	}

@@ -57,7 +57,9 @@ var errStopped = errors.New("hub: stopped")
 type Hub struct {
 	cfg      Config
 	sessions *session.Manager
+	shared   session.Log // nil: no other node has these conversations
 	log      *slog.Logger
+	follows  sync.Mutex // held while a copy begins or ends to be fed
 	ops      chan func()
 	closing  chan struct{}  // closed by Run when it takes no more ops
 	running  sync.WaitGroup // turns and connections; added to on the loop only
@@ -80,11 +82,16 @@ func New(cfg Config) *Hub {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Hub{
+	h := &Hub{
 		cfg: cfg, sessions: cfg.Sessions, log: cfg.Logger,
 		ops: make(chan func()), closing: make(chan struct{}),
 		conns: make(map[uuid.UUID]*Conn), replies: make(map[uuid.UUID]*Reply),
 	}
+	if log, ok := cfg.Sessions.Store.(session.Log); ok {
+		h.shared = log
+		log.Watch(h)
+	}
+	return h
 }
 
 // Run owns the registry until ctx ends. Then it stops the replies and closes
@@ -143,6 +150,7 @@ func (h *Hub) Say(ctx context.Context, conversation uuid.UUID, t session.Turn) (
 		// The reply is in the registry before the store names it as running:
 		// whoever reads that it runs here finds it.
 		r := newReply(conversation, uuid.New(), h.cfg.ModelName)
+		r.gated = h.shared != nil
 		t.Reply, t.Model = r.ID, r.Model
 		if err := h.register(r); err != nil {
 			return nil, session.Said{}, err
@@ -154,6 +162,9 @@ func (h *Hub) Say(ctx context.Context, conversation uuid.UUID, t session.Turn) (
 		}
 		h.drop(r)
 		switch {
+		case errors.Is(err, session.ErrBusy):
+			h.nudge(ctx, conversation)
+			return nil, session.Said{}, err
 		case err != nil:
 			return nil, session.Said{}, err
 		case said.Done:
@@ -161,7 +172,7 @@ func (h *Hub) Say(ctx context.Context, conversation uuid.UUID, t session.Turn) (
 		case said.Ended != nil:
 			return Stored(conversation, *said.Ended), said, nil
 		}
-		if r := h.reply(said.Running.Reply); r != nil {
+		if r := h.find(conversation, said.Running); r != nil {
 			return r, said, nil
 		}
 		// It ended between the two looks: the next finds it stored.
@@ -201,15 +212,22 @@ func (h *Hub) register(r *Reply) error {
 
 // drop takes a registered reply out again: it ended, or never began.
 func (h *Hub) drop(r *Reply) {
-	_ = h.do(func() {
+	_ = h.do(func() { h.forget(r) })
+	h.running.Done()
+}
+
+// forget takes r out of the registry, unless another has its place. It runs on
+// the loop.
+func (h *Hub) forget(r *Reply) {
+	if h.replies[r.ID] == r {
 		delete(h.replies, r.ID)
 		h.checkDrained()
-	})
-	h.running.Done()
+	}
 }
 
 // start begins r's turn and brings it to the conversation's connection.
 func (h *Hub) start(r *Reply, said session.Said) {
+	r.place(said.Running)
 	go h.turn(r, said)
 	h.Changed(r.Conversation)
 }
@@ -224,11 +242,35 @@ func (h *Hub) Changed(conversation uuid.UUID) {
 	})
 }
 
-// reply returns the reply that is written here, or nil.
+// reply returns the reply that the registry has, or nil.
 func (h *Hub) reply(id uuid.UUID) *Reply {
 	var r *Reply
 	_ = h.do(func() { r = h.replies[id] })
+	if r != nil && r.moved() {
+		return nil // on its way out
+	}
 	return r
+}
+
+// nudge follows, for a moment, the reply that keeps a conversation busy: if
+// the node that wrote it is dead, this one goes on with it.
+func (h *Hub) nudge(ctx context.Context, conversation uuid.UUID) {
+	if h.shared == nil {
+		return
+	}
+	r, err := h.Running(ctx, conversation)
+	if err != nil || r == nil || !r.isCopy() {
+		return
+	}
+	_ = h.do(func() {
+		h.running.Add(1)
+		go func() {
+			defer h.running.Done()
+			ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+			defer cancel()
+			_, _ = r.wait(ctx)
+		}()
+	})
 }
 
 // Running returns the reply that is running in a conversation, or nil.
@@ -238,7 +280,7 @@ func (h *Hub) Running(ctx context.Context, conversation uuid.UUID) (*Reply, erro
 		if err != nil || s.Running == nil {
 			return nil, err
 		}
-		if r := h.reply(s.Running.Reply); r != nil {
+		if r := h.find(conversation, s.Running); r != nil {
 			return r, nil
 		}
 		if err := ctx.Err(); err != nil {
@@ -265,15 +307,19 @@ func (h *Hub) Stop(ctx context.Context, conversation, only uuid.UUID) (string, s
 	if s.Running == nil || only != uuid.Nil && only != s.Running.Reply && only != s.Running.User.ID {
 		return OutcomeNothingRunning, at, nil
 	}
+	at = s.Running.Position()
+	if h.shared != nil {
+		outcome, err := h.stopShared(ctx, conversation, s.Running)
+		return outcome, at, err
+	}
 	r := h.reply(s.Running.Reply)
 	if r == nil {
 		return OutcomeNothingRunning, at, nil
 	}
-	at = s.Running.Position()
 	if r.seal() {
 		h.end(r, session.Message{FinishReason: session.FinishStopped})
 	}
-	e, err := r.Wait(ctx)
+	e, err := r.wait(ctx)
 	switch {
 	case err != nil:
 		return "", at, err

@@ -78,8 +78,19 @@ func (h *Hub) Drain(ctx context.Context) {
 			replies = append(replies, r)
 		}
 	})
+	over, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainGrace)
+	defer cancel()
 	for _, r := range replies {
-		h.giveUp(r)
+		switch {
+		case r.isCopy():
+			r.finish(End{Err: ErrDraining})
+			_ = h.do(func() { h.forget(r) })
+			h.shared.Unfollow(r.ID)
+		case h.shared != nil:
+			h.yield(over, r)
+		default:
+			h.giveUp(r)
+		}
 	}
 	grace := time.NewTimer(drainGrace)
 	defer grace.Stop()

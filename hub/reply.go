@@ -21,12 +21,16 @@ type Reply struct {
 
 	mu        sync.Mutex // guards what follows
 	text      text
+	seq       int64 // its place in the conversation, once the store gave it one
+	epochs    []session.Epoch
 	sealed    bool // nothing is appended any more; whoever sealed it ends it
 	end       *End
 	followers []chan<- struct{}
 	cancel    context.CancelFunc // of the turn; nil before it begins
 	patience  time.Duration      // how long it goes on with nobody following; 0: for ever
 	abandon   *time.Timer        // runs while nobody follows; nil without patience
+
+	shared // with other nodes
 }
 
 // End says how a reply ended. It does not change.
@@ -46,20 +50,52 @@ func newReply(conversation, id uuid.UUID, model string) *Reply {
 func Stored(conversation uuid.UUID, m session.Message) *Reply {
 	return &Reply{
 		ID: m.ID, Conversation: conversation, Model: m.Model,
-		text: stored(m.Content), sealed: true, end: &End{Message: m},
+		text: stored(m.Content), seq: m.Seq, epochs: m.Epochs, sealed: true, end: &End{Message: m},
 	}
+}
+
+// place notes where in the conversation the reply stands.
+func (r *Reply) place(running *session.Running) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seq, r.epochs = running.Seq, running.Epochs
+}
+
+// Epoch names the reply's latest writer, as an offset is told with; 0: its first.
+func (r *Reply) Epoch() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return (&session.Running{Epochs: r.epochs}).Epoch()
+}
+
+// Honour returns how much of r's first offset bytes, as they were in an epoch,
+// is still part of it. Where one node has it all, there are no epochs.
+func (h *Hub) Honour(r *Reply, epoch int64, offset int) int {
+	if h.shared == nil {
+		return offset
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return (&session.Running{Epochs: r.epochs}).Honour(epoch, offset)
 }
 
 // append adds p, which is whole characters, and wakes the followers. It
 // reports false when the reply was sealed: the turn is over.
 func (r *Reply) append(p []byte) bool {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.sealed {
+		r.mu.Unlock()
 		return false
 	}
 	r.text.append(p)
-	r.wake()
+	store := r.store
+	if !r.gated {
+		r.wake()
+	}
+	r.mu.Unlock()
+	if store != nil {
+		store()
+	}
 	return true
 }
 
@@ -108,7 +144,7 @@ func (r *Reply) finish(e End) {
 	r.sealed = true
 	r.end = &e
 	if e.Err == nil {
-		r.text = stored(e.Message.Content) // one copy, not two
+		r.text, r.gated = stored(e.Message.Content), false // one copy, not two
 	}
 	if r.abandon != nil {
 		r.abandon.Stop()
@@ -134,8 +170,8 @@ func (r *Reply) content() string {
 	return r.text.String()
 }
 
-// Wait returns when the reply has ended, or with ctx's error.
-func (r *Reply) Wait(ctx context.Context) (End, error) {
+// wait returns when the reply has ended, or with ctx's error.
+func (r *Reply) wait(ctx context.Context) (End, error) {
 	wake := make(chan struct{}, 1)
 	f := r.follow(wake, 0)
 	defer f.close()
@@ -159,6 +195,9 @@ type follower struct {
 	r    *Reply
 	wake chan struct{}
 	off  int // in bytes
+
+	cuts, aways int  // of the reply, when it began
+	claimed     bool // off is what a client said of a copy that may lack it yet
 }
 
 // follow registers wake, which has room for one, to be poked whenever there is
@@ -166,20 +205,20 @@ type follower struct {
 func (r *Reply) follow(wake chan struct{}, off int) follower {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.text.splits(off) {
+	claimed := r.copied && off > 0
+	if !claimed && !r.text.splits(off) {
 		off = 0
 	}
 	r.followers = append(r.followers, wake)
 	if r.abandon != nil {
 		r.abandon.Stop()
 	}
-	return follower{r: r, wake: wake, off: off}
+	return follower{r: r, wake: wake, off: off, cuts: r.cuts, aways: r.aways, claimed: claimed}
 }
 
 func (f *follower) close() {
 	r := f.r
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	for i, w := range r.followers {
 		if w == f.wake {
 			last := len(r.followers) - 1
@@ -189,22 +228,50 @@ func (f *follower) close() {
 			break
 		}
 	}
-	if r.abandon != nil && len(r.followers) == 0 && r.end == nil {
+	alone := len(r.followers) == 0 && r.end == nil
+	if r.abandon != nil && alone {
 		r.abandon.Reset(r.patience)
+	}
+	release := r.release
+	r.mu.Unlock()
+	if alone && release != nil {
+		release()
 	}
 }
 
 // next returns what there is behind the follower's offset, and moves it. The
 // end comes when no text is left. Neither: there is nothing more for now.
-func (f *follower) next() ([]byte, *End) {
-	f.r.mu.Lock()
-	defer f.r.mu.Unlock()
-	delta := f.r.text.from(f.off, maxDelta)
+// Errors: errMoved, ErrCut.
+func (f *follower) next() ([]byte, *End, error) {
+	r := f.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case f.cuts != r.cuts || r.end != nil && r.end.Err == errMoved:
+		return nil, nil, errMoved
+	case f.aways != r.aways:
+		return nil, nil, ErrCut
+	}
+	if f.claimed && (r.text.size >= f.off || r.end != nil) {
+		if f.claimed = false; !r.text.splits(f.off) {
+			f.off = 0
+			return nil, nil, errMoved // to be begun anew
+		}
+	}
+	delta := r.text.from(f.off, min(maxDelta, r.visible()-f.off))
 	if len(delta) == 0 {
-		return nil, f.r.end
+		return nil, r.end, nil
 	}
 	f.off += len(delta)
-	return delta, nil
+	return delta, nil, nil
+}
+
+// visible is how much of the text may be shown. r.mu is held.
+func (r *Reply) visible() int {
+	if r.gated {
+		return r.shown
+	}
+	return r.text.size
 }
 
 // Len returns how much text the reply has by now, in bytes.

@@ -1,5 +1,12 @@
 package hub
 
+import (
+	"context"
+	"errors"
+
+	"lumos/backend/session"
+)
+
 // Sink takes a reply as a stream of chunks (httpapi/PROTOCOL.md, "A reply as a
 // stream"). Its methods are called by one goroutine; what they return ends the
 // stream. A delta is valid during the call only as far as the sink is
@@ -12,32 +19,68 @@ type Sink interface {
 	Wait(wake <-chan struct{}) error
 }
 
-// Stream sends the reply to s from offset on, and its end when that has come.
-// An offset that the reply cannot have (it has less text, or a character spans
-// it) begins at 0. It returns ErrCut when the store did not take the end.
-func (r *Reply) Stream(s Sink, offset int) error {
-	return r.stream(s, make(chan struct{}, 1), offset)
+// Stream sends the reply to s from offset on, and its end when that has come,
+// wherever it is written. An offset that the reply cannot have (it has less
+// text, or a character spans it) begins at 0. Start may come more than once:
+// when another node went on with the reply. Errors: what s returns; ErrCut when
+// the store did not take the end.
+func (h *Hub) Stream(ctx context.Context, r *Reply, s Sink, offset int) error {
+	return h.stream(ctx, r, s, make(chan struct{}, 1), offset)
 }
 
-func (r *Reply) stream(s Sink, wake chan struct{}, offset int) error {
+func (h *Hub) stream(ctx context.Context, r *Reply, s Sink, wake chan struct{}, offset int) error {
+	for {
+		off, err := r.stream(s, wake, offset)
+		if !errors.Is(err, errMoved) {
+			return err
+		}
+		found, kept, err := h.relocate(ctx, r, off)
+		switch {
+		case errors.Is(err, session.ErrNotFound):
+			return s.End(r, &End{Err: err})
+		case err != nil:
+			return err
+		}
+		r, offset = found, kept
+	}
+}
+
+// Wait returns when the reply has ended, wherever it is written.
+// Errors: ctx's; those of the store.
+func (h *Hub) Wait(ctx context.Context, r *Reply) (End, error) {
+	for {
+		e, err := r.wait(ctx)
+		if err != nil || e.Err != errMoved {
+			return e, err
+		}
+		found, _, err := h.relocate(ctx, r, 0)
+		if err != nil {
+			return End{Err: err}, nil
+		}
+		r = found
+	}
+}
+
+// stream returns how far it came.
+func (r *Reply) stream(s Sink, wake chan struct{}, offset int) (int, error) {
 	f := r.follow(wake, offset)
 	defer f.close()
 	if err := s.Start(r, f.off); err != nil {
-		return err
+		return f.off, err
 	}
 	for {
-		delta, end := f.next()
-		var err error
+		delta, end, err := f.next()
 		switch {
+		case err != nil:
 		case delta != nil:
 			err = s.Delta(r, delta, f.off)
 		case end != nil:
-			return s.End(r, end)
+			return f.off, s.End(r, end)
 		default:
 			err = s.Wait(wake)
 		}
 		if err != nil {
-			return err
+			return f.off, err
 		}
 	}
 }

@@ -68,7 +68,7 @@ func (t *text) grow() {
 // characters, and nothing only where nothing follows. The bytes stay valid and
 // must not be changed.
 func (t *text) from(off, limit int) []byte {
-	if off >= t.size {
+	if off >= t.size || limit <= 0 {
 		return nil
 	}
 	i := len(t.blocks) - 1
@@ -86,6 +86,19 @@ func (t *text) splits(off int) bool {
 	}
 	b := t.from(off, utf8.UTFMax)
 	return len(b) == 0 || utf8.RuneStart(b[0])
+}
+
+// cut forgets all but the first n bytes. What was handed out stays as it was:
+// the block that is cut is copied.
+func (t *text) cut(n int) {
+	for i, b := range t.blocks {
+		if b.start+len(b.b) > n {
+			kept := append([]byte(nil), b.b[:max(0, n-b.start)]...)
+			t.blocks = append(t.blocks[:i:i], block{start: b.start, b: kept})
+			t.size = n
+			return
+		}
+	}
 }
 
 func (t *text) String() string {

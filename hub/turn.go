@@ -29,6 +29,11 @@ func (h *Hub) turn(r *Reply, said session.Said) {
 		h.settle(r)
 		return
 	}
+	if h.shared != nil && !h.publish(r) {
+		r.seal()
+		r.finish(End{Err: errMoved})
+		return
+	}
 	began := time.Now()
 	m, continued, err := h.ask(ctx, r, said.History)
 	if r.seal() {
@@ -104,10 +109,63 @@ func (h *Hub) call(ctx context.Context, messages []llms.MessageContent, maxToken
 // followers. The caller has sealed it.
 func (h *Hub) end(r *Reply, m session.Message) {
 	m.ID, m.Role, m.Model = r.ID, session.Assistant, r.Model
-	m.Content, m.Timestamp = r.content(), session.Now()
+	m.Content, m.Timestamp, m.Epochs = r.content(), session.Now(), r.writers()
+	err := h.store(r, m)
+	if h.shared != nil && errors.Is(err, session.ErrLost) {
+		err = errMoved
+	}
+	r.finish(End{Message: m, Err: err})
+}
+
+// store stores an ended reply. A store that is away is asked again for as long as
+// followers wait for it.
+func (h *Hub) store(r *Reply, m session.Message) error {
+	const again = 250 * time.Millisecond
+	for began := time.Now(); ; {
+		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		err := h.sessions.Finish(ctx, r.Conversation, m)
+		cancel()
+		if !errors.Is(err, session.ErrUnavailable) {
+			return err
+		}
+		pause := time.NewTimer(again)
+		select {
+		case <-pause.C:
+		case <-h.closing:
+			pause.Stop()
+			return err
+		}
+		if time.Since(began) > session.AwayAfter {
+			if h.shared != nil {
+				h.abandon(r)
+			}
+			return err
+		}
+	}
+}
+
+// publish gives the reply's text to the Log, or reports that it is another's
+// to write.
+func (h *Hub) publish(r *Reply) bool {
+	wake, ok := h.shared.Write(r.ID, writing{h, r})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.store = wake
+	return ok
+}
+
+// abandon lets go of a reply that cannot be stored: another node may go on
+// with it when the store is back.
+func (h *Hub) abandon(r *Reply) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	r.finish(End{Message: m, Err: h.sessions.Finish(ctx, r.Conversation, m)})
+	_ = h.shared.Yield(ctx, r.Conversation, r.ID)
+}
+
+func (r *Reply) writers() []session.Epoch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.epochs
 }
 
 // storeTimeout bounds one step of the store.
@@ -115,7 +173,7 @@ const storeTimeout = 5 * time.Second
 
 // settle waits until whoever sealed the reply has ended it.
 func (h *Hub) settle(r *Reply) End {
-	e, _ := r.Wait(context.Background())
+	e, _ := r.wait(context.Background())
 	return e
 }
 
@@ -131,6 +189,8 @@ func (h *Hub) logTurn(r *Reply, e End, err error, took time.Duration, continued 
 	switch {
 	case errors.Is(e.Err, session.ErrNotFound):
 		reason = "deleted"
+	case errors.Is(e.Err, errMoved), errors.Is(e.Err, ErrDraining):
+		reason, err = "left to another node", nil
 	case e.Err != nil:
 		level, reason, err = slog.LevelError, "not stored", e.Err
 	case reason == session.FinishError:

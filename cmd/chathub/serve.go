@@ -29,7 +29,12 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 		return err
 	}
 	defer m.close()
-	sessions := session.NewManager(session.NewMemory(cfg.SessionTTL, cfg.MaxSessions))
+	store, err := newStore(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer store.close()
+	sessions := session.NewManager(store.Store)
 	h := hub.New(hub.Config{
 		Sessions: sessions, Model: m.Model, ModelName: m.name,
 		SystemPrompt: cfg.SystemPrompt, MaxTokens: cfg.MaxTokens, MaxContextTokens: cfg.MaxContextTokens,
@@ -70,7 +75,7 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 		go func() { _ = newServer(http.DefaultServeMux, log).Serve(debug) }()
 		log.Info("pprof", "url", "http://"+debug.Addr().String()+"/debug/pprof/")
 	}
-	log.Info("chathub listens", "url", visit(cfg.Host, ln.Addr()), "model", m.name, "store", "memory")
+	log.Info("chathub listens", "url", visit(cfg.Host, ln.Addr()), "model", m.name, "store", store.name)
 
 	select {
 	case <-drain.Done():

@@ -1,0 +1,305 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+)
+
+// errMoved: the reply goes on elsewhere, or its text is not what it was. Who
+// followed looks for it again.
+var errMoved = errors.New("hub: the reply has moved")
+
+// shared is what a Reply has when its text is in a Log, which other nodes
+// read and write too. Its fields are guarded by Reply.mu.
+type shared struct {
+	gated  bool   // only the first shown bytes may be shown: those that the Log has
+	shown  int    // in bytes
+	store  func() // tells the Log that there is more; called without Reply.mu
+	copied bool   // another node writes it; here is a copy
+	aways  int    // how often the Log was away for too long
+	cuts   int    // how often text was taken back
+
+	adopting bool   // somebody here is taking it over
+	release  func() // called when nobody follows a copy any more
+}
+
+// writing is a Reply as the Log sees it that stores its text: a session.Source.
+type writing struct {
+	h *Hub
+	r *Reply
+}
+
+// From implements session.Source.
+func (w writing) From(off, limit int) []byte {
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
+	return w.r.text.from(off, limit)
+}
+
+// Stored implements session.Source.
+func (w writing) Stored(n int) {
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
+	w.r.shown = max(w.r.shown, n)
+	w.r.wake()
+}
+
+// Away implements session.Source.
+func (w writing) Away() {
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
+	w.r.aways++
+	w.r.wake()
+}
+
+// Lost implements session.Source.
+func (w writing) Lost() {
+	w.r.seal()
+	w.r.finish(End{Err: errMoved})
+}
+
+// copying is a Reply as the Log sees it that feeds it with what another node
+// writes: a session.Copy.
+type copying struct {
+	h *Hub
+	r *Reply
+}
+
+// Append implements session.Copy.
+func (c copying) Append(b []byte) { c.r.append(b) }
+
+// Cut implements session.Copy.
+func (c copying) Cut(n int) {
+	c.r.mu.Lock()
+	defer c.r.mu.Unlock()
+	c.r.text.cut(n)
+	c.r.cuts++
+	c.r.wake()
+}
+
+// Orphaned implements session.Copy: whoever follows a reply that nobody writes
+// takes it over.
+func (c copying) Orphaned() {
+	_ = c.h.do(func() {
+		c.r.mu.Lock()
+		defer c.r.mu.Unlock()
+		if c.h.draining || c.r.adopting || !c.r.copied || c.r.end != nil || len(c.r.followers) == 0 {
+			return
+		}
+		c.r.adopting = true
+		c.h.running.Add(1)
+		go c.h.adopt(c.r)
+	})
+}
+
+// Ended implements session.Copy.
+func (c copying) Ended() {
+	_ = c.h.do(func() {
+		c.h.running.Add(1)
+		go func() {
+			defer c.h.running.Done()
+			c.h.endCopy(c.r)
+		}()
+	})
+}
+
+// find returns the reply that is running: the one that is written here, or a
+// copy of what another node writes. Without a Log it is nil when the reply has
+// ended meanwhile.
+func (h *Hub) find(conversation uuid.UUID, running *session.Running) *Reply {
+	if r := h.reply(running.Reply); r != nil || h.shared == nil {
+		return r
+	}
+	// What follows and what stops following must not overtake each other.
+	h.follows.Lock()
+	defer h.follows.Unlock()
+	made := newReply(conversation, running.Reply, running.Model)
+	made.copied = true
+	made.release = func() { h.unfollow(made) }
+	made.place(running)
+	r := made
+	if h.do(func() {
+		if other := h.replies[running.Reply]; other != nil && !other.moved() {
+			r = other
+			return
+		}
+		h.replies[running.Reply] = made
+	}) != nil {
+		return nil
+	}
+	if r == made {
+		h.shared.Follow(conversation, running.Reply, 0, running.Epoch(), copying{h, made})
+	}
+	return r
+}
+
+func (r *Reply) moved() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.end != nil && r.end.Err == errMoved
+}
+
+// unfollow lets go of a copy that nobody follows.
+func (h *Hub) unfollow(r *Reply) {
+	h.follows.Lock()
+	defer h.follows.Unlock()
+	gone := false
+	_ = h.do(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if !r.copied || r.adopting || r.end != nil || len(r.followers) > 0 {
+			return
+		}
+		gone, r.sealed, r.end = true, true, &End{Err: errMoved}
+		h.forget(r)
+	})
+	if gone {
+		h.shared.Unfollow(r.ID)
+	}
+}
+
+// endCopy ends a copy as the store says that the reply ended.
+func (h *Hub) endCopy(r *Reply) {
+	e := End{Err: errMoved}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	s, err := h.sessions.Get(ctx, r.Conversation, r.before())
+	if errors.Is(err, session.ErrNotFound) {
+		e.Err = err
+	}
+	for _, m := range s.Messages {
+		// What was shown and is no part of it has to be taken back.
+		if m.ID == r.ID && common(r, m.Content, r.Len()) == r.Len() {
+			e = End{Message: m}
+		}
+	}
+	r.finish(e)
+	_ = h.do(func() { h.forget(r) })
+}
+
+// before is the place before the reply.
+func (r *Reply) before() session.Position {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return session.Position{Seq: r.seq - 1}
+}
+
+// adopt takes over a reply that nobody writes, and goes on with it.
+func (h *Hub) adopt(r *Reply) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	a, err := h.shared.Adopt(ctx, r.Conversation, r.ID)
+	cancel()
+	r.mu.Lock()
+	r.adopting = false
+	if err == nil {
+		r.copied, r.gated, r.shown, r.release = false, true, r.text.size, nil
+		r.epochs = a.Said.Running.Epochs
+	}
+	alone := len(r.followers) == 0
+	r.mu.Unlock()
+	if err != nil {
+		// Somebody else writes it, or it has ended: the Log tells the copy.
+		if alone {
+			h.unfollow(r)
+		}
+		h.running.Done()
+		return
+	}
+	h.log.Info("reply taken over", slog.String("session", ShortID(r.Conversation)), slog.Int("at", len(a.Text)))
+	h.turn(r, a.Said)
+}
+
+// relocate finds a reply again that has moved, and how much of its first off
+// bytes, which the follower has, is still part of it.
+func (h *Hub) relocate(ctx context.Context, r *Reply, off int) (*Reply, int, error) {
+	s, err := h.sessions.Get(ctx, r.Conversation, r.before())
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, m := range s.Messages {
+		if m.ID == r.ID {
+			return Stored(r.Conversation, m), common(r, m.Content, off), nil
+		}
+	}
+	if s.Running != nil && s.Running.Reply == r.ID {
+		if found := h.find(r.Conversation, s.Running); found != nil {
+			return found, s.Running.Honour(r.Epoch(), off), nil
+		}
+	}
+	return nil, 0, ErrCut
+}
+
+// common returns how much of r's first off bytes content begins with, in whole
+// characters.
+func common(r *Reply, content string, off int) int {
+	r.mu.Lock()
+	had := r.text.String()
+	r.mu.Unlock()
+	n := 0
+	for n < min(off, len(had), len(content)) && had[n] == content[n] {
+		n++
+	}
+	for n > 0 && n < len(content) && !utf8.RuneStart(content[n]) {
+		n--
+	}
+	return n
+}
+
+// yield gives up the right to write a reply, so that another node goes on.
+func (h *Hub) yield(ctx context.Context, r *Reply) {
+	if !r.seal() {
+		return
+	}
+	if err := h.shared.Yield(ctx, r.Conversation, r.ID); err != nil {
+		h.log.Warn("a reply could not be handed over at once", slog.String("session", ShortID(r.Conversation)), slog.Any("error", err))
+	}
+	r.finish(End{Err: ErrDraining})
+}
+
+// stopShared ends a reply with what the Log has of it, whoever writes it.
+func (h *Hub) stopShared(ctx context.Context, conversation uuid.UUID, running *session.Running) (string, error) {
+	r := h.reply(running.Reply)
+	if r != nil && !r.isCopy() && r.seal() {
+		defer func() { r.finish(End{Err: errMoved}) }() // unless the Log has said so
+	}
+	m, err := h.shared.Stop(ctx, conversation, session.Message{
+		ID: running.Reply, Timestamp: session.Now(), FinishReason: session.FinishStopped,
+		Model: running.Model, Epochs: running.Epochs,
+	})
+	switch {
+	case errors.Is(err, session.ErrLost):
+		return OutcomeNothingRunning, nil
+	case err != nil:
+		if r != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = h.shared.Yield(ctx, conversation, running.Reply) // what is sealed here must not be held
+		}
+		return "", err
+	case m.FinishReason == session.FinishStopped:
+		return OutcomeStopped, nil
+	}
+	return OutcomeNothingRunning, nil
+}
+
+func (r *Reply) isCopy() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.copied
+}
+
+// Taken implements session.Events.
+func (h *Hub) Taken(conversation, connection uuid.UUID) {
+	_ = h.do(func() {
+		if c := h.conns[conversation]; c != nil && c.token == connection {
+			c.Close(CloseTakenOver, takenOver)
+		}
+	})
+}
