@@ -26,6 +26,7 @@ const storeTimeout = 5 * time.Second
 // handleWebSocket is GET /ws and GET /ws/{session_id}. Behind the upgrade a
 // refusal is a close code: a browser cannot read the status of a handshake.
 func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
+	arrived := time.Now()
 	if err := checkUpgrade(w, r); err != nil {
 		return err
 	}
@@ -48,6 +49,7 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 		sock.Close(code, why)
 		return nil
 	}
+	join.Arrived = arrived
 	s.Hub.Serve(ctx, sock, join)
 	return nil
 }

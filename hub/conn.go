@@ -59,6 +59,7 @@ type Socket interface {
 // Join says how a client comes to a conversation.
 type Join struct {
 	Conversation uuid.UUID
+	Arrived      time.Time // when its request came: of two connections the later one wins
 	Client       uuid.UUID // one per page load; nil: not told
 	Again        bool      // the page came back by itself, and takes over from itself only
 	After        uuid.UUID // the last message that it has; nil: it has nothing
@@ -76,6 +77,7 @@ type Conn struct {
 	hub          *Hub
 	sock         Socket
 	conversation uuid.UUID
+	arrived      time.Time
 	client       uuid.UUID
 	token        uuid.UUID // names it to other nodes
 	closed       atomic.Bool
@@ -101,7 +103,13 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 		sock.Close(code, why)
 		return
 	}
-	c := &Conn{hub: h, sock: sock, conversation: j.Conversation, client: j.Client}
+	c := &Conn{hub: h, sock: sock, conversation: j.Conversation, arrived: j.Arrived, client: j.Client}
+	if err := h.claim(ctx, c, j); err != nil {
+		h.sessions.Release(j.Conversation)
+		code, why := CloseFor(err)
+		sock.Close(code, why)
+		return
+	}
 	code, why := CloseGoingAway, "the server is going away"
 	_ = h.do(func() {
 		if h.draining {
@@ -109,7 +117,7 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 		}
 		old := h.conns[c.conversation]
 		if old != nil {
-			if j.Again && j.Client != uuid.Nil && old.client != j.Client {
+			if !old.closed.Load() && j.yieldsTo(old) {
 				code, why = CloseTakenOver, takenOver
 				return
 			}
@@ -127,6 +135,13 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 		h.sessions.Release(j.Conversation)
 		sock.Close(code, why)
 	}
+}
+
+// yieldsTo tells whether old keeps the conversation: to a page that came back
+// by itself it is another's, or it came later, and it is the newcomer that the
+// page has given up since.
+func (j *Join) yieldsTo(old *Conn) bool {
+	return j.Again && j.Client != uuid.Nil && j.Client != old.client || j.Arrived.Before(old.arrived)
 }
 
 // claim takes the conversation from a connection at another node.
