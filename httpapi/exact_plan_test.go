@@ -1,0 +1,195 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"lumos/backend/llm/mistralsim"
+)
+
+// exactPlan is what the model means to say to one message, and what goes wrong
+// while it does.
+type exactPlan struct {
+	text   string
+	tokens []string
+	ascii  bool         // \u escapes for all that is not ASCII
+	joined bool         // the finish_reason comes with the last token
+	flush  int          // tokens written at a time
+	faults []exactFault // of the first requests, one each
+	gates  []*exactGate // by token
+	asked  atomic.Int32 // requests so far
+}
+
+// exactDone ends the body of every whole answer.
+const exactDone = "data: [DONE]\n\n"
+
+// exactFault ends one answer of the simulator early.
+type exactFault struct {
+	at     int  // byte of the body
+	clean  bool // the body ends as if it were whole
+	reset  bool // by a TCP reset
+	noDone bool // [DONE] alone is missing; at does not count
+}
+
+// exactGate holds a reply back in front of a token until it is opened.
+type exactGate struct {
+	token, offset int // and how much text stands before it
+	opened        chan struct{}
+	open          func()
+}
+
+// answer is mistralsim.Config.Answer for this plan.
+func (p *exactPlan) answer(*mistralsim.Request) mistralsim.Answer {
+	a := mistralsim.Answer{Tokens: p.tokens, ASCII: p.ascii, FinishWithText: p.joined, Flush: p.flush}
+	if n := int(p.asked.Add(1)) - 1; n < len(p.faults) {
+		f := p.faults[n]
+		a.CutBytes, a.CleanEnd, a.Reset, a.NoDone = f.at, f.clean, f.reset, f.noDone
+	}
+	if len(p.gates) > 0 {
+		a.Hold = p.hold
+	}
+	return a
+}
+
+func (p *exactPlan) hold(ctx context.Context, token int) {
+	for _, g := range p.gates {
+		if g.token == token {
+			select {
+			case <-g.opened:
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// seen opens the gates up to an offset: a client has all before them.
+func (p *exactPlan) seen(offset int) {
+	for _, g := range p.gates {
+		if g.offset <= offset {
+			g.open()
+		}
+	}
+}
+
+// release opens all gates.
+func (p *exactPlan) release() { p.seen(len(p.text)) }
+
+// newExactPlan makes a reply of a length up to about most tokens, with up to
+// three faults and, perhaps, gates.
+func newExactPlan(rng *rand.Rand, most int) *exactPlan {
+	p := &exactPlan{ascii: rng.IntN(3) == 0, joined: rng.IntN(4) == 0, flush: 1 + rng.IntN(8)}
+	p.text, p.tokens = exactText(rng, 1+rng.IntN(most))
+	offset := 0
+	for i, token := range p.tokens {
+		if i > 0 && rng.IntN(2*len(p.tokens)) == 0 {
+			opened := make(chan struct{})
+			p.gates = append(p.gates, &exactGate{i, offset, opened, sync.OnceFunc(func() { close(opened) })})
+		}
+		offset += len(token)
+	}
+	if faults := rng.IntN(4); faults > 0 {
+		body := p.body()
+		for range faults {
+			p.faults = append(p.faults, newExactFault(rng, body))
+		}
+	}
+	return p
+}
+
+// body is what the simulator sends when nothing goes wrong.
+func (p *exactPlan) body() []byte {
+	plain := func(*mistralsim.Request) mistralsim.Answer {
+		return mistralsim.Answer{Tokens: p.tokens, ASCII: p.ascii, FinishWithText: p.joined}
+	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("POST", "/v1/chat/completions",
+		strings.NewReader(`{"model":"mistral-small-latest","messages":[{"role":"user","content":"x"}],"stream":true}`))
+	r.Header.Set("Authorization", "Bearer "+rigKey)
+	r.Header.Set("Content-Type", "application/json")
+	mistralsim.New(mistralsim.Config{Record: -1, NoPadding: true, Answer: plain}).ServeHTTP(w, r)
+	body := w.Body.Bytes()
+	if w.Code != http.StatusOK || !bytes.HasSuffix(body, []byte(exactDone)) {
+		panic(fmt.Sprintf("the simulator answers %d %q", w.Code, body))
+	}
+	return body
+}
+
+// newExactFault chooses where to cut a body, with an eye for the places where
+// a cut hurts.
+func newExactFault(rng *rand.Rand, body []byte) exactFault {
+	f := exactFault{at: 1 + rng.IntN(len(body)), clean: rng.IntN(3) == 0, reset: rng.IntN(6) == 0}
+	var places []int
+	switch rng.IntN(6) {
+	case 0: // in the first token
+		mark := []byte(`"content":"`)
+		if i := bytes.Index(body, mark) + len(mark); i >= len(mark) {
+			if j := bytes.Index(body[i:], mark); j >= 0 {
+				f.at = i + j + len(mark) + rng.IntN(4)
+			}
+		}
+	case 1: // inside a character
+		for i, b := range body {
+			if !utf8.RuneStart(b) {
+				places = append(places, i)
+			}
+		}
+	case 2: // inside an escape
+		for i, b := range body {
+			if b == '\\' && i+3 < len(body) {
+				places = append(places, i+1+rng.IntN(2))
+			}
+		}
+	case 3: // behind the finish_reason, before [DONE]
+		f.at = len(body) - len(exactDone) + rng.IntN(len(exactDone))
+	case 4: // only [DONE] is missing
+		f = exactFault{noDone: true}
+	}
+	if len(places) > 0 {
+		f.at = places[rng.IntN(len(places))]
+	}
+	return f
+}
+
+// exactPieces are what texts are made of: what a client, a proxy or a JSON
+// reader might get wrong.
+var exactPieces = []string{
+	"word", "Ein", "naïve", " ", " ", " ", "  ", "\n", "\n\n", "\r\n", "\r", "\t", " \n", "   \n",
+	"日本語", "漢", "한국어", "العربية", "שלום", "👍", "🏳️‍🌈", "👩‍👩‍👧‍👦", "🇩🇪", "👋🏽", "e\u0301", "a\u0308\u0323", "Z͑ͫ̓",
+	"\u00a0", "\u3000", "\u2028", "\u2029", "\u0085", "\u200b", "\ufeff", "\ufffd", "\x00", "\x1b[31m", "\x7f", "\uffff", "𝒳", "\U0010ffff",
+	`"`, `\`, `\n`, `\u00e9`, "</script>", "<&>", "'", "data: [DONE]\n\n", "{\"type\":\"finish\"}", "```go\n", "[DONE]",
+}
+
+// exactText makes a text of n tokens, none of which is a part of a character.
+func exactText(rng *rand.Rand, n int) (string, []string) {
+	var tokens []string
+	for range n {
+		token := exactPieces[rng.IntN(len(exactPieces))]
+		for rng.IntN(3) == 0 {
+			token += exactPieces[rng.IntN(len(exactPieces))]
+		}
+		if rng.IntN(8) == 0 { // a token need not be a whole cluster
+			_, size := utf8.DecodeRuneInString(token)
+			tokens = append(tokens, token[:size])
+			if token = token[size:]; token == "" {
+				continue
+			}
+		}
+		tokens = append(tokens, token)
+	}
+	return strings.Join(tokens, ""), tokens
+}
+
+// exactSaid is what a user says in a run: the only one to say it, and not
+// simple either.
+func exactSaid(rng *rand.Rand, seed uint64, turn int) string {
+	text, _ := exactText(rng, 1+rng.IntN(5))
+	return fmt.Sprintf("%d.%d %s", seed, turn, text)
+}
