@@ -83,9 +83,9 @@ func TestStreamAllocates(t *testing.T) {
 	for _, size := range []int{0, 4 << 10} {
 		few, many := reply(100), reply(10_100)
 		count := func(stream []byte) float64 {
-			return testing.AllocsPerRun(20, func() { consume(t, m, &chunks{stream, size}) })
+			return testing.AllocsPerRun(5, func() { consume(t, m, &chunks{stream, size}) })
 		}
-		if more := count(many) - count(few); more > 5 {
+		if more := count(many) - count(few); more > 20 {
 			t.Errorf("reads of %d: 10,000 tokens more made %.0f allocations more", size, more)
 		}
 	}

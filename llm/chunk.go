@@ -8,9 +8,6 @@ import (
 // errMalformed is an event that is not what Mistral's schema allows.
 var errMalformed = errors.New("malformed event")
 
-// usage is what a request cost, in tokens.
-type usage struct{ prompt, completion, total int }
-
 // decoder reads the events of one stream. The text of tokens goes straight from
 // the event's bytes to text, without reflection and without an allocation.
 // It takes the choice with index 0 only, and of keys that come twice the last.
@@ -257,44 +254,4 @@ func (d *decoder) delta(b []byte, i int, first bool) int {
 			return -1
 		}
 	}
-}
-
-// counts reads a usage object; anything else in its place is skipped.
-func (d *decoder) counts(b []byte, at int) int {
-	d.usage, d.hasUsage = usage{}, false
-	if at >= len(b) || b[at] != '{' {
-		return skip(b, at, maxDepth)
-	}
-	d.hasUsage = true
-	d.repeat.odd()
-	i := at + 1
-	for first := true; ; first = false {
-		key, at := member(b, i, first)
-		if key == nil {
-			return at
-		}
-		if i = skip(b, at, maxDepth); i < 0 {
-			return -1
-		}
-		switch string(key) {
-		case "prompt_tokens":
-			d.usage.prompt = count(b[at:i])
-		case "completion_tokens":
-			d.usage.completion = count(b[at:i])
-		case "total_tokens":
-			d.usage.total = count(b[at:i])
-		}
-	}
-}
-
-// count returns a whole number of at most nine digits; anything else is 0.
-func count(b []byte) int {
-	n := 0
-	for _, c := range b {
-		if c < '0' || c > '9' || len(b) > 9 {
-			return 0
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n
 }

@@ -150,9 +150,8 @@ func (g *grammar) event() {
 // TestStreamGrammar is FuzzStream's comparison over streams of the grammar, some
 // with a byte missing.
 func TestStreamGrammar(t *testing.T) {
-	const streams = 1500
-	seed := rand.Uint64() // told when a run fails
-	g := &grammar{Rand: rand.New(rand.NewPCG(seed, 0))}
+	const streams = 1000
+	g := &grammar{Rand: Random(t)}
 	ends := map[string]int{}
 	for range streams {
 		g.Reset()
@@ -179,7 +178,7 @@ func TestStreamGrammar(t *testing.T) {
 		}
 		want := oracle(stream)
 		if got := readAs(t, &pieces{data: stream, cuts: cuts}); got != want {
-			t.Fatalf("seed %d, cuts %v, stream %q:\ngot  %+v\nwant %+v", seed, cuts, stream, got, want)
+			t.Fatalf("cuts %v, stream %q:\ngot  %+v\nwant %+v", cuts, stream, got, want)
 		}
 		ends[want.err]++
 		if want.text != "" {

@@ -1,11 +1,13 @@
 package llm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -74,7 +76,7 @@ var _ llms.Model = (*Mistral)(nil)
 
 // NewMistral checks the configuration. It reaches nobody.
 func NewMistral(cfg Config) (*Mistral, error) {
-	base, err := url.Parse(or(cfg.BaseURL, DefaultBaseURL))
+	base, err := url.Parse(cmp.Or(cfg.BaseURL, DefaultBaseURL))
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, fmt.Errorf("llm: the base URL %q is no http or https URL", cfg.BaseURL)
 	}
@@ -86,20 +88,23 @@ func NewMistral(cfg Config) (*Mistral, error) {
 			return nil, errors.New("llm: the API key holds a space, a line end or another character that a key has not")
 		}
 	}
+	if min(cfg.FirstTokenTimeout, cfg.IdleTimeout, cfg.MaxRetryWait, cfg.MaxElapsed) < 0 {
+		return nil, errors.New("llm: a timeout is negative")
+	}
 	// Some write the address with /v1, as the curl examples of Mistral's have it.
 	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/v1")
 	m := &Mistral{
 		endpoint:    base.JoinPath("/v1/chat/completions").String(),
 		key:         cfg.APIKey,
-		model:       or(cfg.Model, DefaultModel),
+		model:       cmp.Or(cfg.Model, DefaultModel),
 		client:      newClient(cfg.HTTPClient),
 		temperature: cfg.Temperature,
-		firstToken:  or(cfg.FirstTokenTimeout, DefaultFirstTokenTimeout),
-		idle:        or(cfg.IdleTimeout, DefaultIdleTimeout),
+		firstToken:  cmp.Or(cfg.FirstTokenTimeout, DefaultFirstTokenTimeout),
+		idle:        cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout),
 		retries: retries{
-			max:     or(cfg.MaxRetries, DefaultMaxRetries),
-			wait:    or(cfg.MaxRetryWait, DefaultMaxRetryWait),
-			elapsed: or(cfg.MaxElapsed, DefaultMaxElapsed),
+			max:     cmp.Or(cfg.MaxRetries, DefaultMaxRetries),
+			wait:    cmp.Or(cfg.MaxRetryWait, DefaultMaxRetryWait),
+			elapsed: cmp.Or(cfg.MaxElapsed, DefaultMaxElapsed),
 		},
 		onRetry: cfg.OnRetry,
 		log:     cfg.Logger,
@@ -110,14 +115,6 @@ func NewMistral(cfg Config) (*Mistral, error) {
 	return m, nil
 }
 
-func or[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
-}
-
 // newClient returns the client to use: a copy of given, or one made for many
 // long streams to one host.
 func newClient(given *http.Client) *http.Client {
@@ -125,15 +122,18 @@ func newClient(given *http.Client) *http.Client {
 	if given != nil {
 		client = *given
 	} else {
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.MaxIdleConns = 0
-		transport.MaxIdleConnsPerHost = 512
-		transport.ReadBufferSize = 16 << 10
-		// A compressed stream would wait for more before it shows a token.
-		transport.DisableCompression = true
-		// Many streams share one HTTP/2 connection; a dead one must show.
-		transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second}
-		client.Transport = transport
+		client.Transport = &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			TLSHandshakeTimeout: 10 * time.Second,
+			MaxIdleConnsPerHost: 512,
+			IdleConnTimeout:     90 * time.Second,
+			// A compressed stream would wait for more before it shows a token.
+			DisableCompression: true,
+			ForceAttemptHTTP2:  true,
+			// Many streams share one HTTP/2 connection; a dead one must show.
+			HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
+		}
 	}
 	// A redirect would carry the conversation, perhaps the key, to another host.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -156,7 +156,8 @@ func (m *Mistral) Model() string { return m.model }
 // With WithN above 1 only the first choice is returned.
 //
 // Of the options, those that Mistral has are sent if they are not zero, which
-// is how langchaingo tells them from unset. MaxTokens counts new tokens only.
+// is how langchaingo tells them from unset. MaxTokens is sent as it is: who goes
+// on with an answer lowers it.
 //
 // Every error is an *[llms.Error]. Nothing is tried again once a token was handed
 // on. If the stream ends before a finish_reason, errors.Is(err,

@@ -188,6 +188,11 @@ func TestConfig(t *testing.T) {
 			t.Errorf("key %q: %v", key, err)
 		}
 	}
+	for _, cfg := range []Config{{IdleTimeout: -1}, {FirstTokenTimeout: -1}, {MaxRetryWait: -1}, {MaxElapsed: -1}} {
+		if _, err := NewMistral(cfg); err == nil {
+			t.Errorf("%+v is accepted", cfg)
+		}
+	}
 	if m, err := NewMistral(Config{}); err != nil || m.Model() != DefaultModel {
 		t.Errorf("got %v, %v", m, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -73,8 +72,7 @@ func TestSimulator(t *testing.T) {
 // turn does: the joined text is what the simulator meant.
 func TestCutsAreSeamless(t *testing.T) {
 	both(t, func(t *testing.T, http2 bool) {
-		seed := rand.Uint64() // told when a run fails
-		random := rand.New(rand.NewPCG(seed, 0))
+		random := llm.Random(t)
 		words := []string{"Hello", " world", "\n\n", "  ", "你好", "😀👍🏽", ".\n", " é", "\t- item", "“quoted”", " ", "\"\\", "0123"}
 		for round := range 60 {
 			var meant strings.Builder
@@ -109,11 +107,11 @@ func TestCutsAreSeamless(t *testing.T) {
 					break
 				}
 				if !errors.Is(err, io.ErrUnexpectedEOF) || attempt > 3 {
-					t.Fatalf("seed %d, round %d: %v", seed, round, err)
+					t.Fatalf("round %d: %v", round, err)
 				}
 			}
 			if text.String() != meant.String() {
-				t.Fatalf("seed %d, round %d: got %q, want %q", seed, round, text.String(), meant.String())
+				t.Fatalf("round %d: got %q, want %q", round, text.String(), meant.String())
 			}
 		}
 	})

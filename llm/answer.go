@@ -1,0 +1,203 @@
+package llm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/tmc/langchaingo/llms"
+)
+
+// read reads the answer to its end.
+func (c *call) read(ctx context.Context, body io.Reader, w *watch) *failure {
+	p := parsers.Get().(*parser)
+	defer p.release()
+	c.echo = c.given
+	c.text.Reset()
+	c.thought.Reset()
+	c.tools, c.finish, c.usage, c.hasUsage, c.done = nil, "", usage{}, false, false
+
+	idle := false // the first token came: the shorter limit holds
+	for empty := 0; ; {
+		n, err := p.events.fill(body)
+		if n > 0 {
+			empty = 0
+		} else if empty++; err == nil && empty > 100 {
+			err = io.ErrNoProgress
+		}
+		finished := c.finish != ""
+		heard, bad := c.take(p)
+		if f := c.deliver(p); f != nil {
+			return f
+		}
+		if bad != nil && (c.finish == "" || c.finish == "error") {
+			return bad
+		}
+		if bad != nil {
+			err = bad.Error
+		}
+		switch {
+		case err != nil || c.done:
+			if err == nil {
+				drain(body, w)
+			}
+			return c.end(ctx, err)
+		case c.finish != "" && !finished:
+			w.allow(lateUsage)
+		case c.finish == "" && heard && c.begun && !idle:
+			idle = true
+			w.allow(c.m.idle)
+		case c.finish == "" && heard:
+			w.hear()
+		}
+	}
+}
+
+// drain waits a moment for the end behind [DONE], which lets the connection be
+// used again.
+func drain(body io.Reader, w *watch) {
+	w.allow(lateEnd)
+	_, _ = io.CopyN(io.Discard, body, minBuffer)
+}
+
+// take reads all events that the buffer holds. What an event before a bad one
+// said is kept.
+func (c *call) take(p *parser) (heard bool, bad *failure) {
+	for !c.done {
+		data, ok, err := p.events.next()
+		if err != nil {
+			return heard, broken(err)
+		}
+		if !ok {
+			return heard, nil
+		}
+		heard = true
+		if string(data) == "[DONE]" {
+			c.done = true
+			return heard, nil
+		}
+		d := &p.decoder
+		if err := d.event(data); err != nil {
+			return heard, broken(err)
+		}
+		if d.failed {
+			why := parseReason(data)
+			return heard, c.m.explain(cmp.Or(why.status, http.StatusOK), why)
+		}
+		if d.tools != nil {
+			if c.tools, err = joinTools(c.tools, d.tools); err != nil {
+				return heard, broken(err)
+			}
+			c.begun = true
+		}
+		if d.hasUsage {
+			c.usage, c.hasUsage = d.usage, true
+		}
+		if d.finish != "" {
+			c.finish = d.finish
+		}
+		if c.finish == "error" {
+			return heard, fail(llms.ErrCodeProviderUnavailable, nil, "Mistral ended its answer with an error")
+		}
+	}
+	return heard, nil
+}
+
+// broken is the failure of a stream that holds what it must not.
+func broken(err error) *failure {
+	return fail(llms.ErrCodeProviderUnavailable, err, "Mistral's answer cannot be read: %v", err)
+}
+
+// deliver hands on what the decoder holds.
+func (c *call) deliver(p *parser) *failure {
+	d := &p.decoder
+	if len(d.thought) > 0 {
+		c.begun = true
+		if c.collect {
+			c.thought.Write(d.thought)
+		}
+		if c.opts.StreamingReasoningFunc != nil {
+			if err := c.opts.StreamingReasoningFunc(c.ctx, d.thought, nil); err != nil {
+				return unwanted(err)
+			}
+		}
+		d.thought = d.thought[:0]
+	}
+	if len(d.text) == 0 {
+		return nil
+	}
+	text, err := c.echo.cut(d.text)
+	d.text = d.text[:0]
+	if err != nil {
+		return broken(err)
+	}
+	return c.hand(text)
+}
+
+// hand gives text to the caller.
+func (c *call) hand(text []byte) *failure {
+	if len(text) == 0 {
+		return nil
+	}
+	c.begun = true
+	if c.collect {
+		c.text.Write(text)
+	}
+	if c.opts.StreamingFunc != nil {
+		if err := c.opts.StreamingFunc(c.ctx, text); err != nil {
+			return unwanted(err)
+		}
+	}
+	if c.opts.StreamingReasoningFunc != nil {
+		if err := c.opts.StreamingReasoningFunc(c.ctx, nil, text); err != nil {
+			return unwanted(err)
+		}
+	}
+	return nil
+}
+
+// unwanted is the failure of a call whose StreamingFunc returned an error.
+func unwanted(err error) *failure {
+	return fail(llms.ErrCodeCanceled, err, "the answer is not wanted any more: %v", err)
+}
+
+// end judges an answer whose stream has ended; err is what ended it.
+func (c *call) end(ctx context.Context, err error) *failure {
+	if c.finish == "" {
+		if err == nil {
+			err = fmt.Errorf("%w: [DONE] without a finish_reason", io.ErrUnexpectedEOF)
+		}
+		return cut(c.ctx, ctx, err)
+	}
+	if !c.done && !errors.Is(err, io.EOF) {
+		c.m.log.Debug("Mistral's stream broke behind its finish_reason", "error", err)
+	}
+	text, err := c.echo.rest()
+	if err != nil {
+		return broken(err)
+	}
+	return c.hand(text)
+}
+
+// response is the answer as langchaingo has it.
+func (c *call) response() *llms.ContentResponse {
+	choice := &llms.ContentChoice{
+		Content:          c.text.String(),
+		StopReason:       c.finish,
+		ReasoningContent: c.thought.String(),
+		ToolCalls:        c.tools,
+		GenerationInfo:   map[string]any{},
+	}
+	if len(c.tools) > 0 {
+		choice.FuncCall = c.tools[0].FunctionCall
+	}
+	if c.hasUsage {
+		choice.GenerationInfo["PromptTokens"] = c.usage.prompt
+		choice.GenerationInfo["CompletionTokens"] = c.usage.completion
+		choice.GenerationInfo["TotalTokens"] = c.usage.total
+	}
+	return &llms.ContentResponse{Choices: []*llms.ContentChoice{choice}}
+}

@@ -1,0 +1,241 @@
+package llm
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/tmaxmax/go-sse"
+	"github.com/tmc/langchaingo/llms"
+)
+
+// oracle reads the same stream with go-sse and encoding/json.
+func oracle(stream []byte) outcome {
+	var o outcome
+	var calls []llms.ToolCall
+	done := false
+	for e, err := range sse.Read(bytes.NewReader(stream), &sse.ReadConfig{MaxEventSize: 1 << 22}) {
+		if err != nil {
+			o.err = "bad"
+			break
+		}
+		if e.Data == "" {
+			continue
+		}
+		if e.Data == "[DONE]" {
+			done = true
+			break
+		}
+		said, ok := understand(json.RawMessage(e.Data))
+		if ok && said.tools != "" {
+			calls, err = joinTools(calls, []byte(said.tools))
+			ok = err == nil
+		}
+		o.text += said.text
+		o.thought += said.thought
+		if said.usage != nil {
+			o.usage = *said.usage
+		}
+		if said.finish != "" && ok {
+			o.finish = said.finish
+		}
+		if !ok || o.finish == "error" {
+			o.err = "bad"
+			break
+		}
+	}
+	o.tools = toolText(calls)
+	if o.finish != "" && o.finish != "error" {
+		o.err = ""
+	} else if o.err == "" && (done || o.finish == "") {
+		o.err = "cut"
+	}
+	return o
+}
+
+type saying struct {
+	text, thought, finish, tools string
+	usage                        *usage
+}
+
+// pair is a member of an object.
+type pair struct {
+	key   string
+	value json.RawMessage
+}
+
+func pairs(object json.RawMessage) (all []pair, ok bool) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, false
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, false
+		}
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return nil, false
+		}
+		all = append(all, pair{key.(string), value})
+	}
+	return all, true
+}
+
+func understand(data json.RawMessage) (said saying, ok bool) {
+	if !json.Valid(data) || tooDeep(data) {
+		return said, false
+	}
+	top, ok := pairs(data)
+	if !ok {
+		return said, false
+	}
+	object, message, named, chose := false, false, false, false
+	for _, p := range top {
+		switch p.key {
+		case "choices":
+			chose = true
+			said.text, said.thought, said.finish, said.tools = "", "", "", ""
+			var choices []json.RawMessage
+			if json.Unmarshal(p.value, &choices) != nil {
+				return saying{}, false
+			}
+			for _, choice := range choices {
+				if !said.choose(choice) {
+					return saying{}, false
+				}
+			}
+		case "usage":
+			said.usage = nil
+			if counts, ok := pairs(p.value); ok {
+				said.usage = &usage{}
+				for _, c := range counts {
+					n, err := strconv.ParseUint(string(c.value), 10, 32)
+					if err != nil || n > 999_999_999 || len(c.value) > 9 {
+						n = 0
+					}
+					switch c.key {
+					case "prompt_tokens":
+						said.usage.prompt = int(n)
+					case "completion_tokens":
+						said.usage.completion = int(n)
+					case "total_tokens":
+						said.usage.total = int(n)
+					}
+				}
+			}
+		case "object":
+			object = strings.EqualFold(string(p.value), `"error"`)
+		case "error":
+			named = string(p.value) != "null"
+		case "message", "detail":
+			message = true
+		}
+	}
+	if object || named || message && !chose {
+		return saying{}, false
+	}
+	return said, true
+}
+
+// choose adds a choice if it is the one with index 0.
+func (said *saying) choose(choice json.RawMessage) bool {
+	members, ok := pairs(choice)
+	ours := true
+	var text, thought, finish, tools string
+	for _, p := range members {
+		switch p.key {
+		case "index":
+			ours = string(p.value) == "0" || string(p.value) == "null"
+		case "finish_reason":
+			finish = ""
+			if json.Unmarshal(p.value, &finish) != nil {
+				return false
+			}
+		case "delta":
+			text, thought, tools = "", "", ""
+			if string(p.value) == "null" {
+				continue
+			}
+			deltas, isObject := pairs(p.value)
+			if !isObject {
+				return false
+			}
+			for _, d := range deltas {
+				switch d.key {
+				case "content":
+					text, thought = "", ""
+					if !spell(d.value, &text, &thought) {
+						return false
+					}
+				case "tool_calls":
+					if tools = string(d.value); tools == "null" {
+						tools = ""
+					}
+				}
+			}
+		}
+	}
+	if ours {
+		said.text += text
+		said.thought += thought
+		if finish != "" {
+			said.finish = finish
+		}
+		if tools != "" {
+			said.tools = tools
+		}
+	}
+	return ok
+}
+
+// spell adds a content's text.
+func spell(content json.RawMessage, text, thought *string) bool {
+	var s *string
+	if json.Unmarshal(content, &s) == nil {
+		if s != nil {
+			*text += *s
+		}
+		return true
+	}
+	var parts []json.RawMessage
+	if json.Unmarshal(content, &parts) != nil {
+		return false
+	}
+	for _, raw := range parts {
+		var s string
+		if raw[0] == '"' {
+			_ = json.Unmarshal(raw, &s)
+			*text += s
+			continue
+		}
+		members, ok := pairs(raw)
+		if !ok {
+			return false
+		}
+		kind := `"text"`
+		var of = map[string]json.RawMessage{}
+		for _, p := range members {
+			if p.key == "type" {
+				kind = string(p.value)
+			}
+			of[p.key] = p.value
+		}
+		switch kind {
+		case `"text"`:
+			if v := of["text"]; v != nil {
+				if json.Unmarshal(v, &s) != nil {
+					return false
+				}
+				*text += s
+			}
+		case `"thinking"`:
+			if v := of["thinking"]; v != nil && !spell(v, thought, thought) {
+				return false
+			}
+		}
+	}
+	return true
+}
