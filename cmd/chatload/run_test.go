@@ -168,14 +168,16 @@ func TestLoadIsChecked(t *testing.T) {
 func TestLoadFitsTheLimit(t *testing.T) {
 	of := func(limit uint64) func(uint64) uint64 { return func(want uint64) uint64 { return min(limit, want) } }
 	var told bytes.Buffer
-	l := load{Conversations: 50, Idle: 1000}
-	if err := l.fit(of(2000), &told); err != nil || l.Idle != 1000 || told.Len() > 0 {
-		t.Errorf("enough: %v, %d idle, told %q", err, l.Idle, &told)
-	}
-	if err := l.fit(of(700), &told); err != nil || l.Idle != 500 || !strings.Contains(told.String(), "500 idle") {
-		t.Errorf("less: %v, %d idle, told %q", err, l.Idle, &told)
-	}
-	if err := l.fit(of(150), &told); err == nil || !strings.Contains(err.Error(), "through 25") {
-		t.Errorf("too few: %v", err)
+	for _, c := range []struct {
+		limit uint64
+		idle  int
+		want  int
+	}{{2000, 1000, 1000}, {1200, 1000, 1000}, {700, 1000, 500}, {150, 1000, 0}, {150, 0, 0}} {
+		told.Reset()
+		l := load{Conversations: 50, Idle: c.idle}
+		l.fit(of(c.limit), &told)
+		if l.Idle != c.want || (told.Len() > 0) != (c.want < c.idle) {
+			t.Errorf("limit %d, %d asked: %d idle, told %q", c.limit, c.idle, l.Idle, &told)
+		}
 	}
 }
