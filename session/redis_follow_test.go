@@ -64,9 +64,7 @@ func TestShownOnceStored(t *testing.T) {
 		n := boundary(rest, min(len(rest), 300))
 		written.write(rest[:n])
 		rest = rest[n:]
-		written.mu.Lock()
-		stored := written.stored
-		written.mu.Unlock()
+		_, stored, _ := written.now()
 		size, err := a.raw(t, "STRLEN", key(r.conversation, "text:"+r.id.String())).AsInt64()
 		if err != nil || int(size) < stored {
 			t.Fatalf("%d bytes are shown, Redis has %d (%v)", stored, size, err)
@@ -80,6 +78,8 @@ func TestShownOnceStored(t *testing.T) {
 	b.Unfollow(r.id)
 	written.write("more")
 	stays.reads(t, text+"more")
+	left.mu.Lock()
+	defer left.mu.Unlock()
 	if left.text != text || left.ended {
 		t.Error("a copy that nobody follows was fed")
 	}
@@ -129,7 +129,10 @@ func TestAdoption(t *testing.T) {
 		t.Fatalf("adopt of what is written: %v, want ErrBusy", err)
 	}
 	dead.stop() // as a kill would: the lease stays
-	if copied.orphaned > 0 {
+	copied.mu.Lock()
+	orphaned := copied.orphaned
+	copied.mu.Unlock()
+	if orphaned > 0 {
 		t.Error("orphaned while it was written")
 	}
 	server.FastForward(leaseTTL + 1)
@@ -267,7 +270,7 @@ func TestYield(t *testing.T) {
 			if err != nil || got.Text != text || copied.text != text {
 				t.Fatalf("adopted %d bytes, copied %d, want %d, %v", len(got.Text), len(copied.text), len(text), err)
 			}
-			if written.lost {
+			if _, _, lost := written.now(); lost {
 				t.Error("lost, though it was given up")
 			}
 			written = to.write(t, r.id, text)
@@ -308,9 +311,11 @@ func TestStoreForgets(t *testing.T) {
 			copied.reads(t, text+"more")
 			late := b.follow(r)
 			late.reads(t, text+"more")
+			copied.mu.Lock()
 			if len(copied.cuts) > 0 {
 				t.Errorf("cut at %v", copied.cuts)
 			}
+			copied.mu.Unlock()
 			if !strings.Contains(a.log.String(), "lost text") {
 				t.Error("it is not in the log")
 			}
@@ -336,8 +341,8 @@ func TestStoreForgets(t *testing.T) {
 				t.Fatal(err)
 			}
 			kept := boundaryBefore(text, len(text)-tail)
-			if got.Text != text[:kept] || copied.text != text[:kept] {
-				t.Fatalf("adopted %d bytes, the copy has %d, want %d", len(got.Text), len(copied.text), kept)
+			if copied, _, _ := copied.now(); got.Text != text[:kept] || copied != text[:kept] {
+				t.Fatalf("adopted %d bytes, the copy has %d, want %d", len(got.Text), len(copied), kept)
 			}
 			// What the dead writer's last 100 bytes were is part of no text now.
 			written := b.write(t, r.id, got.Text)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 type node struct {
 	*Redis
 	log  *lockedBuffer
+	ctx  context.Context // ends with stop
 	stop func()
 	gone chan string // "gone id", "changed id", "taken id connection"
 }
@@ -31,6 +33,20 @@ func (n *node) tell(s string) {
 
 func (n *node) Changed(id uuid.UUID)     { n.told("changed")(id) }
 func (n *node) Taken(id, conn uuid.UUID) { n.tell("taken " + id.String() + " " + conn.String()) }
+
+// hears waits until the node has subscribed to its channel.
+func (n *node) hears(t testing.TB) *node {
+	t.Helper()
+	eventually(t, "the node hears the others", func() bool {
+		list, err := n.raw(t, "PUBSUB", "NUMSUB", "chathub:"+n.Redis.node).ToArray()
+		if err != nil || len(list) != 2 {
+			return false
+		}
+		count, err := list[1].AsInt64()
+		return err == nil && count == 1
+	})
+	return n
+}
 
 // await waits until the node is told s.
 func (n *node) await(t testing.TB, s string) {
@@ -163,6 +179,13 @@ func (p *page) reads(t testing.TB, want string) {
 		}
 	}()
 	p.is(t, "the text is there", func() bool { return p.text == want })
+}
+
+// now returns the page as it is.
+func (p *page) now() (text string, stored int, lost bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text, p.stored, p.lost
 }
 
 // keeps waits until the store has the first n bytes.

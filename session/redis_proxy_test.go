@@ -134,7 +134,7 @@ func TestLostAnswers(t *testing.T) {
 func TestLostAnswersBetweenNodes(t *testing.T) {
 	server := startRedis(t)
 	p := newProxy(t, server.addr, 2)
-	a, b := newNode(t, RedisConfig{URL: "redis://" + p.addr}), newNode(t, RedisConfig{URL: "redis://" + p.addr})
+	a, b := newNode(t, RedisConfig{URL: "redis://" + p.addr}).hears(t), newNode(t, RedisConfig{URL: "redis://" + p.addr})
 	const part = 3000
 	text := passage(4 * part)
 

@@ -68,7 +68,7 @@ func (s *redisServer) start(t testing.TB) {
 }
 
 // ask sends one inline command on a connection of its own and returns the
-// first line of the answer.
+// answer, as far as one read brings it.
 func (s *redisServer) ask(command string) string {
 	conn, err := net.Dial("tcp", s.addr)
 	if err != nil {
@@ -84,8 +84,7 @@ func (s *redisServer) ask(command string) string {
 	if err != nil {
 		return err.Error()
 	}
-	line, _, _ := strings.Cut(string(buf[:n]), "\r\n")
-	return line
+	return strings.TrimSpace(string(buf[:n]))
 }
 
 func (s *redisServer) kill() {
@@ -110,6 +109,7 @@ func newNode(t testing.TB, cfg RedisConfig) *node {
 	r.option.ForceSingleClient = !strings.Contains(cfg.URL, ",")
 	r.Watch(n)
 	ctx, cancel := context.WithCancel(context.Background())
+	n.ctx = ctx
 	var run sync.WaitGroup
 	run.Go(func() {
 		if err := r.Run(ctx, n.told("gone")); err != nil {

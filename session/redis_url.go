@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -31,7 +32,7 @@ func redisOption(raw string) (rueidis.ClientOption, error) {
 		}
 		first, others, _ := strings.Cut(hosts, ",")
 		if others != "" {
-			query := url.Values{"addr": strings.Split(others, ",")}.Encode()
+			query := url.Values{"addr": withPorts(strings.Split(others, ","))}.Encode()
 			if strings.Contains(tail, "?") {
 				tail += "&" + query
 			} else {
@@ -44,6 +45,9 @@ func redisOption(raw string) (rueidis.ClientOption, error) {
 	if err != nil || option.InitAddress[0] == "" {
 		return rueidis.ClientOption{}, errRedisURL
 	}
+	if option.TLSConfig != nil {
+		option.TLSConfig.ServerName = "" // of many, each shows its own certificate
+	}
 	option.DisableCache = true
 	option.DisableRetry = true // a step is repeated as a whole, see Redis.step
 	option.Dialer.Timeout = time.Second
@@ -51,4 +55,14 @@ func redisOption(raw string) (rueidis.ClientOption, error) {
 	option.ReadBufferEachConn, option.WriteBufferEachConn = 64<<10, 64<<10
 	option.ClientName = "chathub"
 	return option, nil
+}
+
+// withPorts gives the hosts that have no port Redis' own.
+func withPorts(hosts []string) []string {
+	for i, h := range hosts {
+		if _, _, err := net.SplitHostPort(h); err != nil {
+			hosts[i] = net.JoinHostPort(strings.Trim(h, "[]"), "6379")
+		}
+	}
+	return hosts
 }
