@@ -16,9 +16,12 @@ import (
 	"lumos/backend/hub"
 )
 
-// subprotocol is the dialect of the contract. A client that offers none (wscat)
-// speaks it too.
-const subprotocol = "chathub.v1"
+// The subprotocols, by preference. A client that offers none (wscat) speaks
+// the first.
+const (
+	subprotocol     = "chathub.v1"
+	subprotocolDeep = "deep-chat"
+)
 
 // storeTimeout bounds a step of the store on behalf of no request.
 const storeTimeout = 5 * time.Second
@@ -30,20 +33,26 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 	if err := checkUpgrade(w, r); err != nil {
 		return err
 	}
-	hw := &hijacker{ResponseWriter: w, timeout: s.WriteTimeout}
-	ws, err := websocket.Accept(hw, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{subprotocol},
-		InsecureSkipVerify: true, // the Origin was checked, by our own rule
-		CompressionMode:    websocket.CompressionDisabled,
-	})
-	if err != nil {
-		return errHandled
-	}
-	ws.SetReadLimit(int64(maxBody(s.MaxMessageBytes)))
-	sock := socket{conn: hw.conn, ws: ws}
-	// The request's context says nothing about the peer any more.
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
+	var seat *hub.Seat
+	if deepChat(r) {
+		var err error
+		if seat, err = s.reserve(ctx, r); err != nil {
+			return err
+		}
+	}
+	sock, err := s.upgrade(w, r)
+	if err != nil {
+		if seat != nil {
+			s.Hub.Leave(seat)
+		}
+		return errHandled
+	}
+	if seat != nil {
+		s.Hub.Serve(ctx, sock, hub.Join{Seat: seat, Arrived: arrived, Offset: -1, Dialect: deepDialect(r)})
+		return nil
+	}
 	join, code, why := s.join(ctx, r)
 	if code != 0 {
 		sock.Close(code, why)
@@ -52,6 +61,22 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 	join.Arrived = arrived
 	s.Hub.Serve(ctx, sock, join)
 	return nil
+}
+
+// upgrade makes a socket of the request, whose context says nothing about the
+// peer from then on.
+func (s *server) upgrade(w http.ResponseWriter, r *http.Request) (socket, error) {
+	hw := &hijacker{ResponseWriter: w, timeout: s.WriteTimeout}
+	ws, err := websocket.Accept(hw, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{subprotocol, subprotocolDeep},
+		InsecureSkipVerify: true, // the Origin was checked, by our own rule
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return socket{}, err
+	}
+	ws.SetReadLimit(int64(maxBody(s.MaxMessageBytes)))
+	return socket{conn: hw.conn, ws: ws}, nil
 }
 
 // join reads where the client wants to go, and makes a session for one that

@@ -65,6 +65,8 @@ type Join struct {
 	After        uuid.UUID // the last message that it has; nil: it has nothing
 	Offset       int       // how much it has of that, a reply; negative: all
 	Epoch        int64     // in which that was so; 0: the first
+	Dialect      Dialect   // nil: ChatHub
+	Seat         *Seat     // what was reserved for it; nil: nothing
 
 	before *Conn // the connection that this one took over from
 }
@@ -82,6 +84,7 @@ type Conn struct {
 	token        uuid.UUID // names it to other nodes
 	closed       atomic.Bool
 	pinging      atomic.Bool
+	dialect      Dialect
 	told         atomic.Int64 // Seq of the newest message that the client was told of
 
 	mu      sync.Mutex // guards what follows
@@ -98,17 +101,23 @@ type Conn struct {
 // well: the connection lives on its own goroutines. Otherwise the socket is
 // closed with the code that says why.
 func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
-	if err := h.sessions.Hold(ctx, j.Conversation); err != nil {
-		code, why := CloseFor(err)
-		sock.Close(code, why)
-		return
+	seat := j.Seat
+	if seat != nil {
+		j.Conversation = seat.conversation
+	} else {
+		var err error
+		if seat, err = h.sit(ctx, j); err != nil {
+			code, why := CloseFor(err)
+			sock.Close(code, why)
+			return
+		}
 	}
-	c := &Conn{hub: h, sock: sock, conversation: j.Conversation, arrived: j.Arrived, client: j.Client}
-	if err := h.claim(ctx, c, j); err != nil {
-		h.sessions.Release(j.Conversation)
-		code, why := CloseFor(err)
-		sock.Close(code, why)
-		return
+	c := &Conn{
+		hub: h, sock: sock, conversation: j.Conversation, dialect: j.Dialect,
+		arrived: j.Arrived, client: j.Client, token: seat.token,
+	}
+	if c.dialect == nil {
+		c.dialect = ChatHub{}
 	}
 	code, why := CloseGoingAway, "the server is going away"
 	_ = h.do(func() {
@@ -131,10 +140,11 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 		go c.work.join(&j)
 	})
 	if code != 0 {
-		h.disclaim(c)
-		h.sessions.Release(j.Conversation)
+		h.Leave(seat)
 		sock.Close(code, why)
+		return
 	}
+	h.unreserve(seat)
 }
 
 // yieldsTo tells whether old keeps the conversation: to a page that came back
@@ -142,25 +152,6 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 // page has given up since.
 func (j *Join) yieldsTo(old *Conn) bool {
 	return j.Again && j.Client != uuid.Nil && j.Client != old.client || j.Arrived.Before(old.arrived)
-}
-
-// claim takes the conversation from a connection at another node.
-func (h *Hub) claim(ctx context.Context, c *Conn, j Join) error {
-	if h.shared == nil {
-		return nil
-	}
-	c.token = uuid.New()
-	mode := session.FromAnybody
-	if j.Again && j.Client != uuid.Nil {
-		mode = session.FromItself
-	}
-	return h.shared.Connect(ctx, j.Conversation, session.Claim{Connection: c.token, Client: j.Client, Mode: mode})
-}
-
-func (h *Hub) disclaim(c *Conn) {
-	if h.shared != nil {
-		h.shared.Disconnect(c.conversation, c.token)
-	}
 }
 
 const takenOver = "another connection has this conversation"
@@ -199,7 +190,7 @@ func (c *Conn) read() {
 
 // handle does what one frame asks for.
 func (c *Conn) handle(frame []byte) {
-	r, err := parseRequest(frame)
+	r, err := c.dialect.request(frame)
 	if err != nil {
 		c.refuse(err, uuid.UUID(r.ID))
 		return
@@ -221,7 +212,7 @@ func (c *Conn) handle(frame []byte) {
 		}
 		c.owe(answer{outcome: outcome, behind: at.Seq})
 	case "ping":
-		c.write([]byte(`{"type":"pong"}`))
+		c.write(c.dialect.pong())
 	}
 }
 
@@ -248,7 +239,7 @@ func (c *Conn) refuse(err error, ref uuid.UUID) {
 	if e.Code == CodeInternal {
 		c.hub.log.Error("a frame failed", "session", ShortID(c.conversation), "error", err)
 	}
-	c.write(errorFrame(e, ref).AppendJSON(nil))
+	c.write(c.dialect.refusal(e, requestID(ref)))
 	if e.Code == CodeNotFound {
 		c.leave(CloseFor(session.ErrNotFound))
 	}
@@ -362,7 +353,6 @@ func (h *Hub) detach(c *Conn) {
 		}
 		h.checkDrained()
 	})
-	h.disclaim(c)
-	h.sessions.Release(c.conversation)
+	h.Leave(&Seat{conversation: c.conversation, token: c.token})
 	h.running.Done()
 }

@@ -32,6 +32,7 @@ type follow struct {
 	done chan struct{} // closed when the follower has returned
 	buf  []byte        // the frame being made
 	held int           // bytes written since the last flush; 0: not corked
+	kept []byte        // text that the dialect keeps back
 
 	after  uuid.UUID // the message before the reply that is being sent
 	resume uuid.UUID // the reply of which the client has a part
@@ -142,7 +143,7 @@ func (f *follow) catchUp() error {
 // settle tells the answers that are due.
 func (f *follow) settle() error {
 	for _, a := range f.c.due() {
-		if err := f.send(stopped{Type: "stopped", Outcome: a.outcome}); err != nil {
+		if err := f.c.dialect.stopped(f, a.outcome); err != nil {
 			return err
 		}
 	}
@@ -158,6 +159,10 @@ func (f *follow) begin(j *Join) error {
 	s, err := c.hub.sessions.Get(context.Background(), c.conversation, session.Position{ID: j.After})
 	if err != nil {
 		return err
+	}
+	if c.dialect.silent() {
+		f.at(s.Last())
+		return nil
 	}
 	r := ready{Type: "ready", Conversation: c.conversation, CreatedAt: s.CreatedAt, Model: c.hub.cfg.ModelName}
 	if j.Offset >= 0 {
@@ -243,7 +248,7 @@ func (f *follow) message(m session.Message) error {
 	if m.Role == session.Assistant {
 		return f.reply(Stored(f.c.conversation, m), m.Position())
 	}
-	if err := f.send(saidFrame(m, f.c.pos.ID)); err != nil {
+	if err := f.c.dialect.said(f, saidFrame(m, f.c.pos.ID)); err != nil {
 		return err
 	}
 	f.at(m.Position())
@@ -266,19 +271,11 @@ func (f *follow) reply(r *Reply, p session.Position) error {
 }
 
 // Start implements Sink.
-func (f *follow) Start(r *Reply, offset int) error {
-	start, text := StartChunk(r), TextStartChunk(r)
-	start.After, start.Epoch, text.Offset = optional(f.after), r.Epoch(), &offset
-	if err := f.send(start); err != nil {
-		return err
-	}
-	return f.send(text)
-}
+func (f *follow) Start(r *Reply, offset int) error { return f.c.dialect.start(f, r, offset) }
 
 // Delta implements Sink.
 func (f *follow) Delta(r *Reply, delta []byte, offset int) error {
-	f.buf = AppendDelta(f.buf[:0], r.ID, delta, offset)
-	return f.write()
+	return f.c.dialect.delta(f, r, delta, offset)
 }
 
 // End implements Sink.
@@ -286,14 +283,7 @@ func (f *follow) End(r *Reply, e *End) error {
 	if e.Err != nil && !errors.Is(e.Err, session.ErrNotFound) {
 		return ErrCut
 	}
-	end := EndChunk(e)
-	if end.Type == "error" {
-		end.Code, end.ID = e.Message.Failure, r.ID
-	}
-	if err := f.send(TextEndChunk(r)); err != nil {
-		return err
-	}
-	return f.send(end)
+	return f.c.dialect.end(f, r, e)
 }
 
 // Wait implements Sink.

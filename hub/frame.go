@@ -22,6 +22,8 @@ type request struct {
 // requestID is an optional UUID in the 36-character form, in either case.
 type requestID uuid.UUID
 
+func (r requestID) uuid() uuid.UUID { return uuid.UUID(r) }
+
 func (r *requestID) UnmarshalJSON(b []byte) error {
 	var s string
 	if err := json.Unmarshal(b, &s); err != nil {

@@ -67,6 +67,7 @@ type Hub struct {
 	// Owned by Run's goroutine.
 	conns    map[uuid.UUID]*Conn  // by conversation: the newest
 	replies  map[uuid.UUID]*Reply // by their own id: those that may be written here
+	reserved map[uuid.UUID]bool   // conversations that a connection is on its way to
 	draining bool
 	drained  chan struct{} // closed when nothing is left; nil when not draining
 }
@@ -86,6 +87,7 @@ func New(cfg Config) *Hub {
 		cfg: cfg, sessions: cfg.Sessions, log: cfg.Logger,
 		ops: make(chan func()), closing: make(chan struct{}),
 		conns: make(map[uuid.UUID]*Conn), replies: make(map[uuid.UUID]*Reply),
+		reserved: make(map[uuid.UUID]bool),
 	}
 	if log, ok := cfg.Sessions.Store.(session.Log); ok {
 		h.shared = log

@@ -1,0 +1,60 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/google/uuid"
+	"github.com/gorilla/mux"
+
+	"lumos/backend/hub"
+	"lumos/backend/session"
+)
+
+// defaultEndPhrase is what the deep-chat widget is told at a reply's end, and
+// has to be set to: stream={"simulation":"[DONE]"}.
+const defaultEndPhrase = "[DONE]"
+
+// deepChat tells whether the client is a deep-chat widget.
+func deepChat(r *http.Request) bool {
+	const header = "Sec-WebSocket-Protocol"
+	return hasToken(r.Header, header, subprotocolDeep) && !hasToken(r.Header, header, subprotocol)
+}
+
+func deepDialect(r *http.Request) hub.Dialect {
+	if end := r.URL.Query().Get("end"); end != "" {
+		return hub.DeepChat{EndPhrase: end}
+	}
+	return hub.DeepChat{EndPhrase: defaultEndPhrase}
+}
+
+// reserve finds or makes the session that the widget joins. All that can be
+// refused is refused here, before the upgrade: once it was connected the widget
+// comes back at once, for ever.
+func (s *server) reserve(ctx context.Context, r *http.Request) (*hub.Seat, error) {
+	var id uuid.UUID
+	if name, ok := mux.Vars(r)["session_id"]; ok {
+		var err error
+		if id, err = hub.ParseID(name); err != nil {
+			return nil, session.ErrNotFound
+		}
+		if _, err := s.Sessions.Check(ctx, id, subject(r)); err != nil {
+			return nil, err
+		}
+	} else {
+		if s.Hub.Draining() {
+			return nil, hub.ErrDraining
+		}
+		made, err := s.Sessions.New(ctx, subject(r), uuid.Nil)
+		if err != nil {
+			return nil, err
+		}
+		id = made.ID
+	}
+	seat, err := s.Hub.Reserve(ctx, id)
+	if errors.Is(err, session.ErrTaken) {
+		return nil, refuse(http.StatusConflict, hub.CodeBusy, "Another connection has this conversation.")
+	}
+	return seat, err
+}

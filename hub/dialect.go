@@ -1,0 +1,165 @@
+package hub
+
+import (
+	"encoding/json"
+	"unicode/utf8"
+
+	"lumos/backend/session"
+)
+
+// Dialect is how a connection's client speaks. The hub has two: ChatHub and
+// DeepChat.
+type Dialect interface {
+	// request reads a frame. The error is a *Error.
+	request(frame []byte) (request, error)
+	// refusal is the frame that tells why one was not obeyed.
+	refusal(e *Error, ref requestID) []byte
+
+	// silent tells whether the client is told nothing of what was said before.
+	silent() bool
+	// What the follower sends; f.send and f.write put it on its way.
+	ready(f *follow, r ready) error
+	said(f *follow, m said) error
+	start(f *follow, r *Reply, offset int) error
+	delta(f *follow, r *Reply, delta []byte, offset int) error
+	end(f *follow, r *Reply, e *End) error
+	stopped(f *follow, outcome string) error
+	pong() []byte
+}
+
+// ChatHub is the dialect of the contract, chathub.v1.
+type ChatHub struct{}
+
+func (ChatHub) silent() bool { return false }
+
+func (ChatHub) request(frame []byte) (request, error) { return parseRequest(frame) }
+
+func (ChatHub) refusal(e *Error, ref requestID) []byte {
+	return errorFrame(e, ref.uuid()).AppendJSON(nil)
+}
+
+func (ChatHub) ready(f *follow, r ready) error { return f.send(r) }
+func (ChatHub) said(f *follow, m said) error   { return f.send(m) }
+func (ChatHub) pong() []byte                   { return []byte(`{"type":"pong"}`) }
+
+func (ChatHub) start(f *follow, r *Reply, offset int) error {
+	start, text := StartChunk(r), TextStartChunk(r)
+	start.After, start.Epoch, text.Offset = optional(f.after), r.Epoch(), &offset
+	if err := f.send(start); err != nil {
+		return err
+	}
+	return f.send(text)
+}
+
+func (ChatHub) delta(f *follow, r *Reply, delta []byte, offset int) error {
+	f.buf = AppendDelta(f.buf[:0], r.ID, delta, offset)
+	return f.write()
+}
+
+func (ChatHub) end(f *follow, r *Reply, e *End) error {
+	end := EndChunk(e)
+	if end.Type == "error" {
+		end.Code, end.ID = e.Message.Failure, r.ID
+	}
+	if err := f.send(TextEndChunk(r)); err != nil {
+		return err
+	}
+	return f.send(end)
+}
+
+func (ChatHub) stopped(f *follow, outcome string) error {
+	return f.send(stopped{Type: "stopped", Outcome: outcome})
+}
+
+// DeepChat is the dialect of the deep-chat widget (https://deepchat.dev) with
+// its websocket and stream.simulation settings: deltas as {"text":…}, and at
+// the end of a reply a phrase.
+type DeepChat struct {
+	EndPhrase string // not empty
+}
+
+// deepText is what the widget is told of a reply.
+type deepText struct {
+	Text      string `json:"text"`
+	Overwrite bool   `json:"overwrite,omitempty"`
+}
+
+type deepError struct {
+	Error string `json:"error"`
+}
+
+func (DeepChat) silent() bool { return true }
+
+func (DeepChat) request(frame []byte) (request, error) {
+	var in struct {
+		Messages []struct {
+			Role string `json:"role"`
+			Text string `json:"text"`
+		} `json:"messages"`
+	}
+	if err := json.Unmarshal(frame, &in); err != nil {
+		return request{}, &Error{Code: CodeInvalid, Text: `A frame must be {"messages":[{"role":"user","text":…}]}: ` + jsonFault(err)}
+	}
+	for i := len(in.Messages) - 1; i >= 0; i-- {
+		if m := in.Messages[i]; m.Role == string(session.User) {
+			return request{Type: "message", Content: &m.Text}, nil
+		}
+	}
+	return request{}, &Error{Code: CodeInvalid, Text: "The frame holds no message of the user's."}
+}
+
+func (DeepChat) refusal(e *Error, _ requestID) []byte {
+	return appendJSON(nil, deepError{e.Text})
+}
+
+// The widget shows whatever it does not know as an error: so it is told nothing
+// of these.
+func (DeepChat) ready(*follow, ready) error    { return nil }
+func (DeepChat) said(*follow, said) error      { return nil }
+func (DeepChat) stopped(*follow, string) error { return nil }
+func (DeepChat) pong() []byte                  { return nil }
+func (DeepChat) start(f *follow, _ *Reply, _ int) error {
+	f.kept = f.kept[:0]
+	return nil
+}
+
+// delta keeps back what the widget would take for the end, until more has come.
+func (d DeepChat) delta(f *follow, _ *Reply, delta []byte, _ int) error {
+	f.kept = append(f.kept, delta...)
+	if string(f.kept) == d.EndPhrase {
+		return nil
+	}
+	text := string(f.kept)
+	f.kept = f.kept[:0]
+	return f.send(deepText{Text: text})
+}
+
+func (d DeepChat) end(f *follow, r *Reply, e *End) error {
+	if len(f.kept) > 0 {
+		if err := d.last(f, r); err != nil {
+			return err
+		}
+	}
+	if err := f.send(deepText{Text: d.EndPhrase}); err != nil {
+		return err
+	}
+	if end := EndChunk(e); end.Type == "error" {
+		return f.send(deepError{end.ErrorText})
+	}
+	return nil
+}
+
+// last sends a text of which the last delta is the end phrase: the whole again,
+// or, where that is the phrase, its characters in two parts.
+func (d DeepChat) last(f *follow, r *Reply) error {
+	f.kept = f.kept[:0]
+	whole := r.content()
+	if whole != d.EndPhrase {
+		return f.send(deepText{Text: whole, Overwrite: true})
+	}
+	_, half := utf8.DecodeRuneInString(whole)
+	if err := f.send(deepText{Text: whole[:half]}); err != nil || half == len(whole) {
+		return err
+	}
+	return f.send(deepText{Text: whole[half:]})
+}
