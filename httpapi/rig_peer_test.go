@@ -217,7 +217,7 @@ func (p *peer) delta(r *replied, want string) {
 		f := p.want("text-delta")
 		p.take(r, f)
 		if !strings.HasPrefix(want, r.text) {
-			p.t.Fatalf("the reply says %q, want %q", r.text, want)
+			p.t.Fatalf("the reply says %.80q, want %.80q", r.text, want)
 		}
 	}
 }
@@ -237,7 +237,7 @@ func (p *peer) finish(r *replied) {
 		f, err := p.read()
 		switch {
 		case err != nil:
-			p.t.Fatalf("the reply breaks off behind %q: %v", r.text, err)
+			p.t.Fatalf("the reply breaks off behind %.80q: %v", r.text, err)
 		case f.Type == "text-delta":
 			p.take(r, f)
 			continue

@@ -54,7 +54,7 @@ func (s *stream) next() (e event, ok bool) {
 			return event{}, false
 		}
 		if err != nil {
-			s.t.Fatalf("the stream breaks: %v behind %q", err, s.read.String())
+			s.t.Fatalf("the stream breaks: %v behind %.200q", err, s.read.String())
 		}
 		line = strings.TrimSuffix(line, "\n")
 		switch name, value, _ := strings.Cut(line, ": "); {
@@ -83,7 +83,7 @@ func (s *stream) until(typ string) event {
 	for {
 		e, ok := s.next()
 		if !ok {
-			s.t.Fatalf("the stream ends without %s: %s", typ, s.read.String())
+			s.t.Fatalf("the stream ends without %s: %.200s", typ, s.read.String())
 		}
 		if e.Type == typ {
 			return e

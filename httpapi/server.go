@@ -97,7 +97,7 @@ func New(cfg Config) http.Handler {
 // allowed lists the methods that r's path takes.
 func allowed(m *mux.Router, r *http.Request) string {
 	var list string
-	for _, method := range []string{"GET", "POST", "DELETE"} {
+	for _, method := range []string{"GET", "HEAD", "POST", "DELETE"} {
 		try := r.Clone(r.Context())
 		try.Method = method
 		var match mux.RouteMatch

@@ -1,0 +1,289 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"lumos/backend/httpapi"
+	"lumos/backend/hub"
+	"lumos/backend/session"
+)
+
+// TestBodies: what is no ChatMessage is told by name, and asks nobody.
+func TestBodies(t *testing.T) {
+	r := newRig(t, withHub(func(c *hub.Config) { c.MaxMessageBytes = 64 }), withAPI(func(c *httpapi.Config) { c.MaxMessageBytes = 64 }))
+	long := strings.Repeat("é", 33)
+	for _, tt := range []struct {
+		body   string
+		status int
+		code   string
+		names  string // a word that the sentence has
+	}{
+		{"", 400, "invalid_request", "object"},
+		{"  ", 400, "invalid_request", "object"},
+		{"null", 400, "invalid_request", "object"},
+		{"[]", 400, "invalid_request", "object"},
+		{`"hello"`, 400, "invalid_request", "object"},
+		{`hello`, 400, "invalid_request", "object"},
+		{`{`, 400, "invalid_request", ""},
+		{`{"message":"hi"`, 400, "invalid_request", ""},
+		{`{"message":"hi"}{}`, 400, "invalid_request", ""},
+		{`{"message":"hi"} {"message":"ho"}`, 400, "invalid_request", ""},
+		{`{"message":"hi"},`, 400, "invalid_request", ""},
+		{`{'message':'hi'}`, 400, "invalid_request", ""},
+		{`{"message":"a` + "\n" + `b"}`, 400, "invalid_request", ""},
+		{"\ufeff" + `{"message":"hi"}`, 400, "invalid_request", "object"},
+		{`{"message":"` + "\xff" + `"}`, 400, "invalid_request", "UTF-8"},
+		{`{"message":"` + "\xed\xa0\x80" + `"}`, 400, "invalid_request", "UTF-8"},
+		{`{}`, 400, "invalid_request", "message"},
+		{`{"message":null}`, 400, "invalid_request", "message"},
+		{`{"message":7}`, 400, "invalid_request", "message"},
+		{`{"message":["hi"]}`, 400, "invalid_request", "message"},
+		{`{"message":{"text":"hi"}}`, 400, "invalid_request", "message"},
+		{`{"message":true}`, 400, "invalid_request", "message"},
+		{`{"message":""}`, 400, "invalid_request", "empty"},
+		{`{"message":" \n\t "}`, 400, "invalid_request", "empty"},
+		{`{"message":"hi","timestamp":7}`, 400, "invalid_request", "timestamp"},
+		{`{"message":"hi","conversation_id":7}`, 400, "invalid_request", "conversation_id"},
+		{`{"message":"hi","conversation_id":""}`, 400, "invalid_session_id", ""},
+		{`{"message":"hi","conversation_id":"x"}`, 400, "invalid_session_id", ""},
+		{`{"message":"hi","conversation_id":"{` + someID + `}"}`, 400, "invalid_session_id", ""},
+		{`{"message":"hi","conversation_id":"` + strings.ReplaceAll(someID, "-", "") + `"}`, 400, "invalid_session_id", ""},
+		{`{"message":"hi","conversation_id":"` + someID + `"}`, 404, "session_not_found", ""},
+		{`{"message":"` + long + `"}`, 413, "message_too_large", "64"},
+		{`{"message":"` + strings.Repeat("x", 8<<10) + `"}`, 413, "message_too_large", ""},
+		{`{"message":"hi","more":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "message_too_large", ""},
+	} {
+		a := r.do("POST", "/chat", tt.body).wantError(tt.status, tt.code)
+		if _, text := a.failure(); !strings.Contains(text, tt.names) || strings.Contains(text, "httpapi.") {
+			t.Errorf("%.60s: %q does not speak of %q", tt.body, text, tt.names)
+		}
+	}
+	// Written with escapes, the longest message is within the limit of the body.
+	r.do("POST", "/chat", `{"message":"`+strings.Repeat(`\u0061`, 64)+`"}`).want(http.StatusOK)
+	if r.asked() != 1 {
+		t.Errorf("the model was asked %d times, want once", r.asked())
+	}
+	for _, key := range []string{"x", someID + "0", "{" + someID + "}", "00000000000000000000000000000000"} {
+		r.do("POST", "/chat", chatBody("", "hi"), header("Idempotency-Key", key)).wantError(http.StatusBadRequest, "invalid_request")
+	}
+}
+
+// TestSessionIDs: half an id, or one in another form, is no id.
+func TestSessionIDs(t *testing.T) {
+	r := newRig(t)
+	id := r.newSession()
+	for _, route := range []struct{ method, suffix string }{{"GET", ""}, {"DELETE", ""}, {"GET", "/stream"}, {"POST", "/stop"}} {
+		for _, bad := range []string{"x", id[:8], id[:35], id + "0", "{" + id + "}", "urn:uuid:" + id, strings.ReplaceAll(id, "-", ""), "..", "%00", strings.Repeat("a", 36)} {
+			r.do(route.method, "/sessions/"+url.PathEscape(bad)+route.suffix, "").wantError(http.StatusBadRequest, "invalid_session_id")
+		}
+		for _, unknown := range []string{someID, "00000000-0000-0000-0000-000000000000"} {
+			r.do(route.method, "/sessions/"+unknown+route.suffix, "").wantError(http.StatusNotFound, "session_not_found")
+		}
+	}
+	r.session(id)
+}
+
+func TestNotFound(t *testing.T) {
+	r := newRig(t)
+	for _, path := range []string{
+		"/nope", "/sessions/", "/sessions/" + someID + "/", "/sessions/" + someID + "/nope", "/chat/", "/ws/", "/ws/a/b",
+		"/index.html", "/openapi.yaml/", "/..", "/../etc/passwd", "/%2e%2e/go.mod", "//evil.example/", "/Healthz", "/debug/pprof/",
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			r.do(method, path, "").wantError(http.StatusNotFound, "not_found")
+		}
+	}
+}
+
+func TestMethodNotAllowed(t *testing.T) {
+	r := newRig(t)
+	for path, allow := range map[string]string{
+		"/sessions": "POST", "/sessions/" + someID: "GET, DELETE", "/sessions/" + someID + "/stream": "GET",
+		"/sessions/" + someID + "/stop": "POST", "/chat": "POST", "/ws": "GET", "/ws/" + someID: "GET",
+		"/healthz": "GET", "/readyz": "GET", "/openapi.yaml": "GET", "/asyncapi.yaml": "GET", "/": "GET, HEAD",
+	} {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
+			allowed := false
+			for _, m := range strings.Split(allow, ", ") {
+				allowed = allowed || m == method
+			}
+			if allowed {
+				continue
+			}
+			a := r.do(method, path, "").want(http.StatusMethodNotAllowed)
+			if method != "HEAD" {
+				a.wantError(http.StatusMethodNotAllowed, "method_not_allowed")
+			}
+			if got := a.Header.Get("Allow"); got != allow {
+				t.Errorf("%s %s: Allow %q, want %q", method, path, got, allow)
+			}
+		}
+	}
+}
+
+// TestUpgradeRequired: GET /ws without a handshake, or with half of one.
+func TestUpgradeRequired(t *testing.T) {
+	r := newRig(t)
+	const key = "dGhlIHNhbXBsZSBub25jZQ=="
+	whole := map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key}
+	for _, tt := range []struct {
+		name, value string // of the header that is other than in a handshake
+		status      int
+		code        string
+	}{
+		{"Upgrade", "", 426, "upgrade_required"},
+		{"Upgrade", "h2c", 426, "upgrade_required"},
+		{"Connection", "keep-alive", 426, "upgrade_required"},
+		{"Sec-WebSocket-Version", "8", 426, "upgrade_required"},
+		{"Sec-WebSocket-Version", "", 426, "upgrade_required"},
+		{"Sec-WebSocket-Key", "", 400, "invalid_request"},
+		{"Sec-WebSocket-Key", "short", 400, "invalid_request"},
+		{"Sec-WebSocket-Key", "c2hvcnQ=", 400, "invalid_request"},
+	} {
+		for _, path := range []string{"/ws", "/ws/" + someID} {
+			a := r.do("GET", path, "", func(req *http.Request) {
+				for name, value := range whole {
+					req.Header.Set(name, value)
+				}
+				req.Header.Set(tt.name, tt.value)
+			}).wantError(tt.status, tt.code)
+			if tt.status == 426 && a.Header.Get("Upgrade") != "websocket" {
+				t.Errorf("%s %q: Upgrade is %q", tt.name, tt.value, a.Header.Get("Upgrade"))
+			}
+		}
+	}
+	a := r.do("GET", "/ws", "").wantError(http.StatusUpgradeRequired, "upgrade_required")
+	if a.Header.Get("Upgrade") != "websocket" {
+		t.Error("no Upgrade header")
+	}
+}
+
+// TestInternal: what nobody foresaw is 500 in our words, and logged.
+func TestInternal(t *testing.T) {
+	f := &faultyStore{}
+	panics := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a secret of the server's") })
+	r := newRig(t, withStore(func(s session.Store) session.Store { f.Store = s; return f }),
+		withAPI(func(c *httpapi.Config) { c.Static = panics }))
+	p := r.join("/ws")
+	f.fail(errors.New("a secret of the store's"))
+	check := func(a answered) {
+		t.Helper()
+		a.wantError(http.StatusInternalServerError, "internal")
+		if strings.Contains(string(a.body), "secret") {
+			t.Errorf("answered %s", a.body)
+		}
+	}
+	check(r.do("POST", "/chat", chatBody("", "hi")))
+	check(r.do("POST", "/sessions", ""))
+	check(r.do("GET", "/sessions/"+someID, ""))
+	p.ask(message(someID, "hi"))
+	if e := p.want("error"); e.Code != "internal" || e.Ref != someID || strings.Contains(e.ErrorText, "secret") {
+		t.Errorf("got %+v", e)
+	}
+	resp, _ := r.send("GET", "/", "") // the page is not described to fail
+	body, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusInternalServerError || !strings.Contains(string(body), `"internal"`) || strings.Contains(string(body), "secret") {
+		t.Errorf("a panic is answered by %s, %s", resp.Status, body)
+	}
+	if log := r.log.String(); !strings.Contains(log, "a secret of the store's") || !strings.Contains(log, "a secret of the server's") {
+		t.Error("the log does not say why")
+	}
+}
+
+// TestDraining: what is new is refused, what is there can be read.
+func TestDraining(t *testing.T) {
+	r := newRig(t)
+	id := r.newSession()
+	r.do("POST", "/chat", chatBody(id, "before")).want(http.StatusOK)
+	ctx, cancel := context.WithTimeout(t.Context(), rigPatience)
+	defer cancel()
+	r.hub.Drain(ctx) // nobody is there, so it takes no time
+	for _, route := range []struct{ method, path, body string }{
+		{"GET", "/readyz", ""}, {"POST", "/sessions", ""},
+		{"POST", "/chat", chatBody("", "hi")}, {"POST", "/chat", chatBody(id, "hi")},
+	} {
+		r.do(route.method, route.path, route.body).wantError(http.StatusServiceUnavailable, "draining")
+	}
+	r.dial("/ws").wantClose(1001)
+	r.dial("/ws/" + id).wantClose(1001)
+	r.do("GET", "/healthz", "").want(http.StatusOK)
+	if s := r.session(id); len(s.Messages) != 2 {
+		t.Errorf("stored: %+v", s)
+	}
+	r.do("GET", "/sessions/"+id+"/stream", "").want(http.StatusNoContent)
+	r.do("POST", "/sessions/"+id+"/stop", "").want(http.StatusOK)
+	r.do("DELETE", "/sessions/"+id, "").want(http.StatusOK)
+}
+
+// TestRawRequests are what no HTTP library would send.
+func TestRawRequests(t *testing.T) {
+	r := newRig(t)
+	id := r.newSession()
+	host := strings.TrimPrefix(r.url, "http://")
+	for _, tt := range []struct {
+		name, request string
+		status        int
+	}{
+		{"HTTP/1.0 at /ws", "GET /ws HTTP/1.0\r\nHost: " + host + "\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", 426},
+		{"a body that is cut", "POST /chat HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 100\r\n\r\n{\"mess", 400},
+		{"a broken chunk", "POST /chat HTTP/1.1\r\nHost: " + host + "\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
+		{"no host", "GET /healthz HTTP/1.1\r\n\r\n", 400},
+		{"an absolute target", "GET http://elsewhere.example/healthz HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n", 200},
+		{"GET with a body", "GET /sessions/" + id + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}", 200},
+	} {
+		wire, err := net.Dial("tcp", host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(wire, tt.request); err != nil {
+			t.Fatal(err)
+		}
+		_ = wire.(*net.TCPConn).CloseWrite()
+		resp, err := http.ReadResponse(bufio.NewReader(wire), nil)
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		} else if _ = resp.Body.Close(); resp.StatusCode != tt.status {
+			t.Errorf("%s: %s, want %d", tt.name, resp.Status, tt.status)
+		}
+		_ = wire.Close()
+	}
+	if r.asked() != 0 {
+		t.Errorf("the model was asked %d times", r.asked())
+	}
+}
+
+// TestLog: what it must never hold.
+func TestLog(t *testing.T) {
+	r := newRig(t)
+	p := r.join("/ws")
+	p.say("", "my darling secret")
+	p.reply()
+	id := p.ready.Conversation
+	r.do("POST", "/chat", chatBody(id, "my darling secret")).want(http.StatusOK)
+	p.want("message")
+	p.reply()
+	r.do("GET", "/sessions/"+id+"/stream?x="+id, "").want(http.StatusNoContent)
+	r.do("GET", "/sessions/"+strings.ToUpper(id), "").want(http.StatusOK)
+	r.do("GET", "/nope/"+id+"/"+id, "").want(http.StatusNotFound)
+	r.do("DELETE", "/sessions/"+id, "", header("X-Request-Id", "mine-1")).want(http.StatusOK)
+	p.wantClose(4404)
+	r.stop()
+	log := r.log.String()
+	if !strings.Contains(log, "mine-1") || !strings.Contains(log, id[:8]) {
+		t.Errorf("the log lacks the requests:\n%s", log)
+	}
+	for _, secret := range []string{id, strings.ToUpper(id), strings.ReplaceAll(id, "-", ""), "darling", "You said", rigKey} {
+		if strings.Contains(log, secret) {
+			t.Errorf("the log holds %q:\n%s", secret, log)
+		}
+	}
+}
