@@ -73,7 +73,7 @@ func (c *contract) check(req *http.Request, resp *http.Response, body []byte) er
 	case errors.Is(err, routers.ErrPathNotFound):
 		return c.refused(resp, body, http.StatusNotFound, "not_found")
 	case errors.Is(err, routers.ErrMethodNotAllowed):
-		if resp.Header.Get("Allow") == "" {
+		if resp.StatusCode == http.StatusMethodNotAllowed && resp.Header.Get("Allow") == "" {
 			return errors.New("405 without Allow (RFC 9110, section 15.5.6)")
 		}
 		return c.refused(resp, body, http.StatusMethodNotAllowed, "method_not_allowed")
