@@ -34,7 +34,7 @@ func oracle(stream []byte) outcome {
 		}
 		o.text += said.text
 		o.thought += said.thought
-		if said.usage != nil {
+		if said.usage != nil && ok {
 			o.usage = *said.usage
 		}
 		if said.finish != "" && ok {
