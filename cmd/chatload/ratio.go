@@ -91,8 +91,7 @@ func median(reps []*report, of func(*report) float64) float64 {
 }
 
 func printRatio(w io.Writer, rows []ratioRow, p *report, rounds int) {
-	fmt.Fprintf(w, "%d conversations × %d tokens at %g/s (0: flat out), flush %d, over %s; medians of %d\n\n",
-		p.Load.Conversations, p.Load.Tokens, p.Load.Pace, p.Load.Flush, p.Upstream, rounds)
+	fmt.Fprintf(w, "over %s: %s; medians of %d\n\n", p.Upstream, &p.Load, rounds)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\thub\tfloor\thub/floor\t")
 	for _, r := range rows {

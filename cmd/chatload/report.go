@@ -106,13 +106,7 @@ func (p *report) json(w io.Writer) error { return json.NewEncoder(w).Encode(p) }
 // table writes the report for people.
 func (p *report) table(w io.Writer) {
 	l := p.Load
-	fmt.Fprintf(w, "%s over %s: %d conversations × %d turns × %d tokens of %d bytes", p.Peer, p.Upstream, l.Conversations, l.Turns, l.Tokens, l.TokenBytes)
-	if l.Pace > 0 {
-		fmt.Fprintf(w, " at %g/s", l.Pace)
-	} else {
-		fmt.Fprint(w, " flat out")
-	}
-	fmt.Fprintf(w, ", %d a flush; %d idle beside; seed %d\n\n", l.Flush, l.Idle, l.Seed)
+	fmt.Fprintf(w, "%s over %s: %s\n\n", p.Peer, p.Upstream, &l)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "ms\tcount\tp50\tp90\tp99\tp99.9\tmax\t")
 	for _, row := range []struct {
@@ -132,7 +126,9 @@ func (p *report) table(w io.Writer) {
 			p.Tokens, p.Seconds, p.TokensPerSecond, p.Frames, p.FramesPerSecond, p.TokensPerFrame)
 	}
 	if m := p.Memory; m.Start > 0 {
-		fmt.Fprintf(w, "%-8s CPU %.2f s, %.2f s per million tokens; (load and simulator %.2f s)\n", p.Peer, p.CPUSeconds, p.CPUPerMillion, p.LoadCPUSeconds)
+		if p.Tokens > 0 {
+			fmt.Fprintf(w, "CPU      %s %.2f s: %.2f s per million tokens; load and simulator %.2f s\n", p.Peer, p.CPUSeconds, p.CPUPerMillion, p.LoadCPUSeconds)
+		}
 		fmt.Fprintf(w, "memory   %.1f MiB at start, %.1f at most, %.1f at the end; text %.1f MiB\n", mib(m.Start), mib(m.Peak), mib(m.End), mib(m.Text))
 		if l.Slow > 0 && m.Text > 0 {
 			fmt.Fprintf(w, "slow     %d readers stopped for %s: the memory grew by %.2f × the text\n", l.Slow, l.Stall, float64(m.Peak-m.Start)/float64(m.Text))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,23 @@ func (l *load) check() error {
 		return errors.New("neither conversations nor idle connections: nothing to do")
 	}
 	return nil
+}
+
+// String tells the load in one line.
+func (l *load) String() string {
+	var parts []string
+	if l.Conversations > 0 {
+		pace := "flat out"
+		if l.Pace > 0 {
+			pace = fmt.Sprintf("at %g/s", l.Pace)
+		}
+		parts = append(parts, fmt.Sprintf("%d conversations × %d turns × %d tokens of %d bytes %s, %d a flush",
+			l.Conversations, l.Turns, l.Tokens, l.TokenBytes, pace, l.Flush))
+	}
+	if l.Idle > 0 {
+		parts = append(parts, fmt.Sprintf("%d idle connections", l.Idle))
+	}
+	return strings.Join(append(parts, fmt.Sprintf("seed %d", l.Seed)), "; ")
 }
 
 // fit lowers the number of idle connections to what the limit of open files
