@@ -42,18 +42,10 @@ func newAsset(text, contentType string, header http.Header) *asset {
 // scriptOf is a script that any page may load, also one that is isolated
 // (Cross-Origin-Embedder-Policy), or read with CORS, as modules are.
 func scriptOf(text string) *asset {
-	return newAsset(text, "text/javascript; charset=utf-8", anyOrigin())
-}
-
-func textOf(text string) *asset {
-	return newAsset(text, "text/plain; charset=utf-8", anyOrigin())
-}
-
-func anyOrigin() http.Header {
-	return http.Header{
+	return newAsset(text, "text/javascript; charset=utf-8", http.Header{
 		"Access-Control-Allow-Origin":  {"*"},
 		"Cross-Origin-Resource-Policy": {"cross-origin"},
-	}
+	})
 }
 
 var inlineBlock = regexp.MustCompile(`(?s)<(style|script)>(.*?)</(?:style|script)>`)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -153,7 +154,21 @@ func (p *tab) say(text string) {
 	p.t.Helper()
 	p.do("$('.input').focus()")
 	p.run(chromedp.KeyEvent(text))
-	p.run(chromedp.KeyEvent("\r"))
+	p.key("Enter", "\r", 0)
+}
+
+// key presses a key as the keyboard does: the page may prevent what it types.
+func (p *tab) key(key, text string, modifiers int64) {
+	p.t.Helper()
+	for _, kind := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeKeyDown, input.DispatchKeyEventTypeKeyUp} {
+		params := input.DispatchKeyEventParams{Type: kind, Key: key, Code: key, Modifiers: modifiers}
+		if kind == input.DispatchKeyEventTypeKeyDown {
+			params.Text = text
+		}
+		if _, err := chromedp.Call(p.ctx, input.DispatchKeyEvent, params); err != nil {
+			p.t.Fatal(err)
+		}
+	}
 }
 
 // click presses the first visible button of that class.

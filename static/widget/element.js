@@ -5,220 +5,174 @@ const script = document.currentScript;
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(CSS);
 
-const LASTING = ['taken', 'expired', 'denied', 'failed'];
-const quietly = (f) => {
-  try {
-    return f();
-  } catch { /* no storage here */ }
-};
-
 class ChatWidget extends HTMLElement {
-  static observedAttributes = ['server', 'conversation', 'token', 'title', 'greeting', 'inline', 'theme'];
+  static observedAttributes = ['server', 'conversation', 'token', 'title', 'greeting', 'inline'];
 
   connectedCallback() {
-    this.build();
-    this.begin();
-    const dark = matchMedia('(prefers-color-scheme: dark)');
-    dark.onchange = this.paint = () =>
-      this.root.classList.toggle('dark', (this.getAttribute('theme') ?? (dark.matches ? 'dark' : '')) === 'dark');
+    if (!this.root) this.build();
     this.paint();
-    if (this.hasAttribute('inline') || this.remembered('open')) this.open(true);
+    this.begin();
+    if (this.inline || this.shown) this.open();
   }
 
   disconnectedCallback() {
     this.hub.dispose();
-    this.sized.disconnect();
   }
 
   attributeChangedCallback(name, old, value) {
-    if (!this.hub || !this.isConnected || old === value) return;
+    const { hub } = this;
+    if (!hub || old === value) return;
+    this.paint();
     if (name === 'token') {
-      this.hub.token = value;
-      if (this.hub.state === 'denied') this.hub.connect();
+      hub.token = value;
+      if (hub.state === 'denied') hub.connect();
     } else if (name === 'server' || name === 'conversation') {
-      this.hub.dispose();
-      this.begin();
-      if (this.shown) this.hub.connect();
-    } else {
-      this.paint();
-      this.label();
-      this.status();
+      hub.dispose();
+      this.connectedCallback();
     }
   }
 
+  get inline() {
+    return this.hasAttribute('inline');
+  }
+
   /** Opens the panel. */
-  open(quiet) {
+  open() {
     this.shown = true;
     this.root.classList.add('open');
     this.root.classList.remove('unread');
-    this.launcher.ariaExpanded = true;
-    if (!this.hasAttribute('inline')) this.remember('open', 1);
     if (this.hub.state === 'idle') this.hub.connect();
-    if (!quiet && matchMedia('(pointer: fine)').matches) this.input.focus();
-    else if (!quiet) this.panel.focus();
-    this.follow();
+    if (!this.inline) (matchMedia('(pointer: fine)').matches ? this.input : this.panel).focus();
+    this.paint();
   }
 
   /** Closes the panel; the conversation goes on. */
   close() {
+    if (this.inline) return;
     this.shown = false;
     this.root.classList.remove('open');
-    this.launcher.ariaExpanded = false;
-    this.remember('open', null);
     this.launcher.focus();
+    this.paint();
   }
 
-  /** Says text; it is sent as soon as there is a connection. */
+  /** Says text, as soon as there is a connection. */
   send(text) {
-    if (!text.trim()) return;
     this.stuck = true;
-    this.notify();
     this.mine.add(this.hub.send(text).id);
   }
 
   /** Leaves this conversation for a new one. */
   newChat() {
-    this.notify();
     this.hub.reset();
-    this.remember('chat', null);
+    this.store('');
     this.hub.connect();
-    this.input.focus();
   }
 
-  /** connecting, ready, waiting, writing, reconnecting, taken, expired, denied or failed. */
+  /** connecting, ready, waiting, writing, reconnecting, taken, expired, denied, failed; idle until first opened. */
   get state() {
     const { state, running, unsent } = this.hub;
     if (state !== 'ready') return state;
     if (running) return this.rows.get(running)?.text ? 'writing' : 'waiting';
-    return unsent.some((m) => !m.error) ? 'waiting' : state;
+    return unsent.length ? 'waiting' : state;
   }
+
+  say = (name) => this.getAttribute(name) ?? TEXTS[name];
 
   begin() {
     const server = this.getAttribute('server') ?? (script ? new URL('.', script.src).href : location.origin);
     this.key = 'chat ' + server;
     this.rows = new Map();
-    this.mine = new Set(); // sent from here and not yet acknowledged
-    this.stuck = true; // the log follows what is written
-    this.list.replaceChildren();
-    const fixed = this.getAttribute('conversation');
-    const kept = fixed ? { id: fixed } : JSON.parse(this.remembered('chat') ?? '{}');
-    this.hub = new Hub({ server, id: kept.id, token: this.getAttribute('token'), on: (...args) => this.on(...args) });
-    for (const m of kept.unsent ?? []) {
-      this.hub.unsent.push(m);
-      this.hub.out.set(m.id, { type: 'message', id: m.id, content: m.content });
-    }
+    // Sent from here and not yet acknowledged.
+    this.mine = new Set();
+    // Whether the log follows what is written.
+    this.stuck = true;
+    const conversation = this.getAttribute('conversation');
+    const kept = conversation ? { id: conversation } : JSON.parse(this.store() ?? '{}');
+    this.hub = new Hub({ server, ...kept, token: this.getAttribute('token'), on: (...args) => this.on(...args) });
     this.sync();
     this.status();
   }
 
-  get storage() {
-    return { none: null, session: sessionStorage }[this.getAttribute('storage')] ?? localStorage;
-  }
-
-  remembered(what) {
-    return quietly(() => (what === 'open' ? sessionStorage : this.storage).getItem(`${this.key} ${what}`));
-  }
-
-  remember(what, value) {
-    quietly(() => {
-      const storage = what === 'open' ? sessionStorage : this.storage;
-      if (value === null) storage.removeItem(`${this.key} ${what}`);
-      else storage.setItem(`${this.key} ${what}`, value);
-    });
-  }
-
-  say = (name) => this.getAttribute(name === 'title' || name === 'greeting' ? name : 'text-' + name) ?? TEXTS[name];
-
-  build() {
-    if (this.root) return;
-    const part = (tag, name, ...children) => {
-      const el = element(tag, { className: name }, ...children);
-      el.setAttribute('part', name);
-      return (this[name] = el);
-    };
-    this.launcher = button('toggle', '', icon('chat'));
-    part('header', 'header',
-      element('div', { className: 'who' }, part('h2', 'heading'), part('p', 'presence')),
-      (this.fresh = button('new', '', icon('new'))), (this.shut = button('close', '', icon('close'))));
-    this.empty = part('p', 'greeting');
-    this.dots = element('div', { className: 'dots', ariaHidden: true }, ...'123'.split('').map(() => element('i')));
-    this.list = element('div', { className: 'list' });
-    part('div', 'log', element('div', { className: 'column' }, this.empty, this.list, this.dots));
-    Object.assign(this.log, { role: 'log', ariaLive: 'off', tabIndex: 0 });
-    this.down = button('jump', '', icon('jump'));
-    part('div', 'notice');
-    this.notice.role = 'status';
-    this.input = part('textarea', 'input');
-    Object.assign(this.input, { rows: 1, dir: 'auto', enterKeyHint: 'send' });
-    this.go = button('send', '', icon('send'));
-    part('form', 'composer', this.input, this.go);
-    this.live = element('div', { className: 'sr', ariaLive: 'polite' });
-    part('div', 'panel', this.header, this.log, element('div', { className: 'foot' }, this.down, this.notice, this.composer), this.live);
-    this.panel.tabIndex = -1;
-    this.root = element('section', { className: 'root', title: '' }, this.panel, this.launcher);
-    const shadow = this.attachShadow({ mode: 'open' });
-    shadow.adoptedStyleSheets = [sheet];
-    shadow.append(this.root);
-
-    this.root.onclick = (e) => this.act(e.target.closest('button'));
-    this.root.onkeydown = (e) => {
-      if (e.key === 'Escape' && !this.hasAttribute('inline')) this.close();
-      if (e.key === 'Enter' && e.target === this.input && !e.shiftKey && !e.isComposing && e.keyCode !== 229) {
-        e.preventDefault();
-        this.submit();
-      }
-    };
-    this.composer.onsubmit = (e) => e.preventDefault();
-    this.input.oninput = () => this.grow();
-    let top = 0;
-    this.log.onscroll = () => { // only a person scrolls up
-      const { scrollTop, scrollHeight, clientHeight } = this.log;
-      if (scrollTop < top - 1) this.stuck = false;
-      if (scrollHeight - scrollTop - clientHeight < 8) this.stuck = true;
-      top = scrollTop;
-      this.root.classList.toggle('behind', !this.stuck);
-    };
-    this.sized = new ResizeObserver(() => this.follow());
-    this.sized.observe(this.log);
-    this.label();
-  }
-
-  label() {
-    const inline = this.hasAttribute('inline');
-    const name = (el, text) => (el.ariaLabel = text);
-    this.root.classList.toggle('inline', inline);
-    this.panel.role = inline ? null : 'dialog';
-    this.heading.textContent = name(this.root, name(this.panel, this.say('title')));
-    if (inline) this.panel.ariaLabel = null;
-    this.empty.textContent = this.say('greeting');
-    name(this.launcher, this.say('open'));
-    name(this.log, this.say('log'));
-    name(this.input, (this.input.placeholder = this.say('placeholder')));
-    for (const [el, text] of [[this.fresh, 'new'], [this.shut, 'close'], [this.down, 'jump']]) name(el, (el.title = this.say(text)));
-  }
-
-  act(target) {
-    const row = [...this.rows.values()].find((r) => r.el.contains(target));
-    if (target?.className === 'copy' && !target.dataset.act) return this.copy(target, target.closest('figure').querySelector('pre').textContent);
-    switch (target?.dataset.act) {
-      case 'toggle': return this.shown ? this.close() : this.open();
-      case 'close': return this.close();
-      case 'new': return this.newChat();
-      case 'send': return this.state === 'writing' || this.state === 'waiting' ? this.hub.stop() : this.submit();
-      case 'jump': return (this.stuck = true), this.follow();
-      case 'copy': return this.copy(target, row.message.content);
-      case 'regenerate': return this.hub.regenerate(row.message.id);
-      case 'retry': return row.user ? this.hub.retry(row.message) : this.hub.regenerate(row.message.id);
-      case 'discard':
-        this.input.value = row.message.content;
-        this.hub.discard(row.message);
-        return this.grow(), this.input.focus();
-      case 'again': return this.hub.state === 'expired' ? this.newChat() : this.hub.connect(this.hub.state === 'reconnecting');
+  /** What the site remembers of the conversation; kept anew when given, forgotten when empty. */
+  store(value) {
+    try {
+      if (this.getAttribute('storage') === 'none') return;
+      if (value !== undefined) localStorage.setItem(this.key, value);
+      return localStorage.getItem(this.key) || undefined;
+    } catch {
+      // This browser keeps nothing for the site.
     }
   }
 
+  build() {
+    const { say } = this;
+    const make = (...args) => (this[args[1]] = box(...args));
+    const add = (name) => tool(name, say(name));
+    const placeholder = say('placeholder');
+    this.list = element('div', { className: 'list' });
+    this.live = element('div', { className: 'sr', ariaLive: 'polite' });
+    this.root = element('section', { className: 'root', title: '' },
+      make('div', 'panel', { tabIndex: -1 },
+        box('header', 'header', {}, element('div', { className: 'who' }, make('h2', 'heading'), make('p', 'presence')), add('new'), add('close')),
+        make('div', 'log', { role: 'log', ariaLive: 'off', ariaLabel: say('log'), tabIndex: 0 },
+          element('div', { className: 'column' }, make('p', 'greeting'), this.list,
+            element('div', { className: 'dots' }, element('i'), element('i'), element('i')))),
+        element('div', { className: 'foot' }, add('jump'), make('div', 'notice', { role: 'status' }),
+          box('div', 'composer', {}, make('textarea', 'input', { rows: 1, dir: 'auto', placeholder, ariaLabel: placeholder }),
+            (this.go = add('send')))),
+        this.live),
+      (this.launcher = add('toggle')));
+    const { root, input, log } = this;
+    Object.assign(this.attachShadow({ mode: 'open' }), { adoptedStyleSheets: [sheet] }).append(root);
+    root.onclick = (e) => this.act(e.target.closest('button'));
+    root.onkeydown = (e) => {
+      if (e.key === 'Escape') this.close();
+      if (e.key !== 'Enter' || e.target !== input || e.shiftKey || e.isComposing) return;
+      e.preventDefault();
+      this.submit();
+    };
+    input.oninput = () => this.grow();
+    let top = 0;
+    log.onscroll = () => {
+      // Only a person scrolls up.
+      if (log.scrollTop < top) this.stuck = false;
+      top = log.scrollTop;
+      if (log.scrollHeight - top - log.clientHeight < 8) this.stuck = true;
+      root.classList.toggle('behind', !this.stuck);
+    };
+    new ResizeObserver(() => this.follow()).observe(log);
+  }
+
+  /** Shows what depends on the attributes. */
+  paint() {
+    const { root, panel, inline } = this;
+    const title = this.say('title');
+    this.launcher.ariaExpanded = !!this.shown;
+    root.ariaLabel = this.heading.textContent = title;
+    panel.role = inline ? 'group' : 'dialog';
+    panel.ariaLabel = title;
+    if (this.hub) this.sync();
+  }
+
+  act(target) {
+    if (!target) return;
+    const { hub } = this;
+    const row = target.closest('.msg')?.row;
+    const code = target.closest('figure')?.querySelector('pre').textContent;
+    ({
+      toggle: () => (this.shown ? this.close() : this.open()),
+      close: () => this.close(),
+      new: () => (this.newChat(), this.input.focus()),
+      send: () => (this.busy ? hub.stop() : this.submit()),
+      jump: () => ((this.stuck = true), this.follow()),
+      copy: () => this.copy(target, code ?? row.message.content),
+      regenerate: () => hub.regenerate(row.message.id),
+      again: () => (hub.state === 'expired' ? this.newChat() : hub.connect(hub.state === 'reconnecting')),
+    })[target.classList[0]]?.();
+  }
+
   submit() {
-    if (this.go.disabled || this.state === 'writing' || this.state === 'waiting') return;
+    if (this.go.disabled || this.busy) return;
     this.send(this.input.value.trim());
     this.input.value = '';
     this.grow();
@@ -227,104 +181,109 @@ class ChatWidget extends HTMLElement {
 
   async copy(target, text) {
     await navigator.clipboard.writeText(text);
-    const old = [...target.childNodes];
-    target.replaceChildren(target.dataset.act ? icon('copied') : this.say('copied'));
+    const before = [...target.childNodes];
+    target.replaceChildren('✓');
     this.live.textContent = this.say('copied');
-    setTimeout(() => target.replaceChildren(...old), 1500);
+    setTimeout(() => target.replaceChildren(...before), 1500);
   }
 
   grow() {
-    this.input.style.height = 'auto';
-    this.input.style.height = this.input.scrollHeight + 'px';
+    const { style } = this.input;
+    style.height = 'auto';
+    style.height = this.input.scrollHeight + 'px';
     this.status();
   }
 
   on(what, message, delta) {
     if (what === 'text') {
-      this.rows.get(message.id)?.add(delta);
+      const row = this.rows.get(message.id);
+      row.add(delta);
       this.frame ??= requestAnimationFrame(() => {
         this.frame = null;
-        for (const id of [message.id]) this.rows.get(id)?.flush();
+        row.flush();
         this.follow();
         this.status();
       });
       return;
     }
-    if (what === 'refused') this.notify(message.text);
-    if (what === 'list') this.sync();
+    if (what === 'list' || what === 'end') this.sync();
     if (what === 'end') {
-      this.sync();
-      if (!this.shown) this.root.classList.add('unread');
-      const row = this.rows.get(message.id);
-      this.live.textContent = row.el.textContent;
-      this.tell('message', { id: message.id, role: message.role, content: message.content, finish_reason: message.finish });
+      this.live.textContent = this.rows.get(message.id).el.innerText;
+      this.root.classList.toggle('unread', !this.shown);
+      this.emit('message', message);
     }
     this.status();
+    if (what === 'refused') {
+      // The text goes back where it was written.
+      if (delta) this.input.value = delta + this.input.value;
+      this.grow();
+      this.notify(this.say('error-' + message.code) ?? message.text);
+    }
   }
 
-  tell(name, detail) {
+  emit(name, detail) {
     this.dispatchEvent(new CustomEvent('chat-' + name, { detail, bubbles: true, composed: true }));
   }
 
   /** Makes the rows what the messages are. */
   sync() {
-    const { messages, unsent, id } = this.hub;
+    const { messages, unsent, id, more } = this.hub;
+    const { list, say } = this;
     const all = [...messages, ...unsent];
     const rows = new Map();
     all.forEach((m, i) => {
-      const row = this.rows.get(m.id) ?? new Row(m, this.say);
+      const row = this.rows.get(m.id) ?? new Row(m, say);
       rows.set(m.id, row);
       row.update(m, i >= messages.length);
-      if (this.list.children[i] !== row.el) this.list.insertBefore(row.el, this.list.children[i] ?? null);
-      if (i < messages.length && this.mine.delete(m.id)) this.tell('message', { id: m.id, role: m.role, content: m.content });
+      if (list.children[i] !== row.el) list.insertBefore(row.el, list.children[i] ?? null);
+      if (i < messages.length && this.mine.delete(m.id)) this.emit('message', m);
     });
-    while (this.list.children.length > all.length) this.list.lastChild.remove();
+    while (list.children.length > all.length) list.lastChild.remove();
     this.rows = rows;
-    this.root.classList.toggle('talk', all.length > 0);
-    if (all.length) this.remember('chat', JSON.stringify({ id, unsent: unsent.map(({ id, role, content }) => ({ id, role, content })) }));
+    this.root.classList.toggle('talk', all.length);
+    this.greeting.textContent = all.length ? (more ? say('earlier') : '') : say('greeting');
+    if (all.length) this.store(JSON.stringify({ id, unsent }));
     this.follow();
   }
 
   follow() {
     if (this.stuck) this.log.scrollTop = this.log.scrollHeight;
-    this.root.classList.toggle('behind', !this.stuck);
   }
 
   notify(text, action) {
-    this.notice.replaceChildren(text ?? '', action ? button('again', '', action) : '');
+    this.notice.replaceChildren(text, text && action ? box('button', 'again', {}, action) : '');
   }
 
   /** Shows what is happening. */
   status() {
-    const { hub, state } = this;
-    const busy = state === 'waiting' || state === 'writing';
+    const { hub, state, root, go, say } = this;
+    const busy = (this.busy = state === 'waiting' || state === 'writing');
     if (state === 'expired' && !hub.messages.length && !this.hasAttribute('conversation')) return this.newChat();
-    this.go.disabled = !busy && (LASTING.includes(state) || !this.input.value.trim());
-    if (this.go.icon !== busy) {
-      this.go.icon = busy;
-      this.go.replaceChildren(icon(busy ? 'stop' : 'send'));
-      this.go.ariaLabel = this.go.title = this.say(busy ? 'stop' : 'send');
-    }
-    if (state === this.last && hub.tries < 2) return;
-    if (state === 'waiting') this.live.textContent = this.say('waiting');
-    this.root.dataset.state = state;
-    this.presence.textContent = this.say(state);
-    if (LASTING.includes(state)) this.notify(this.say(state + '-long'), this.say(state + '-action'));
-    else if (state !== 'reconnecting') this.last !== state && this.notify();
-    else if (hub.tries > 1) this.notify(this.say(navigator.onLine ? 'reconnecting-long' : 'offline'), this.say('reconnecting-action'));
-    if (state !== this.last) this.tell('state', { state });
-    this.last = state;
+    const away = state === 'reconnecting';
+    const trouble = away ? hub.tries > 1 && say(navigator.onLine ? 'lost' : 'offline') : say(state + '-long');
+    go.disabled = !busy && ((trouble && !away) || !this.input.value.trim());
+    if (this.last === state + trouble) return;
+    this.last = state + trouble;
+    root.dataset.state = state;
+    root.classList.toggle('busy', busy);
+    root.classList.toggle('on', hub.state === 'ready');
+    go.replaceChildren(icon(busy ? 'stop' : 'send'));
+    go.title = go.ariaLabel = say(busy ? 'stop' : 'send');
+    this.presence.textContent = say(state) ?? say('idle');
+    if (state === 'waiting') this.live.textContent = say(state);
+    this.notify(trouble || '', say(state + '-action') ?? say('retry'));
+    this.emit('state', { state });
   }
 }
 
-if (!customElements.get('chat-widget')) customElements.define('chat-widget', ChatWidget);
+customElements.define('chat-widget', ChatWidget);
 
-// The script tag alone puts a chat on the page, unless the page has one of its own; its data-* are the attributes.
+// The script alone puts a chat on the page, unless the page has one; its data-* become the attributes.
 const place = () => {
-  if (!script || 'manual' in script.dataset || document.querySelector('chat-widget')) return;
+  if (!script || document.querySelector('chat-widget')) return;
   const el = document.createElement('chat-widget');
   for (const { name, value } of script.attributes) if (name.startsWith('data-')) el.setAttribute(name.slice(5), value);
   document.body.append(el);
 };
-if (document.readyState === 'loading') addEventListener('DOMContentLoaded', place);
-else place();
+if (document.body) place();
+else addEventListener('DOMContentLoaded', place);

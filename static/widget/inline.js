@@ -4,9 +4,10 @@
 
 const SPECIAL = /[\\`*_~\]<]|!?\[|!$|h(?=ttps?:\/\/|t{0,2}$|ttps?:?\/?$)/gi;
 const LINK = /^(?:https?:\/\/|mailto:)[^\s<>]+$/i;
-const TARGET = /\]\(\s*<?((?:[^\s()<>]|\([^\s()]*\))*)>?(?:\s+(?:"[^"]*"|'[^']*'))?\s*\)/y;
-const HALF_TARGET = /^\](?:\(\s*<?[^\s<>]*>?(?:\s+(?:["'][^"']*["']?\s*)?)?)?$/;
-const MOST_HELD = 2000; // characters that may wait for the rest of what they may become
+const TARGET = /\]\(\s*<?((?:[^\s()<>]|\([^\s()]*\))*)>?(?:\s+"[^"]*")?\s*\)/y;
+const HALF_TARGET = /^\](?:\([^)]*)?$/;
+// How many characters may wait for the rest of what they may become.
+const MOST_HELD = 2000;
 const DEEPEST = 8;
 const word = /[\p{L}\p{N}]/u;
 
@@ -17,15 +18,18 @@ const element = (tag, props, ...children) => {
 };
 
 const anchor = (href, ...children) =>
-  element('a', { href, target: '_blank', rel: 'noopener noreferrer nofollow' }, ...children);
+  element('a', { href, target: '_blank', rel: 'noopener' }, ...children);
 
 class Inline {
   constructor(el) {
-    this.el = el; // where text goes now
-    this.open = []; // marks that wait for their partner: {el, mark, c, n}
+    // Where text goes now.
+    this.el = el;
+    // Marks that wait for their partner: {el, mark, c, n}.
+    this.open = [];
     this.held = '';
     this.prev = ' ';
-    this.ticks = 0; // length of the backtick run that opened the code being written
+    // The length of the backtick run that opened the code being written.
+    this.ticks = 0;
   }
 
   /** Takes more text. `last`: nothing follows on this line, so whatever was held back is decided now. */
@@ -63,10 +67,11 @@ class Inline {
       return n;
     }
     if (c === '!' || c === '[') {
-      if (!next && c === '!' && may) return 0;
-      const n = c === '!' && next === '[' ? 2 : 1; // an image is shown as a link: loading it would tell who reads
-      if (c === '!' && n === 1) return plain();
-      return this.push(element('span'), s.slice(i, i + n), '[', 0), n;
+      if (!next && c === '!') return may ? 0 : plain();
+      // An image becomes a link: loading it would tell its host who reads.
+      const mark = c === '!' ? '![' : c;
+      this.push(element('span'), mark, '[', 0);
+      return mark.length;
     }
     if (c === ']') {
       const k = this.open.findLastIndex((o) => o.c === '[');
@@ -79,15 +84,16 @@ class Inline {
       return target[0].length;
     }
     if (c === '<') {
-      const m = match(/<(?:((?:https?:\/\/|mailto:)[^\s<>]+)|br ?\/?)>/iy);
-      if (!m) return may && /^<(?:[a-z][^\s<>]*)?[ ]?\/?$/i.test(s.slice(i)) ? 0 : plain();
-      this.append(m[1] ? anchor(m[1], m[1]) : element('br'));
+      const m = match(/<br ?\/?>/iy);
+      if (!m) return may && /^<(?:br?)? ?\/?$/i.test(s.slice(i)) ? 0 : plain();
+      this.append(element('br'));
       return m[0].length;
     }
     if (word.test(this.prev) || this.open.some((o) => o.c === '[')) return plain();
     const [url] = match(/https?:\/\/[^\s<>]*/iy) ?? [''];
     if (may && i + url.length === (url ? s.length : i)) return 0;
-    let n = url.length; // the sentence's punctuation is not the address's, nor a bracket it did not open
+    // The sentence's punctuation is not the address's, nor is a bracket that it did not open.
+    let n = url.length;
     while (n && '.,;:!?\'"*_~`])}'.includes(url[n - 1])) n--;
     if (url[n] === ')' && url.includes('(')) n++;
     const href = url.slice(0, n);
@@ -152,7 +158,8 @@ class Inline {
 
   text(s) {
     const last = this.el.lastChild;
-    if (last?.nodeType === 3 && last.length < 1000) last.appendData(s); // short nodes keep appending cheap
+    // Short nodes keep appending cheap.
+    if (last?.nodeType === 3 && last.length < 1000) last.appendData(s);
     else this.el.append(s);
     this.prev = s.at(-1);
   }

@@ -6,20 +6,25 @@ const UNDECIDED = /^ *(?:([-*_])[ ]*(?:\1[ ]*)*|\+|\d{1,9}[.)]?|#{1,6}|`+|~+)?[ 
 const RULE = /^ {0,3}([-*_]) *(?:\1 *){2,}$/;
 const ITEM = /^( *)([-*+]|(\d{1,9})[.)])( +|$)/;
 const FENCE = /^( *)(`{3,}|~{3,})([^`]*)$/;
-const DELIMITERS = /^\|?(?: *:?-+:? *\|)+(?: *:?-+:? *)?$/;
+const DELIMITERS = /^[ |:-]+$/;
 const MOST_UNDECIDED = 200;
 const DEEPEST_BLOCK = 10;
 
-const cells = (row) => row.trim().replace(/^\||\|$/g, '').split(/(?<!\\)\|/).map((c) => c.trim().replace(/\\\|/g, '|'));
+const cells = (row) => row.trim().replace(/^\||\|$/g, '').split(/(?<!\\)\|/).map((c) => c.trim());
 
 class Markdown {
   constructor(root, copyLabel) {
     Object.assign(this, { root, copyLabel });
-    this.stack = []; // open quotes and list items, outermost first: {el, quote} or {el, list, kind, need, indent}
-    this.leaf = null; // what the text goes into: {p}, {head}, {code}, {row} (a table's first line) or {table}
-    this.line = ''; // the current line as far as it is not decided
-    this.state = ''; // '' undecided, 'whole' waits for the line's end, 'body' streams, 'skip' is done with
-    this.levels = []; // headings above the current one
+    // Open quotes and list items, outermost first: {el, quote} or {el, list, kind, need, indent}.
+    this.stack = [];
+    // What the text goes into: {p}, {head}, {code}, {row} (what may be a table's first line) or {table}.
+    this.leaf = null;
+    // The current line as far as it is not decided.
+    this.line = '';
+    // '' undecided, 'whole' waits for the line's end, 'body' streams, 'skip' is done with.
+    this.state = '';
+    // The ranks of the headings above.
+    this.levels = [];
   }
 
   push(text) {
@@ -47,10 +52,11 @@ class Markdown {
   /** Decides what the line is and puts its beginning where it belongs; `done`: the line is complete. */
   begin(done) {
     const { code, table, row } = this.leaf ?? {};
-    let s = code ? this.line : this.line.replace(/^[\t ]+/, (w) => w.replace(/\t/g, '    '));
+    let s = code ? this.line : this.line.replaceAll('\t', '    ');
     const sure = done || s.length > MOST_UNDECIDED;
 
-    let held = 0; // containers that this line continues
+    // Containers that this line continues, then those that it opens.
+    let held = 0;
     for (const c of this.stack) {
       const m = c.quote ? /^ {0,3}> ?/.exec(s) : s.trim() ? new RegExp(`^ {${c.need},${c.indent}}`).exec(s) : [''];
       if (!m) break;
@@ -75,7 +81,7 @@ class Markdown {
       return this.closeLeaf();
     }
 
-    const opens = []; // containers that this line opens
+    const opens = [];
     for (let m; held + opens.length < DEEPEST_BLOCK && !RULE.test(s);) {
       if ((m = /^ {0,3}> ?/.exec(s))) opens.push({ quote: true });
       else if ((m = ITEM.exec(s)) && !(this.leaf?.p && inside && !opens.length && m[3] > 1)) {
@@ -92,7 +98,7 @@ class Markdown {
 
     if (s[0] === '|' && !opens.length && inside) {
       if (table) return this.row(table.body, s, 'td', table.align);
-      if (row && DELIMITERS.test(s.trim()) && cells(s).length === cells(row).length) return this.table(row, s);
+      if (row && DELIMITERS.test(s) && cells(s).length === cells(row).length) return this.table(row, s);
     }
     const lazy = (this.leaf?.p || row) && !opens.length && !fence && !/^(#{1,6} |\|)/.test(s) && !RULE.test(s);
     if (row) this.paragraph(row);
@@ -129,7 +135,7 @@ class Markdown {
   }
 
   paragraph(s) {
-    const p = element('p', { dir: 'auto' });
+    const p = element('p');
     this.parent.append(p);
     this.leaf = { p: new Inline(p) };
     this.stream(s);
@@ -138,7 +144,7 @@ class Markdown {
   /** Headings say their rank by class; their level in the document follows the one above without a gap. */
   heading(rank, s) {
     while (this.levels.at(-1) >= rank) this.levels.pop();
-    const h = element('h' + Math.min(6, 2 + this.levels.push(rank)), { dir: 'auto', className: 'h' + rank });
+    const h = element('h' + Math.min(6, 2 + this.levels.push(rank)), { className: 'h' + rank });
     this.parent.append(h);
     this.leaf = { head: new Inline(h) };
     this.stream(s);
@@ -149,7 +155,7 @@ class Markdown {
     const language = info.trim().split(/\s/)[0];
     this.parent.append(element('figure', { dir: 'ltr' },
       element('figcaption', {}, element('span', { textContent: language }),
-        element('button', { type: 'button', className: 'copy', textContent: this.copyLabel })),
+        element('button', { className: 'copy', textContent: this.copyLabel })),
       element('pre', { tabIndex: 0 }, element('code', {}, el))));
     this.leaf = { code: { el, fence, lines: 0, indent } };
   }
@@ -166,7 +172,7 @@ class Markdown {
   row(into, line, tag, align) {
     const texts = cells(line);
     into.append(element('tr', {}, ...align.map((className, i) => {
-      const cell = element(tag, { className, dir: 'auto' });
+      const cell = element(tag, { className });
       const inline = new Inline(cell);
       inline.write(texts[i] ?? '');
       inline.end();
