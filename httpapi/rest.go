@@ -136,7 +136,7 @@ func writeReply(w http.ResponseWriter, conversation uuid.UUID, end hub.End) erro
 	case end.Err != nil:
 		return hub.ErrorOf(hub.CodeStoreUnavailable)
 	case m.FinishReason == session.FinishError:
-		return hub.ErrorOf(m.Failure)
+		return end.Failure()
 	}
 	writeJSON(w, http.StatusOK, chatResponse{
 		Response: m.Content, Conversation: conversation, Timestamp: m.Timestamp,

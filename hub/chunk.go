@@ -59,7 +59,7 @@ func EndChunk(e *End) Chunk {
 	case session.FinishStopped:
 		return Chunk{Type: "abort"}
 	case session.FinishError:
-		return Chunk{Type: "error", ErrorText: ErrorOf(m.Failure).Text}
+		return Chunk{Type: "error", ErrorText: e.Failure().Text}
 	}
 	return Chunk{Type: "finish", Metadata: &Metadata{FinishReason: m.FinishReason, Timestamp: &m.Timestamp, Usage: m.Usage}}
 }

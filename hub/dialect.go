@@ -60,6 +60,7 @@ func (ChatHub) end(f *follow, r *Reply, e *End) error {
 	end := EndChunk(e)
 	if end.Type == "error" {
 		end.Code, end.ID = e.Message.Failure, r.ID
+		end.RetryAfter = Seconds(e.Failure().RetryAfter)
 	}
 	if err := f.send(TextEndChunk(r)); err != nil {
 		return err

@@ -59,8 +59,18 @@ var sentences = map[string]string{
 	CodeStoreUnavailable: "The conversation store cannot be reached. Try again in a moment.",
 }
 
+// busyAgain is when a busy model is worth another try, where nobody says: its
+// rate limits are by the minute.
+const busyAgain = time.Minute
+
 // ErrorOf returns what a client is told of code.
-func ErrorOf(code string) *Error { return &Error{Code: code, Text: sentences[code]} }
+func ErrorOf(code string) *Error {
+	e := &Error{Code: code, Text: sentences[code]}
+	if code == CodeUpstreamBusy {
+		e.RetryAfter = busyAgain
+	}
+	return e
+}
 
 // Classify returns what a client is told of err, which may be one of session's
 // errors, of the hub's, or a *llms.Error.
@@ -101,7 +111,9 @@ func classifyModel(err *llms.Error) *Error {
 		e = ErrorOf(CodeUpstreamAuth)
 	case llms.ErrCodeRateLimit, llms.ErrCodeQuotaExceeded:
 		e = ErrorOf(CodeUpstreamBusy)
-		e.RetryAfter, _ = err.Details["retry_after"].(time.Duration)
+		if after, ok := err.Details["retry_after"].(time.Duration); ok && after > 0 {
+			e.RetryAfter = after
+		}
 	case llms.ErrCodeTimeout:
 		e = ErrorOf(CodeUpstreamTimeout)
 	case llms.ErrCodeTokenLimit:

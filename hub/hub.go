@@ -319,7 +319,7 @@ func (h *Hub) Stop(ctx context.Context, conversation, only uuid.UUID) (string, s
 		return OutcomeNothingRunning, at, nil
 	}
 	if r.seal() {
-		h.end(r, session.Message{FinishReason: session.FinishStopped})
+		h.end(r, session.Message{FinishReason: session.FinishStopped}, nil)
 	}
 	e, err := r.wait(ctx)
 	switch {

@@ -40,6 +40,17 @@ type End struct {
 	// Err, when set, says that the store does not have it: ErrNotFound for a
 	// session that was deleted, another error for a store that is away.
 	Err error
+
+	failure *Error // of a reply that failed, where it was written
+}
+
+// Failure is what clients are told of a reply that ended as FinishError. The
+// store keeps no more of it than the code.
+func (e *End) Failure() *Error {
+	if e.failure != nil {
+		return e.failure
+	}
+	return ErrorOf(e.Message.Failure)
 }
 
 func newReply(conversation, id uuid.UUID, model string) *Reply {

@@ -37,10 +37,18 @@ func (h *Hub) turn(r *Reply, said session.Said) {
 	began := time.Now()
 	m, continued, err := h.ask(ctx, r, said.History)
 	if r.seal() {
-		h.end(r, m)
+		h.end(r, m, failureOf(m, err))
 	}
 	end := h.settle(r)
 	h.logTurn(r, end, err, time.Since(began), continued)
+}
+
+// failureOf is what is told of err, with which the reply m failed; nil: it did not.
+func failureOf(m session.Message, err error) *Error {
+	if m.FinishReason != session.FinishError {
+		return nil
+	}
+	return Classify(err)
 }
 
 // ask calls the model until the reply is complete, and returns what is to be
@@ -107,14 +115,14 @@ func (h *Hub) call(ctx context.Context, messages []llms.MessageContent, maxToken
 
 // end stores the reply, whose text cannot change any more, and tells the
 // followers. The caller has sealed it.
-func (h *Hub) end(r *Reply, m session.Message) {
+func (h *Hub) end(r *Reply, m session.Message, failure *Error) {
 	m.ID, m.Role, m.Model = r.ID, session.Assistant, r.Model
 	m.Content, m.Timestamp, m.Epochs = r.content(), session.Now(), r.writers()
 	err := h.store(r, m)
 	if h.shared != nil && errors.Is(err, session.ErrLost) {
 		err = errMoved
 	}
-	r.finish(End{Message: m, Err: err})
+	r.finish(End{Message: m, Err: err, failure: failure})
 }
 
 // store stores an ended reply. A store that is away is asked again for as long as
@@ -180,7 +188,7 @@ func (h *Hub) settle(r *Reply) End {
 // giveUp stops a reply that nobody follows.
 func (h *Hub) giveUp(r *Reply) {
 	if r.seal() {
-		h.end(r, session.Message{FinishReason: session.FinishStopped})
+		h.end(r, session.Message{FinishReason: session.FinishStopped}, nil)
 	}
 }
 
