@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ type fakeConn struct {
 	protocols    []string
 	frames       chan frame
 	code         chan websocket.StatusCode
+	deaf         atomic.Bool // leaves pings without an answer
 }
 
 func newFakeHub(t *testing.T) *fakeHub {
@@ -88,7 +90,9 @@ func (h *fakeHub) serveWS(w http.ResponseWriter, r *http.Request) {
 			h.t.Errorf("the browser sent %q: %v", data, err)
 		}
 		if f["type"] == "ping" {
-			c.send(frame{"type": "pong"})
+			if !c.deaf.Load() {
+				c.send(frame{"type": "pong"})
+			}
 			continue
 		}
 		c.frames <- f

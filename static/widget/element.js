@@ -70,10 +70,10 @@ class ChatWidget extends HTMLElement {
 
   /** connecting, ready, waiting, writing, reconnecting, taken, expired, denied, failed; idle until first opened. */
   get state() {
-    const { state, running, unsent } = this.hub;
+    const { state, running, last } = this.hub;
     if (state !== 'ready') return state;
-    if (running) return this.rows.get(running)?.text ? 'writing' : 'waiting';
-    return unsent.length ? 'waiting' : state;
+    if (running && this.rows.get(running)?.text) return 'writing';
+    return running || last?.role === 'user' ? 'waiting' : state;
   }
 
   say = (name) => this.getAttribute(name) ?? TEXTS[name];
@@ -227,7 +227,7 @@ class ChatWidget extends HTMLElement {
 
   /** Makes the rows what the messages are. */
   sync() {
-    const { messages, unsent, id, more } = this.hub;
+    const { messages, unsent, id } = this.hub;
     const { list, say } = this;
     const all = [...messages, ...unsent];
     const rows = new Map();
@@ -241,7 +241,7 @@ class ChatWidget extends HTMLElement {
     while (list.children.length > all.length) list.lastChild.remove();
     this.rows = rows;
     this.root.classList.toggle('talk', all.length);
-    this.greeting.textContent = all.length ? (more ? say('earlier') : '') : say('greeting');
+    this.greeting.textContent = say('greeting');
     if (all.length) this.store(JSON.stringify({ id, unsent }));
     this.follow();
   }
@@ -262,8 +262,8 @@ class ChatWidget extends HTMLElement {
     const away = state === 'reconnecting';
     const trouble = away ? hub.tries > 1 && say(navigator.onLine ? 'lost' : 'offline') : say(state + '-long');
     go.disabled = !busy && ((trouble && !away) || !this.input.value.trim());
-    if (this.last === state + trouble) return;
-    this.last = state + trouble;
+    if (this.seen === state + trouble) return;
+    this.seen = state + trouble;
     root.dataset.state = state;
     root.classList.toggle('busy', busy);
     root.classList.toggle('on', hub.state === 'ready');

@@ -83,7 +83,7 @@ class Hub {
   }
 
   stop() {
-    this.stopping = this.running || this.unsent.at(-1)?.id;
+    this.stopping = this.running || this.last.id;
     this.post();
   }
 
@@ -163,6 +163,10 @@ class Hub {
     this.on('refused', error, message?.content);
   }
 
+  get last() {
+    return this.unsent.at(-1) ?? this.messages.at(-1);
+  }
+
   index(id) {
     return this.messages.findIndex((m) => m.id === id);
   }
@@ -191,7 +195,6 @@ class Hub {
     switch (f.type) {
       case 'ready':
         this.id = f.conversation_id;
-        if (!f.after) this.more = f.more;
         this.cut(f.after);
         for (const m of f.messages) this.put({ ...m, finish: m.finish_reason });
         this.running = f.running;

@@ -5,7 +5,7 @@
 const SPECIAL = /[\\`*_~\]<]|!?\[|!$|h(?=ttps?:\/\/|t{0,2}$|ttps?:?\/?$)/gi;
 const LINK = /^(?:https?:\/\/|mailto:)[^\s<>]+$/i;
 const TARGET = /\]\(\s*<?((?:[^\s()<>]|\([^\s()]*\))*)>?(?:\s+"[^"]*")?\s*\)/y;
-const HALF_TARGET = /^\](?:\([^)]*)?$/;
+const HALF_TARGET = /^\](?:\([^()]*(?:\([^()]*\)[^()]*)*(?:\([^()]*)?)?$/;
 // How many characters may wait for the rest of what they may become.
 const MOST_HELD = 2000;
 const DEEPEST = 8;
@@ -114,7 +114,11 @@ class Inline {
   emphasis(c, n, next) {
     const inside = c === '_' && word.test(this.prev) && word.test(next);
     if (!inside && !/\s/.test(this.prev)) {
-      for (let k; n && (k = this.open.findLastIndex((o) => o.c === c && o.n <= n)) >= 0;) {
+      const find = (fits) => this.open.findLastIndex((o) => o.c === c && fits(o.n));
+      while (n) {
+        let k = find((m) => m === n);
+        if (k < 0) k = find((m) => m < n);
+        if (k < 0) break;
         n -= this.open[k].n;
         this.pop(k);
       }

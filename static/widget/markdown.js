@@ -15,7 +15,8 @@ const cells = (row) => row.trim().replace(/^\||\|$/g, '').split(/(?<!\\)\|/).map
 class Markdown {
   constructor(root, copyLabel) {
     Object.assign(this, { root, copyLabel });
-    // Open quotes and list items, outermost first: {el, quote} or {el, list, kind, need, indent}.
+    // Open quotes and list items, outermost first: {el, quote} or {el, list, kind, need, indent}. A line goes on with
+    // an item from the column `need`, looser than CommonMark, as models indent; its text begins at `indent`.
     this.stack = [];
     // What the text goes into: {p}, {head}, {code}, {row} (what may be a table's first line) or {table}.
     this.leaf = null;
@@ -28,7 +29,7 @@ class Markdown {
   }
 
   push(text) {
-    text.replace(/\r\n?/g, '\n').split('\n').forEach((part, i) => {
+    text.replaceAll('\r', '').split('\n').forEach((part, i) => {
       if (i) this.newline();
       if (!part) return;
       if (this.state === 'body') return this.write(part);
@@ -57,12 +58,16 @@ class Markdown {
 
     // Containers that this line continues, then those that it opens.
     let held = 0;
+    let at = 0;
     for (const c of this.stack) {
-      const m = c.quote ? /^ {0,3}> ?/.exec(s) : s.trim() ? new RegExp(`^ {${c.need},${c.indent}}`).exec(s) : [''];
-      if (!m) break;
-      s = s.slice(m[0].length);
+      const quote = c.quote && /^ *> ?/.exec(s);
+      if (c.quote ? !quote : s.trim() && s.search(/\S/) < c.need) break;
+      if (quote) s = s.slice(quote[0].length);
+      at = quote ? 0 : c.indent;
       held++;
     }
+    at = Math.min(at, s.search(/[^ ]|$/));
+    s = s.slice(at);
     const inside = held === this.stack.length;
 
     if (code && inside) {
@@ -83,10 +88,13 @@ class Markdown {
 
     const opens = [];
     for (let m; held + opens.length < DEEPEST_BLOCK && !RULE.test(s);) {
-      if ((m = /^ {0,3}> ?/.exec(s))) opens.push({ quote: true });
-      else if ((m = ITEM.exec(s)) && !(this.leaf?.p && inside && !opens.length && m[3] > 1)) {
-        const need = m[1].length + 2;
-        opens.push({ kind: m[3] ? m[2].at(-1) : m[2], start: m[3], need, indent: Math.max(need, m[0].length) });
+      if ((m = /^ {0,3}> ?/.exec(s))) {
+        opens.push({ quote: true });
+        at = 0;
+      } else if ((m = ITEM.exec(s)) && !(this.leaf?.p && inside && !opens.length && m[3] > 1)) {
+        const need = at + m[1].length + 2;
+        at = Math.max(need, at + m[0].length);
+        opens.push({ kind: m[3] ? m[2].at(-1) : m[2], start: m[3], need, indent: at });
       } else break;
       s = s.slice(m[0].length);
       if (!sure && UNDECIDED.test(s)) return;

@@ -17,7 +17,6 @@ const TEXTS = {
   retry: 'Try again',
   user: 'You',
   assistant: 'Assistant',
-  earlier: 'Earlier messages are not shown.',
   unsent: 'Sending…',
   error: 'Something went wrong.',
   'finish-stopped': 'Stopped',

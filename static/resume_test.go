@@ -1,0 +1,341 @@
+package static_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/google/uuid"
+)
+
+// resumes reads what a reconnecting page asks for.
+func (c *fakeConn) resumes(t *testing.T, after, offset, epoch string) {
+	t.Helper()
+	q := c.query
+	if q.Get("after") != after || q.Get("offset") != offset || q.Get("epoch") != epoch {
+		t.Errorf("resumes with %v, want after %s, offset %q, epoch %q", q, after, offset, epoch)
+	}
+}
+
+// readyAfter greets a client that goes on behind a message that it holds.
+func (c *fakeConn) readyAfter(after, running string, messages ...frame) {
+	f := frame{"type": "ready", "conversation_id": c.conversation, "model": "m", "after": after, "messages": append([]frame{}, messages...)}
+	if running != "" {
+		f["running"] = running
+	}
+	c.send(f)
+}
+
+// The text goes on at the byte at which it broke off, in characters of any size.
+func TestResumeByOffset(t *testing.T) {
+	h, p, c := openPage(t)
+	client := c.query.Get("client")
+	m, r := ask(p, c, "Hello", "")
+	r.delta("Grüße 😀 **", "und") // 18 bytes
+	p.until("$('.assistant').textContent.includes('und')")
+	p.do("window.kept = $('.assistant p')")
+	c.cut()
+
+	c = h.next()
+	c.resumes(t, r.id, "18", "")
+	if c.query.Get("client") != client || c.query.Get("again") != "1" || c.conversation == "" {
+		t.Errorf("query %v", c.query)
+	}
+	c.readyAfter(r.id, r.id)
+	r.start(c, m, 18)
+	r.delta(" 你好**!").finish("stop")
+	p.until("w.state === 'ready'")
+	if got, want := p.html(), "<p>Grüße 😀 <strong>und 你好</strong>!</p>"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if !eval[bool](p, "kept === $('.assistant p')") {
+		t.Error("what was shown already was drawn again")
+	}
+	c.cut()
+	c = h.next()
+	c.resumes(t, r.id, "", "") // seen to its end
+}
+
+// The hub may start over, or further back than asked; the client cuts to it.
+func TestResumeCutsToTheOffset(t *testing.T) {
+	for _, keep := range []string{"", "Grüße ", "Grüße 😀"} {
+		h, p, c := openPage(t)
+		m, r := ask(p, c, "Hello", "")
+		r.delta("Grüße 😀 und so")
+		p.until("w.state === 'writing'")
+		c.cut()
+		c = h.next()
+		c.readyAfter(r.id, r.id)
+		r.start(c, m, len(keep))
+		r.delta("NEU").finish("stop")
+		p.until("w.state === 'ready'")
+		if got := eval[string](p, "$('.assistant .body').textContent"); got != keep+"NEU" {
+			t.Errorf("cut to %q: shown %q", keep, got)
+		}
+	}
+}
+
+// An epoch counts from the text-start that belongs to it.
+func TestEpoch(t *testing.T) {
+	h, p, c := openPage(t)
+	m, r := ask(p, c, "Hello", "")
+	r.delta("one ")
+	p.until("w.state === 'writing'")
+	start := frame{"type": "start", "messageId": r.id, "after": m, "epoch": 2, "messageMetadata": frame{"conversation_id": c.conversation}}
+	c.send(start)
+	c.send(frame{"type": "stopped", "outcome": "nothing_running"})
+	c.cut()
+	c = h.next()
+	c.resumes(t, r.id, "4", "")
+	c.readyAfter(r.id, r.id)
+	c.send(start, frame{"type": "text-start", "id": r.id, "offset": 4}, frame{"type": "text-delta", "id": r.id, "delta": "two", "offset": 7})
+	p.mustContain("one two")
+	c.cut()
+	h.next().resumes(t, r.id, "7", "2")
+}
+
+// The reply ended while the client was away: it comes again, whole.
+func TestReplyEndedMeanwhile(t *testing.T) {
+	for _, after := range []string{"message", "reply", "nothing"} {
+		h, p, c := openPage(t)
+		m, r := ask(p, c, "Hello", "")
+		r.delta("The answer ")
+		p.until("w.state === 'writing'")
+		c.cut()
+		c = h.next()
+		whole := assistant(r.id, "The answer is 42.", "stop")
+		switch after {
+		case "message":
+			c.readyAfter(m, "", whole)
+		case "reply":
+			c.readyAfter(r.id, "", whole)
+		default:
+			c.ready(user(m, "Hello"), whole)
+		}
+		p.until("w.state === 'ready' && $('.assistant .body').textContent === 'The answer is 42.' && $$('.msg').length === 2")
+	}
+}
+
+// A message on its way when the connection broke goes out again under its id;
+// what the hub has already is not said twice.
+func TestUnsentMessages(t *testing.T) {
+	h, p, c := openPage(t)
+	p.say("Hello")
+	id := c.expect("message")["id"].(string)
+	c.cut()
+	c = h.next()
+	c.ready()
+	if again := c.expect("message"); again["id"] != id || again["content"] != "Hello" {
+		t.Errorf("sent again as %v, want id %s", again, id)
+	}
+	c.cut()
+	p.until("$('.note').textContent === 'Sending…'")
+
+	p.run(chromedp.Reload()) // unsent survives a reload, too
+	c = h.next()
+	c.ready()
+	if again := c.expect("message"); again["id"] != id {
+		t.Errorf("after a reload sent as %v, want id %s", again, id)
+	}
+	c.cut()
+
+	c = h.next()
+	c.ready(user(id, "Hello")) // the hub had it: only the acknowledgement was lost
+	r := c.reply(id)
+	r.delta("Hi").finish("stop")
+	p.until("w.state === 'ready' && $$('.msg').length === 2 && !$('.unsent')")
+	select {
+	case f := <-c.frames:
+		t.Errorf("sent %v once more", f)
+	default:
+	}
+}
+
+// A repeated acknowledgement changes nothing; a message from elsewhere, a
+// changed one, and a reply behind an older message drop what stands there.
+func TestWhatFollowsIsDropped(t *testing.T) {
+	_, p, c := openPage(t)
+	m, r := ask(p, c, "Hello", "")
+	r.delta("Hi").finish("stop")
+	p.until("w.state === 'ready'")
+	c.send(ack(user(m, "Hello"), ""))
+	m2, r2 := ask(p, c, "More", r.id)
+	r2.delta("answer").finish("stop")
+	shown := "$$('.msg .body').map((b) => b.textContent).join('|')"
+	p.until(shown + " === 'Hello|Hi|More|answer'")
+
+	c.send(ack(user(m2, "More"), r.id))
+	elsewhere := uuid.NewString()
+	c.send(ack(user(elsewhere, "from REST"), r2.id))
+	c.reply(elsewhere).delta("yes").finish("stop")
+	p.until(shown + " === 'Hello|Hi|More|answer|from REST|yes'")
+
+	c.send(ack(user(m2, "Edited"), r.id))
+	c.reply(m2).delta("other").finish("stop")
+	p.until(shown + " === 'Hello|Hi|Edited|other'")
+
+	c.reply(m).delta("regenerated").finish("stop")
+	p.until(shown + " === 'Hello|regenerated'")
+
+	c.send(ack(user(uuid.NewString(), "First"), ""))
+	p.until(shown + " === 'First'")
+}
+
+// Answers to stop and regenerate can be lost as well: they are sent again.
+func TestStopAndRegenerateAreRepeated(t *testing.T) {
+	h, p, c := openPage(t)
+	m, r := ask(p, c, "Hello", "")
+	r.delta("Hi")
+	p.until("w.state === 'writing'")
+	p.click(".send")
+	c.expect("stop")
+	c.cut()
+	c = h.next()
+	c.readyAfter(r.id, r.id)
+	r.start(c, m, 2)
+	if f := c.expect("stop"); f["id"] != r.id {
+		t.Errorf("stops %v", f)
+	}
+	r.abort()
+	c.send(frame{"type": "stopped", "outcome": "stopped"})
+	p.click(".regenerate")
+	c.expect("regenerate")
+	c.cut()
+	c = h.next()
+	c.readyAfter(r.id, "")
+	if f := c.expect("regenerate"); f["of"] != r.id {
+		t.Errorf("regenerates %v", f)
+	}
+	c.reply(m).delta("New").finish("stop")
+	p.until("w.state === 'ready'")
+	c.cut()
+	c = h.next()
+	c.readyAfter(c.query.Get("after"), "")
+	p.say("done")
+	c.expect("message") // and nothing else
+}
+
+func TestReloadInMidReply(t *testing.T) {
+	h, p, c := openPage(t)
+	m, r := ask(p, c, "Hello", "")
+	r.delta("The beginning ")
+	p.until("w.state === 'writing'")
+	p.run(chromedp.Reload())
+	again := h.next()
+	if again.conversation != c.conversation || again.query.Has("after") || again.query.Has("again") {
+		t.Errorf("conversation %s, query %v", again.conversation, again.query)
+	}
+	f := frame{"type": "ready", "conversation_id": c.conversation, "model": "m", "running": r.id, "messages": []frame{user(m, "Hello")}}
+	again.send(f)
+	r.start(again, m, 0)
+	r.delta("The beginning and the end.").finish("stop")
+	p.until("w.state === 'ready' && $('.assistant .body').textContent === 'The beginning and the end.'")
+}
+
+// Each close code does what the contract says of it.
+func TestCloseCodes(t *testing.T) {
+	for code, state := range map[int]string{
+		1000: "reconnecting", 1001: "reconnecting", 1011: "reconnecting", 1013: "reconnecting",
+		1003: "failed", 1007: "failed", 1009: "failed", 4001: "taken", 4401: "denied", 4404: "expired",
+	} {
+		h, p, c := openPage(t)
+		_, r := ask(p, c, "Hello", "")
+		r.delta("Hi").finish("stop")
+		p.until("w.state === 'ready'")
+		c.close(code)
+		if state == "reconnecting" {
+			if c = h.next(); c.query.Get("again") != "1" {
+				t.Errorf("%d: query %v", code, c.query)
+			}
+			continue
+		}
+		p.until("w.state === '" + state + "'")
+		if !eval[bool](p, "$('.send').disabled") {
+			t.Errorf("%d: the composer still sends", code)
+		}
+		h.none(300 * time.Millisecond)
+		p.click(".notice button")
+		c = h.next()
+		if c.query.Has("again") || (code == 4404) == c.query.Has("after") {
+			t.Errorf("%d: a person's click connects with %v", code, c.query)
+		}
+	}
+}
+
+// An expired conversation that the page only remembers makes way for a new one.
+func TestExpiredSinceLastVisit(t *testing.T) {
+	h, p, c := openPage(t)
+	_, r := ask(p, c, "Hello", "")
+	r.delta("Hi").finish("stop")
+	p.until("w.state === 'ready'")
+	old := c.conversation
+	p.run(chromedp.Reload())
+	c = h.next()
+	c.close(4404)
+	if c = h.next(); c.conversation == old {
+		t.Error("asks for the same conversation again")
+	}
+	c.ready()
+	p.until("w.state === 'ready' && $('.greeting').checkVisibility()")
+}
+
+func TestTokenArrives(t *testing.T) {
+	h, p, c := openPage(t)
+	c.close(4401)
+	p.until("w.state === 'denied'")
+	p.do("w.setAttribute('token', 'a.b-c.d_e')")
+	c = h.next()
+	if got := strings.Join(c.protocols, ","); got != "chathub.v1, bearer.a.b-c.d_e" {
+		t.Errorf("subprotocols %q", got)
+	}
+}
+
+// fastPage is the demo with a clock that runs a hundred times as fast.
+func fastPage() http.Handler {
+	return page(`<!doctype html><html lang="en"><title>fast</title>
+		<script>window.st = setTimeout; window.setTimeout = (f, ms) => st(f, ms / 100)</script>
+		<chat-widget inline></chat-widget><script src="/widget.js" defer></script>`)
+}
+
+// A connection over which nothing comes is asked, and given up without answer.
+func TestDeadConnection(t *testing.T) {
+	h, p := newFakeHub(t), newTab(t)
+	h.extra["/fast"] = fastPage()
+	p.open(h.URL + "/fast")
+	c := h.next() // never says ready
+	c = h.next()
+	c.ready()
+	p.until("w.state === 'ready'")
+	c.deaf.Store(true)
+	if c = h.next(); c.query.Get("again") != "1" {
+		t.Errorf("query %v", c.query)
+	}
+}
+
+// Back online, or back in the tab: at once, whatever the backoff says.
+func TestOnline(t *testing.T) {
+	h, p, c := openPage(t)
+	_, r := ask(p, c, "Hello", "")
+	r.delta("Hi")
+	p.until("w.state === 'writing'")
+	p.do("Math.random = () => 1e6") // the next try is hours away
+	c.cut()
+	p.until("w.state === 'reconnecting'")
+	h.none(300 * time.Millisecond)
+	p.do("dispatchEvent(new Event('online'))")
+	c = h.next()
+	c.cut()
+	p.until("w.state === 'reconnecting' && $('.notice').textContent.includes('lost')")
+	p.do("document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
+	c = h.next()
+	c.readyAfter(r.id, r.id)
+	p.until("w.state !== 'reconnecting'")
+	c.cut()
+	p.until("w.state === 'reconnecting'")
+	p.do("dispatchEvent(new Event('online'))")
+	h.next().cut()
+	p.click(".notice button") // "Try now"
+	h.next()
+}
