@@ -42,7 +42,7 @@ func (m *Memory) stored() (n int) {
 	return n
 }
 
-func create(t *testing.T, s Store) uuid.UUID {
+func create(t testing.TB, s Store) uuid.UUID {
 	t.Helper()
 	id := uuid.New()
 	if _, err := s.Create(t.Context(), Creation{ID: id, Key: uuid.New()}); err != nil {

@@ -45,7 +45,9 @@ type RedisConfig struct {
 type Redis struct {
 	cfg    RedisConfig
 	log    *slog.Logger
-	node   string // random, so that a node that starts anew is another
+	node   string        // random, so that a node that starts anew is another
+	ttl    string        // cfg.TTL in milliseconds
+	limit  time.Duration // stepTimeout, but in tests
 	option rueidis.ClientOption
 	client atomic.Pointer[rueidis.Client]
 	tasks  sync.WaitGroup // what goes on in the background without Run
@@ -84,12 +86,12 @@ func NewRedis(cfg RedisConfig) (*Redis, error) {
 		cfg.Logger = slog.Default()
 	}
 	r := &Redis{
-		cfg: cfg, log: cfg.Logger, node: randomName(), option: option,
+		cfg: cfg, log: cfg.Logger, node: randomName(), ttl: millis(cfg.TTL), limit: stepTimeout, option: option,
 		writers: make(map[uuid.UUID]*writer), follows: make(map[uuid.UUID]*follow),
 		holds: make(map[uuid.UUID]*hold), leaving: make(map[uuid.UUID]chan struct{}),
 	}
-	r.appends = newPipe(r, r.appendCommand, r.appended)
-	r.looks = newPipe(r, r.lookCommand, r.looked)
+	r.appends = newPipe(r, r.sendAppends)
+	r.looks = newPipe(r, r.sendLooks)
 	return r, nil
 }
 

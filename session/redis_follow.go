@@ -81,23 +81,33 @@ func (r *Redis) followed(reply uuid.UUID) *follow {
 	return r.follows[reply]
 }
 
-// lookCommand registers this node as one that follows, and reads what the copy
-// lacks. It registers first, so that nothing falls between the two.
-func (r *Redis) lookCommand(c rueidis.Client, f *follow) (rueidis.Completed, bool) {
-	f.mu.Lock()
-	f.asked = f.have
-	f.mu.Unlock()
-	return r.command(c, lookScript, f.conversation, []string{
-		f.reply.String(), strconv.Itoa(f.asked), millis(followFor), strconv.Itoa(maxLook),
-	}), true
+// sendLooks is the pipe's send for what is followed. A look registers this
+// node as one that follows and reads what the copy lacks, in this order, so
+// that nothing falls between the two.
+func (r *Redis) sendLooks(ctx context.Context, c rueidis.Client, batch []*follow, settle func(*follow, verdict)) {
+	if c == nil {
+		for _, f := range batch {
+			settle(f, later)
+		}
+		return
+	}
+	commands := make([]rueidis.Completed, len(batch))
+	for i, f := range batch {
+		f.mu.Lock()
+		f.asked = f.have
+		f.mu.Unlock()
+		commands[i] = r.command(c, lookScript, f.conversation, []string{
+			f.reply.String(), strconv.Itoa(f.asked), millis(followFor), strconv.Itoa(maxLook),
+		})
+	}
+	for i, result := range r.doAll(ctx, c, commands) {
+		settle(batch[i], r.looked(batch[i], result))
+	}
 }
 
-// looked handles the answer to lookCommand.
+// looked handles the answer to a look.
 func (r *Redis) looked(f *follow, result rueidis.RedisResult) verdict {
 	list, err := result.ToArray()
-	if e, ok := rueidis.IsRedisErr(err); ok && e.IsNoScript() {
-		return noSuch
-	}
 	if err != nil {
 		return later
 	}

@@ -19,20 +19,16 @@ func (r *Redis) multi(ctx context.Context, n int, command func(c rueidis.Client,
 	if n == 0 {
 		return answers
 	}
-	c, err := r.connect(ctx)
-	if err != nil {
+	c := r.attached(ctx)
+	if c == nil {
 		return answers
 	}
 	commands := make([]rueidis.Completed, n)
 	for i := range n {
 		commands[i] = command(c, i)
 	}
-	missing := false
-	for i, result := range c.DoMulti(ctx, commands...) {
+	for i, result := range r.doAll(ctx, c, commands) {
 		list, err := result.ToArray()
-		if e, ok := rueidis.IsRedisErr(err); ok && e.IsNoScript() {
-			missing = true
-		}
 		if err != nil || len(list) == 0 {
 			continue
 		}
@@ -40,8 +36,27 @@ func (r *Redis) multi(ctx context.Context, n int, command func(c rueidis.Client,
 			answers[i].rest = list[1:]
 		}
 	}
-	if missing {
-		_ = r.load(ctx, c) // for the next time
-	}
 	return answers
+}
+
+// attached returns the client, or nil when there is no Redis.
+func (r *Redis) attached(ctx context.Context) rueidis.Client {
+	c, err := r.connect(ctx)
+	if err != nil {
+		return nil
+	}
+	return c
+}
+
+// doAll sends commands together. Scripts that Redis does not know are loaded
+// for the next time.
+func (r *Redis) doAll(ctx context.Context, c rueidis.Client, commands []rueidis.Completed) []rueidis.RedisResult {
+	results := c.DoMulti(ctx, commands...)
+	for _, result := range results {
+		if e, ok := rueidis.IsRedisErr(result.Error()); ok && e.IsNoScript() {
+			_ = r.load(ctx, c)
+			break
+		}
+	}
+	return results
 }

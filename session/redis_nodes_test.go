@@ -252,7 +252,7 @@ func TestAway(t *testing.T) {
 	for range 3 {
 		written.write("more ")
 	}
-	if err := a.Ready(t.Context()); !errors.Is(err, ErrUnavailable) { // while which appends fail again
+	if err := a.hasty().Ready(t.Context()); !errors.Is(err, ErrUnavailable) { // while which appends fail again
 		t.Errorf("ready: %v", err)
 	}
 	written.mu.Lock()

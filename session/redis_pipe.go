@@ -28,11 +28,8 @@ const (
 // is, is asked when a batch leaves.
 type pipe[T piped] struct {
 	r *Redis
-	// build returns the item's next command, or false when it has none; land
-	// gets the answer, and tells what is next. Both run on one goroutine per
-	// item.
-	build func(rueidis.Client, T) (rueidis.Completed, bool)
-	land  func(T, rueidis.RedisResult) verdict
+	// send sends what the items have, and gives a verdict on each.
+	send func(ctx context.Context, c rueidis.Client, batch []T, settle func(T, verdict))
 
 	mu     sync.Mutex
 	ready  []T
@@ -68,12 +65,11 @@ const (
 	rest    verdict = iota // wait until it is woken
 	more                   // there is more to send
 	later                  // try again in a moment
-	noSuch                 // Redis does not know the script: load it and try again
 	dropped                // the item is done with
 )
 
-func newPipe[T piped](r *Redis, build func(rueidis.Client, T) (rueidis.Completed, bool), land func(T, rueidis.RedisResult) verdict) *pipe[T] {
-	return &pipe[T]{r: r, build: build, land: land, signal: make(chan struct{}, 1)}
+func newPipe[T piped](r *Redis, send func(context.Context, rueidis.Client, []T, func(T, verdict))) *pipe[T] {
+	return &pipe[T]{r: r, send: send, signal: make(chan struct{}, 1)}
 }
 
 // wake has the item's next command sent.
@@ -146,7 +142,7 @@ func (p *pipe[T]) run(ctx context.Context) {
 		done := make(chan struct{})
 		flights.Go(func() {
 			defer close(done)
-			p.fly(ctx, batch)
+			p.send(ctx, p.r.attached(ctx), batch, p.settle)
 		})
 		pause.Reset(overlap)
 		select {
@@ -178,47 +174,6 @@ func (p *pipe[T]) take() []T {
 		}
 	}
 	return batch
-}
-
-// fly sends one batch and hands the answers out.
-func (p *pipe[T]) fly(ctx context.Context, batch []T) {
-	c, err := p.r.connect(ctx)
-	if err != nil {
-		for _, item := range batch {
-			p.settle(item, p.land(item, rueidis.NewErrorResult(err)))
-		}
-		return
-	}
-	commands := make([]rueidis.Completed, 0, len(batch))
-	sent := batch[:0:0]
-	for _, item := range batch {
-		if command, ok := p.build(c, item); ok {
-			commands, sent = append(commands, command), append(sent, item)
-		} else {
-			p.settle(item, rest)
-		}
-	}
-	if len(sent) == 0 {
-		return
-	}
-	var missing []T
-	for i, result := range c.DoMulti(ctx, commands...) {
-		if v := p.land(sent[i], result); v == noSuch {
-			missing = append(missing, sent[i])
-		} else {
-			p.settle(sent[i], v)
-		}
-	}
-	if len(missing) == 0 {
-		return
-	}
-	v := more
-	if p.r.load(ctx, c) != nil {
-		v = later
-	}
-	for _, item := range missing {
-		p.settle(item, v)
-	}
 }
 
 // settle ends an item's flight.

@@ -80,5 +80,5 @@ func (r *Redis) command(c rueidis.Client, s *script, conversation uuid.UUID, arg
 		keys[i] = key(conversation, name)
 	}
 	return c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).
-		Arg(millis(r.cfg.TTL), millis(min(r.cfg.TTL, emptyTTL)), r.node).Arg(args...).Build()
+		Arg(r.ttl, millis(min(r.cfg.TTL, emptyTTL)), r.node).Arg(args...).Build()
 }

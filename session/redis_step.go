@@ -33,9 +33,9 @@ func (r *Redis) step(ctx context.Context, s *script, conversation uuid.UUID, arg
 	return status, answer[1:], nil
 }
 
-// try calls f until it succeeds, fails for good, or stepTimeout is over.
+// try calls f until it succeeds, fails for good, or its time is over.
 func (r *Redis) try(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
-	limit, cancel := context.WithTimeout(ctx, stepTimeout)
+	limit, cancel := context.WithTimeout(ctx, r.limit)
 	defer cancel()
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		c, err := r.connect(limit)
@@ -101,8 +101,12 @@ func isPrefixed(err *rueidis.RedisError, prefixes ...string) bool {
 func (r *Redis) load(ctx context.Context, c rueidis.Client) error {
 	var errs []error
 	for _, node := range c.Nodes() {
-		for _, s := range scripts {
-			errs = append(errs, node.Do(ctx, node.B().ScriptLoad().Script(s.source).Build()).Error())
+		loads := make([]rueidis.Completed, len(scripts))
+		for i, s := range scripts {
+			loads[i] = node.B().ScriptLoad().Script(s.source).Build()
+		}
+		for _, result := range node.DoMulti(ctx, loads...) {
+			errs = append(errs, result.Error())
 		}
 	}
 	return errors.Join(errs...)

@@ -101,7 +101,7 @@ func (r *Redis) Say(ctx context.Context, id uuid.UUID, t Turn) (Said, error) {
 	w := r.expect(id, t.Reply)
 	status, rest, err := r.step(ctx, sayScript, id, stamp(Now()), turnKinds[t.Kind],
 		idOrNone(t.User.ID), headerOf(Message{ID: t.User.ID, Timestamp: t.User.Timestamp}), t.User.Content,
-		idOrNone(t.Of), t.Reply.String(), t.Model, w.lease, millis(leaseTTL), strconv.Itoa(r.cfg.History))
+		idOrNone(t.Of), t.Reply.String(), t.Model, w.lease, millis(leaseTTL), strconv.Itoa(r.cfg.History), strconv.Itoa(t.Most))
 	if err == nil && status != "started" {
 		r.forgetExpected(w)
 	}
@@ -115,6 +115,8 @@ func (r *Redis) Say(ctx context.Context, id uuid.UUID, t Turn) (Said, error) {
 		return Said{}, ErrBusy
 	case status == "reused":
 		return Said{}, ErrReused
+	case status == "long":
+		return Said{}, ErrLong
 	case status == "nothing":
 		return Said{}, ErrNothing
 	case status == "done":

@@ -21,6 +21,7 @@ func TestRestart(t *testing.T) {
 
 	server.kill()
 	begun, was, _ := written.now()
+	a.hasty()
 	written.write(text[len(begun):boundary(text, 6000)])
 	for name, err := range map[string]error{
 		"ready":  a.Ready(t.Context()),
@@ -36,6 +37,7 @@ func TestRestart(t *testing.T) {
 		t.Error("text is shown that Redis does not have")
 	}
 
+	a.limit = b.limit
 	server.start(t)
 	half, _, _ := written.now()
 	copied.reads(t, half)
@@ -56,12 +58,13 @@ func TestRestart(t *testing.T) {
 func TestStartWithoutRedis(t *testing.T) {
 	server := startRedis(t)
 	server.kill()
-	a := newNode(t, RedisConfig{URL: "redis://" + server.addr})
+	a := newNode(t, RedisConfig{URL: "redis://" + server.addr}).hasty()
 	if err := a.Ready(t.Context()); !errors.Is(err, ErrUnavailable) {
 		t.Fatalf("ready: %v, want ErrUnavailable", err)
 	}
 	server.start(t)
 	eventually(t, "it is ready", func() bool { return a.Ready(t.Context()) == nil })
+	a.limit *= 10
 	r, written := a.begin(t)
 	written.write("text")
 	written.keeps(t, 4)
@@ -83,7 +86,7 @@ func TestSlowRedis(t *testing.T) {
 	if got := server.ask("CLIENT PAUSE 60000"); got != "+OK" {
 		t.Fatal(got)
 	}
-	if _, err := a.Get(t.Context(), r.conversation, End); !errors.Is(err, ErrUnavailable) {
+	if _, err := a.hasty().Get(t.Context(), r.conversation, End); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("get: %v, want ErrUnavailable", err)
 	}
 }
@@ -149,7 +152,7 @@ func TestFailedOver(t *testing.T) {
 	if got := server.ask("REPLICAOF 127.0.0.1 1"); !strings.HasPrefix(got, "+OK") {
 		t.Fatal(got)
 	}
-	if err := a.Ready(t.Context()); !errors.Is(err, ErrUnavailable) {
+	if err := a.hasty().Ready(t.Context()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("ready: %v, want ErrUnavailable", err)
 	}
 	written.write("text")

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/url"
@@ -15,31 +16,36 @@ var errRedisURL = errors.New("session: the Redis URL is not one of redis://[user
 	"rediss://… (TLS) or unix:///path/of/socket")
 
 // redisOption parses what REDIS_URL may hold: the URLs of rueidis.ParseURL,
-// and a comma between the hosts of a cluster.
+// and commas between the nodes of a cluster, which may be whole URLs or hosts.
+// User, password and database are those of the first that has them.
 func redisOption(raw string) (rueidis.ClientOption, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
 		return rueidis.ClientOption{}, errRedisURL
 	}
 	if scheme != "unix" {
-		authority, tail := rest, ""
-		if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-			authority, tail = rest[:i], rest[i:]
-		}
-		user, hosts := "", authority
-		if i := strings.LastIndex(authority, "@"); i >= 0 {
-			user, hosts = authority[:i+1], authority[i+1:]
-		}
-		first, others, _ := strings.Cut(hosts, ",")
-		if others != "" {
-			query := url.Values{"addr": withPorts(strings.Split(others, ","))}.Encode()
-			if strings.Contains(tail, "?") {
-				tail += "&" + query
-			} else {
-				tail += "?" + query
+		var user, tail string
+		var hosts []string
+		for part := range strings.SplitSeq(rest, ",") {
+			part = strings.TrimPrefix(part, scheme+"://")
+			if i := strings.IndexAny(part, "/?#"); i >= 0 {
+				tail = cmp.Or(tail, part[i:])
+				part = part[:i]
 			}
+			if i := strings.LastIndex(part, "@"); i >= 0 {
+				user = cmp.Or(user, part[:i+1])
+				part = part[i+1:]
+			}
+			hosts = append(hosts, withPort(part))
 		}
-		raw = scheme + "://" + user + first + tail
+		if len(hosts) > 1 {
+			joint := "?"
+			if strings.Contains(tail, "?") {
+				joint = "&"
+			}
+			tail += joint + url.Values{"addr": hosts[1:]}.Encode()
+		}
+		raw = scheme + "://" + user + hosts[0] + tail
 	}
 	option, err := rueidis.ParseURL(raw)
 	if err != nil || option.InitAddress[0] == "" {
@@ -57,12 +63,10 @@ func redisOption(raw string) (rueidis.ClientOption, error) {
 	return option, nil
 }
 
-// withPorts gives the hosts that have no port Redis' own.
-func withPorts(hosts []string) []string {
-	for i, h := range hosts {
-		if _, _, err := net.SplitHostPort(h); err != nil {
-			hosts[i] = net.JoinHostPort(strings.Trim(h, "[]"), "6379")
-		}
+// withPort gives a host that has no port Redis' own.
+func withPort(host string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil || host == "" {
+		return host
 	}
-	return hosts
+	return net.JoinHostPort(strings.Trim(host, "[]"), "6379")
 }

@@ -2,18 +2,12 @@ package session
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/redis/rueidis"
 )
-
-// maxAppend is the most text that one append carries, in bytes.
-const maxAppend = 64 << 10
 
 // writer is a reply that this node may write.
 type writer struct {
@@ -38,8 +32,7 @@ func (w *writer) lane() *lane { return &w.ln }
 func (r *Redis) newWriter(conversation, reply uuid.UUID) *writer {
 	return &writer{
 		conversation: conversation, reply: reply, lease: r.node + " " + randomName(),
-		keys: []string{key(conversation, "turn"), key(conversation, "text:"+reply.String()),
-			key(conversation, "followers"), key(conversation, "reply")},
+		keys: []string{key(conversation, "turn"), key(conversation, "text:"+reply.String()), key(conversation, "followers")},
 	}
 }
 
@@ -132,86 +125,6 @@ func (r *Redis) Write(reply uuid.UUID, s Source) (wake func(), ok bool) {
 	return func() { r.appends.wake(w) }, true
 }
 
-// appendCommand builds what is to be appended next.
-func (r *Redis) appendCommand(c rueidis.Client, w *writer) (rueidis.Completed, bool) {
-	r.mu.Lock()
-	source, at, lease, epoch := w.source, w.stored, w.lease, w.epoch
-	r.mu.Unlock()
-	if source == nil {
-		return rueidis.Completed{}, false
-	}
-	text := source.From(at, maxAppend)
-	if len(text) == 0 {
-		return rueidis.Completed{}, false
-	}
-	reply := w.reply.String()
-	head := "text " + w.conversation.String() + " " + reply + " " + strconv.FormatInt(epoch, 10) + " "
-	return c.B().Evalsha().Sha1(appendScript.sha).Numkeys(int64(len(w.keys))).Key(w.keys...).
-		Arg(lease, strconv.Itoa(at), rueidis.BinaryString(text), millis(leaseTTL), millis(r.cfg.TTL), r.node, reply, head).Build(), true
-}
-
-// appended handles the answer to appendCommand: how long the text is now.
-func (r *Redis) appended(w *writer, result rueidis.RedisResult) verdict {
-	length, err := result.AsInt64()
-	switch {
-	case err == nil && length < 0:
-		r.lose(w)
-		return dropped
-	case err == nil:
-		return r.stored(w, int(length))
-	}
-	if e, ok := rueidis.IsRedisErr(err); ok && e.IsNoScript() {
-		return noSuch
-	}
-	return r.failed(w, err)
-}
-
-// stored notes that Redis has length bytes, and tells the source.
-func (r *Redis) stored(w *writer, length int) verdict {
-	r.mu.Lock()
-	lost := w.stored - length
-	w.stored, w.failing, w.away = length, time.Time{}, false
-	source := w.source
-	tell := length > w.shown
-	if tell {
-		w.shown = length
-	}
-	r.mu.Unlock()
-	if lost > 0 {
-		r.log.Warn("the store lost text of a running reply; it is appended again",
-			slog.String("session", shortID(w.conversation)), slog.Int("bytes", lost))
-	}
-	if tell {
-		source.Stored(length)
-	}
-	if len(source.From(length, utf8.UTFMax)) > 0 {
-		return more
-	}
-	return rest
-}
-
-// failed notes that an append did not get through.
-func (r *Redis) failed(w *writer, err error) verdict {
-	r.mu.Lock()
-	now := time.Now()
-	first := w.failing.IsZero()
-	if first {
-		w.failing = now
-	}
-	tell := !w.away && now.Sub(w.failing) >= AwayAfter
-	w.away = w.away || tell
-	source := w.source
-	r.mu.Unlock()
-	if first {
-		r.log.Warn("text of a running reply cannot be stored; trying on",
-			slog.String("session", shortID(w.conversation)), slog.Any("error", err))
-	}
-	if tell {
-		source.Away()
-	}
-	return later
-}
-
 // renewLeases keeps the leases of what is written here.
 func (r *Redis) renewLeases(ctx context.Context) {
 	every(ctx, leaseTTL/10, func() {
@@ -245,54 +158,3 @@ func (r *Redis) renew(ctx context.Context, due []*writer) {
 		}
 	}
 }
-
-// Yield implements Log.
-func (r *Redis) Yield(ctx context.Context, conversation, reply uuid.UUID) error {
-	r.mu.Lock()
-	w := r.writers[reply]
-	r.mu.Unlock()
-	if w == nil {
-		return nil
-	}
-	defer r.forgetWriter(reply)
-	select {
-	case <-r.appends.shut(w):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := r.appendRest(ctx, w); err != nil {
-		return err
-	}
-	lease, _ := r.writing(reply)
-	_, _, err := r.step(ctx, yieldScript, conversation, reply.String(), lease)
-	return err
-}
-
-// appendRest appends what the source still has. Nothing else is under way.
-func (r *Redis) appendRest(ctx context.Context, w *writer) error {
-	for {
-		err := r.try(ctx, func(ctx context.Context, c rueidis.Client) error {
-			command, ok := r.appendCommand(c, w)
-			if !ok {
-				return permanent{errNothingLeft}
-			}
-			length, err := c.Do(ctx, command).AsInt64()
-			if err != nil {
-				return err
-			}
-			if length < 0 {
-				return permanent{errNothingLeft}
-			}
-			r.stored(w, int(length))
-			return nil
-		})
-		if errors.Is(err, errNothingLeft) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-var errNothingLeft = errors.New("session: nothing left to append")

@@ -21,7 +21,7 @@ func (e *entry) say(t Turn) (Said, error) {
 	if e.running != nil {
 		return Said{}, ErrBusy
 	}
-	return e.ask(t), nil
+	return e.ask(t)
 }
 
 // repeated answers the very same turn, asked once more.
@@ -64,14 +64,17 @@ func (e *entry) edit(t Turn) (Said, error) {
 	}
 	i, ok := e.byID[t.User.ID]
 	if !ok {
-		return e.ask(t), nil
+		return e.ask(t)
 	}
 	if e.messages[i].Role != User {
 		return Said{}, ErrReused
 	}
+	if t.tooMany(i) {
+		return Said{}, ErrLong
+	}
 	e.cut(i)
 	e.setEdited(t.User.ID)
-	return e.ask(t), nil
+	return e.ask(t)
 }
 
 func (e *entry) regenerate(t Turn) (Said, error) {
@@ -103,12 +106,18 @@ func (e *entry) again(t Turn) (Said, error) {
 	return e.start(i, t), nil
 }
 
+// tooMany tells whether a message and its reply are too many behind had others.
+func (t *Turn) tooMany(had int) bool { return t.Most > 0 && had+2 > t.Most }
+
 // ask appends t.User and starts its reply.
-func (e *entry) ask(t Turn) Said {
+func (e *entry) ask(t Turn) (Said, error) {
+	if t.tooMany(len(e.messages)) {
+		return Said{}, ErrLong
+	}
 	t.User.Role = User
 	t.User.Seq = e.nextSeq()
 	e.append(t.User)
-	return e.start(len(e.messages)-1, t)
+	return e.start(len(e.messages)-1, t), nil
 }
 
 // start makes t.Reply the running reply to the message at index i, the last.

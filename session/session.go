@@ -48,6 +48,8 @@ var (
 	ErrNothing = errors.New("session: nothing to regenerate")
 	// ErrLost: the reply is no longer the one that is being written.
 	ErrLost = errors.New("session: the right to write the reply is lost")
+	// ErrLong: the conversation has as many messages as it may.
+	ErrLong = errors.New("session: the conversation has too many messages")
 	// ErrFull: the store holds as many sessions as it may.
 	ErrFull = errors.New("session: the store is full")
 	// ErrTaken: another connection has the conversation, and keeps it.

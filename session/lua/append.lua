@@ -1,33 +1,39 @@
--- Appends to the running reply what follows its first `at` bytes, and returns
--- how long it is then; -1: another's to write, or ended. It stands without the
--- prelude, since it runs for every token: the lease alone says that session
--- and reply are there, and renew.lua slides the time to live.
--- KEYS: turn, text, followers, reply. ARGV: lease value, at, bytes, lease ms,
--- time to live in ms, node, reply id, head of what followers are told.
-local lease, at, bytes = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+-- Appends to running replies, to each what follows its first `at` bytes, and
+-- returns for each how long it is then; -1: another's to write, or ended; -2:
+-- the lease ran out, renew.lua may take it again. It stands without the prelude
+-- and takes many replies at once, since it runs for every token: calling a
+-- script costs more than appending. The lease alone says that session and
+-- reply are there, and renew.lua slides the time to live. In a cluster the
+-- replies of one call share a slot.
+-- KEYS, for each: turn, text, followers. ARGV: node, time to live in ms, then
+-- for each: lease value, at, bytes, epoch.
 local call = redis.call
-local holder = call('GET', KEYS[1])
-if holder ~= lease then
-  -- It may have run out: it is still ours as long as nobody took it.
-  if holder or call('HGET', KEYS[4], 'lease') ~= lease or call('HGET', KEYS[4], 'id') ~= ARGV[7] then
-    return -1
+local node, ttl = ARGV[1], ARGV[2]
+
+local function append(turn, text, followers, lease, at, bytes, epoch)
+  local holder = call('GET', turn)
+  if holder ~= lease then return holder and -1 or -2 end
+  local size = call('STRLEN', text)
+  if size < at or size >= at + #bytes then
+    return size -- the store lost some, or this was here before
   end
-  call('SET', KEYS[1], lease, 'PX', ARGV[4])
-end
-local size = call('STRLEN', KEYS[2])
-if size < at or size >= at + #bytes then
-  return size -- the store lost some, or this was here before
-end
-if size > at then
-  bytes = string.sub(bytes, size - at + 1)
-end
-local now = call('APPEND', KEYS[2], bytes)
-if size == 0 then
-  call('PEXPIRE', KEYS[2], ARGV[5])
-end
-for _, name in ipairs(call('ZRANGE', KEYS[3], 0, -1)) do
-  if name ~= ARGV[6] then
-    call('PUBLISH', 'chathub:' .. name, ARGV[8] .. size .. '\n' .. bytes)
+  if size > at then bytes = string.sub(bytes, size - at + 1) end
+  local now = call('APPEND', text, bytes)
+  if size == 0 then call('PEXPIRE', text, ttl) end
+  for _, name in ipairs(call('ZRANGE', followers, 0, -1)) do
+    if name ~= node then
+      local id, reply = string.match(text, '{(.*)}:text:(.*)')
+      call('PUBLISH', 'chathub:' .. name,
+        'text ' .. id .. ' ' .. reply .. ' ' .. epoch .. ' ' .. size .. '\n' .. bytes)
+    end
   end
+  return now
 end
-return now
+
+local sizes = {}
+for i = 1, #KEYS / 3 do
+  local k, a = 3 * i, 4 * i
+  sizes[i] = append(KEYS[k - 2], KEYS[k - 1], KEYS[k],
+    ARGV[a - 1], tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2])
+end
+return sizes

@@ -1,6 +1,7 @@
 -- Does one turn, as entry.say does. ARGV: now, kind of turn, message id,
--- header, content, of, reply id, model, lease value, lease ms, bytes of history.
-local now, kind, userID, header, said, of, replyID, model, lease, leaseMS, most = unpack(ARGV, 4)
+-- header, content, of, reply id, model, lease value, lease ms, bytes of history,
+-- most messages (0: any number).
+local now, kind, userID, header, said, of, replyID, model, lease, leaseMS, most, limit = unpack(ARGV, 4)
 if call('EXISTS', session) == 0 then return {'not found'} end
 
 local run = call('HGET', reply, 'id') or ''
@@ -33,7 +34,10 @@ local function start(i)
   return answer('started', i, nil, history(tonumber(most)))
 end
 
+local function tooMany(had) return tonumber(limit) > 0 and had + 2 > tonumber(limit) end
+
 local function ask()
+  if tooMany(call('ZCARD', ids)) then return {'long'} end
   local seq = nextSeq()
   call('RPUSH', messages, 'u' .. seq .. ' ' .. header .. '\n' .. said)
   call('ZADD', ids, seq, userID)
@@ -81,6 +85,7 @@ elseif kind == 'again' then
   return start(i)
 elseif kind == 'edit' and known then
   if string.sub(record(known), 1, 1) ~= 'u' then return {'reused'} end
+  if tooMany(known) then return {'long'} end
   cut(known)
   call('SADD', edited, userID)
 end
