@@ -72,6 +72,9 @@ func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	if err := s.Hub.AdmitMessage(r.Context(), caller(r)); err != nil {
+		return err
+	}
 	if err := s.openSDK(r, conversation, len(in.Messages)); err != nil {
 		return err
 	}
@@ -131,7 +134,7 @@ func (s *server) openSDK(r *http.Request, conversation uuid.UUID, messages int) 
 func (s *server) saySDK(r *http.Request, conversation uuid.UUID, t session.Turn) (*hub.Reply, error) {
 	const tries = 5 // others may say something in between
 	for i := 0; ; i++ {
-		reply, _, err := s.Hub.Say(r.Context(), conversation, t)
+		reply, _, err := s.Hub.Say(r.Context(), caller(r), conversation, t)
 		if !errors.Is(err, session.ErrBusy) || i == tries {
 			return reply, err
 		}

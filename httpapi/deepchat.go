@@ -46,13 +46,13 @@ func (s *server) reserve(ctx context.Context, r *http.Request) (*hub.Seat, error
 		if s.Hub.Draining() {
 			return nil, hub.ErrDraining
 		}
-		made, err := s.Sessions.New(ctx, subject(r), uuid.Nil)
+		made, err := s.newSession(ctx, r)
 		if err != nil {
 			return nil, err
 		}
 		id = made.ID
 	}
-	seat, err := s.Hub.Reserve(ctx, id)
+	seat, err := s.Hub.Reserve(ctx, caller(r), id)
 	if errors.Is(err, session.ErrTaken) {
 		return nil, refuse(http.StatusConflict, hub.CodeBusy, "Another connection has this conversation.")
 	}

@@ -33,6 +33,7 @@ var statuses = map[string]int{
 	hub.CodeNotFound:         http.StatusNotFound,
 	hub.CodeBusy:             http.StatusConflict,
 	hub.CodeReused:           http.StatusConflict,
+	hub.CodeLong:             http.StatusConflict,
 	hub.CodeTooLarge:         http.StatusRequestEntityTooLarge,
 	hub.CodeRateLimited:      http.StatusTooManyRequests,
 	hub.CodeInternal:         http.StatusInternalServerError,
@@ -58,6 +59,9 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) error {
 		return nil // nobody is there to read it
 	case errors.As(err, &known):
 		status, e = known.status, known.err
+	case errors.Is(err, errKeysAway):
+		status = http.StatusServiceUnavailable
+		e = hub.Error{Code: hub.CodeStoreUnavailable, Text: "The keys that tokens are checked with cannot be reached. Try again in a moment."}
 	case errors.As(err, &tooLarge):
 		status, e = http.StatusRequestEntityTooLarge, hub.Error{Code: hub.CodeTooLarge, Text: "The request is too large."}
 	default:

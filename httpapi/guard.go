@@ -23,6 +23,7 @@ func (s *server) guardOrigin(next http.Handler) http.Handler {
 		acts := r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodOptions
 		acts = acts || hasToken(r.Header, "Upgrade", "websocket")
 		if acts && !s.mayAct(r) {
+			s.Metrics.Rejected("origin")
 			return refuse(http.StatusForbidden, "forbidden_origin",
 				"Pages of this origin may not use the hub. ALLOWED_ORIGINS lists those that may.")
 		}

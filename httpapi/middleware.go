@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -31,8 +33,10 @@ type recorder struct {
 	http.ResponseWriter
 	rc      *http.ResponseController
 	timeout time.Duration
+	route   string // the pattern that matched; "": none
 	status  int
 	bytes   int
+	late    bool // the client took nothing for the timeout
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
@@ -60,6 +64,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 		written += n
 		r.bytes += n
 		if err != nil || written == len(p) {
+			r.late = r.late || errors.Is(err, os.ErrDeadlineExceeded)
 			return written, err
 		}
 	}
@@ -71,7 +76,12 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		id := requestID(r)
-		w.Header().Set("X-Request-Id", id)
+		h := w.Header()
+		h.Set("X-Request-Id", id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'") // the page has its own
 		rec := &recorder{ResponseWriter: w, rc: http.NewResponseController(w), timeout: s.WriteTimeout}
 		rec.extend() // what the connection's last request left may be over
 		defer func() {
@@ -87,6 +97,10 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 			if rec.status == 0 {
 				rec.status = statusClientGone
 			}
+			if rec.late {
+				s.Metrics.WriteTimedOut()
+			}
+			s.count(rec)
 			s.Logger.LogAttrs(r.Context(), level(r), "request",
 				slog.String("method", r.Method), slog.String("path", logPath(r)), slog.Int("status", rec.status),
 				slog.Int("bytes", rec.bytes), slog.Duration("took", time.Since(began).Round(time.Microsecond)),

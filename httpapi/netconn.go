@@ -5,13 +5,16 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"lumos/backend/hub"
 )
 
 const (
-	// writeChunk is how much a peer must take within the write timeout.
+	// writeChunk is how much is written under one deadline.
 	writeChunk = 32 << 10
 	// maxBehind bounds what is held for a peer that takes nothing while it
 	// makes the library answer (pings, say).
@@ -30,12 +33,14 @@ var errBehind = errors.New("httpapi: the peer takes nothing")
 type conn struct {
 	net.Conn
 	timeout time.Duration
+	metrics *hub.Metrics // may be nil
 	pre     []byte       // what net/http had read already; the reader's
+	reads   pace         // the reader's
 	active  atomic.Int64 // Unix nanoseconds at which bytes last passed
 
-	mu      sync.Mutex // guards what follows
-	buf     *[]byte    // not yet written; nil: nothing
-	corked  bool
+	mu      sync.Mutex    // guards what follows
+	buf     *[]byte       // not yet written; nil: nothing
+	corks   int           // calls of Cork that Flush has not ended
 	writing bool          // a goroutine is in writeOut
 	written chan struct{} // closed when it returns; made by whoever waits for that
 	err     error         // of the first write that failed
@@ -54,7 +59,11 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
-		c.active.Store(time.Now().UnixNano())
+		now := time.Now().UnixNano()
+		c.active.Store(now)
+		if wait := c.reads.next(now); wait > 0 {
+			time.Sleep(wait)
+		}
 	}
 	return n, err
 }
@@ -70,7 +79,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.buf == nil {
 		c.buf = buffers.Get().(*[]byte)
 	}
-	if *c.buf = append(*c.buf, p...); c.corked || c.writing {
+	if *c.buf = append(*c.buf, p...); c.corks > 0 || c.writing {
 		if c.writing && len(*c.buf) > maxBehind {
 			c.err = errBehind
 			return 0, c.err
@@ -80,19 +89,44 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), c.writeOut()
 }
 
-// Cork holds back what is written until Flush.
+// Cork holds back what is written until Flush was called as often.
 func (c *conn) Cork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.corked = true
+	c.corks++
 }
 
-// Flush ends what Cork began, and returns when all that was written so far has
-// left, or failed to.
+// pingFrame is an unmasked, empty ping (RFC 6455, section 5.5.2).
+var pingFrame = []byte{0x89, 0}
+
+// pingTimeout bounds a write that finds room at once, if all is well.
+const pingTimeout = 50 * time.Millisecond
+
+// ping writes a ping between two frames. When something is being written there
+// is no need for one.
+func (c *conn) ping() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.corks > 0 || c.writing || c.err != nil {
+		return
+	}
+	if c.Conn.SetWriteDeadline(time.Now().Add(pingTimeout)) != nil {
+		return
+	}
+	// Half a ping would garble what follows.
+	if n, _ := c.Conn.Write(pingFrame); n == 1 {
+		c.err = errBehind
+	}
+}
+
+// Flush ends what Cork began. The last returns when all that was written so far
+// has left, or failed to.
 func (c *conn) Flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.corked = false
+	if c.corks--; c.corks > 0 {
+		return c.err
+	}
 	for c.writing {
 		if c.written == nil {
 			c.written = make(chan struct{})
@@ -121,6 +155,9 @@ func (c *conn) writeOut() error {
 		c.mu.Lock()
 		if err != nil && c.err == nil {
 			c.err = err
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				c.metrics.WriteTimedOut()
+			}
 		}
 	}
 	c.writing = false
@@ -131,7 +168,8 @@ func (c *conn) writeOut() error {
 	return c.err
 }
 
-// writeAll writes p, and fails when writeChunk of it takes the timeout.
+// writeAll writes p, and fails when the peer takes nothing for the timeout. To
+// take little is not to take nothing.
 func (c *conn) writeAll(p []byte) error {
 	for len(p) > 0 {
 		now := time.Now()
@@ -140,7 +178,10 @@ func (c *conn) writeAll(p []byte) error {
 		}
 		n, err := c.Conn.Write(p[:min(len(p), writeChunk)])
 		if err != nil {
-			return err
+			if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+				return err
+			}
+			now = time.Now()
 		}
 		c.active.Store(now.UnixNano())
 		p = p[n:]
@@ -153,6 +194,7 @@ func (c *conn) writeAll(p []byte) error {
 type hijacker struct {
 	http.ResponseWriter
 	timeout time.Duration
+	metrics *hub.Metrics
 	conn    *conn
 }
 
@@ -162,7 +204,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &conn{Conn: inner, timeout: h.timeout}
+	c := &conn{Conn: inner, timeout: h.timeout, metrics: h.metrics}
 	c.active.Store(time.Now().UnixNano())
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n) // cannot fail: they are buffered

@@ -22,6 +22,9 @@ func (s *server) handleCreateSession(w http.ResponseWriter, r *http.Request) err
 	if s.Hub.Draining() {
 		return hub.ErrDraining
 	}
+	if err := s.Hub.AdmitSession(r.Context(), caller(r)); err != nil {
+		return err
+	}
 	made, err := s.Sessions.New(r.Context(), subject(r), uuid.Nil)
 	if err != nil {
 		return err
@@ -99,6 +102,9 @@ func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.Hub.AdmitMessage(r.Context(), caller(r)); err != nil {
+		return err
+	}
 	if conversation == uuid.Nil {
 		if s.Hub.Draining() {
 			return hub.ErrDraining
@@ -111,7 +117,7 @@ func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
 	} else if _, err := s.Sessions.Check(r.Context(), conversation, subject(r)); err != nil {
 		return err
 	}
-	reply, _, err := s.Hub.Say(r.Context(), conversation, turn)
+	reply, _, err := s.Hub.Say(r.Context(), caller(r), conversation, turn)
 	if err != nil {
 		return err
 	}
@@ -191,9 +197,6 @@ func parseSessionID(text string) (uuid.UUID, error) {
 	}
 	return id, nil
 }
-
-// subject returns whose the request is: "" without tokens.
-func subject(*http.Request) string { return "" }
 
 // handleHealth is GET /healthz: the process answers.
 func (s *server) handleHealth(w http.ResponseWriter, _ *http.Request) error {

@@ -7,9 +7,11 @@ import (
 	_ "embed"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lumos/backend/hub"
 	"lumos/backend/session"
@@ -34,6 +36,15 @@ type Config struct {
 	// AllowedOrigins may talk to the hub besides its own pages: exact
 	// scheme://host[:port].
 	AllowedOrigins []string
+	// Tokens checks who is asking; nil: a session's id is the key to it.
+	Tokens *Tokens
+	// TrustedProxies are those whose X-Forwarded-For tells who the client is.
+	TrustedProxies []netip.Prefix
+	// Metrics is what the hub was given; nil: none.
+	Metrics *hub.Metrics
+	// Registry has what GET /metrics tells, to which New adds its own; nil: that
+	// alone. One registry serves one server.
+	Registry *prometheus.Registry
 	// LoopbackOnly serves only the host names of this machine.
 	LoopbackOnly bool
 	// WriteTimeout is how long a client may take nothing; 0: DefaultWriteTimeout.
@@ -43,6 +54,8 @@ type Config struct {
 
 type server struct {
 	Config
+	addresses addresses
+	requests  *prometheus.CounterVec
 }
 
 // New returns the handler of the whole server.
@@ -56,27 +69,36 @@ func New(cfg Config) http.Handler {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	s := &server{cfg}
+	if cfg.Registry == nil {
+		cfg.Registry = prometheus.NewRegistry()
+	}
+	s := &server{
+		Config: cfg, requests: newRequests(cfg.Registry),
+		addresses: addresses{trusted: cfg.TrustedProxies, log: cfg.Logger},
+	}
 
 	m := mux.NewRouter().SkipClean(true)
-	route := func(method, path string, f handler) { m.Handle(path, s.handle(f)).Methods(method) }
-	route("POST", "/sessions", s.handleCreateSession)
-	route("GET", "/sessions/{session_id}", s.handleGetSession)
-	route("DELETE", "/sessions/{session_id}", s.handleDeleteSession)
-	route("GET", "/sessions/{session_id}/stream", s.handleStream)
-	route("POST", "/sessions/{session_id}/stop", s.handleStop)
-	route("POST", "/chat", s.handleChat)
-	route("POST", "/api/chat", s.handleSDKChat)
-	route("GET", "/api/chat/{session_id}/stream", s.handleSDKStream)
-	route("POST", "/api/chat/{session_id}/stop", s.handleStop)
+	route := func(method, path string, f handler) { m.Handle(path, onRoute(path, s.handle(f))).Methods(method) }
+	private := func(method, path string, f handler) { route(method, path, s.private(f)) }
+	private("POST", "/sessions", s.handleCreateSession)
+	private("GET", "/sessions/{session_id}", s.handleGetSession)
+	private("DELETE", "/sessions/{session_id}", s.handleDeleteSession)
+	private("GET", "/sessions/{session_id}/stream", s.handleStream)
+	private("POST", "/sessions/{session_id}/stop", s.handleStop)
+	private("POST", "/chat", s.handleChat)
+	private("POST", "/api/chat", s.handleSDKChat)
+	private("GET", "/api/chat/{session_id}/stream", s.handleSDKStream)
+	private("POST", "/api/chat/{session_id}/stop", s.handleStop)
+	// Who opens a WebSocket is identified by its handler, behind the upgrade.
 	route("GET", "/ws", s.handleWebSocket)
 	route("GET", "/ws/{session_id}", s.handleWebSocket)
 	route("GET", "/healthz", s.handleHealth)
 	route("GET", "/readyz", s.handleReady)
 	route("GET", "/openapi.yaml", serveYAML(openAPI))
 	route("GET", "/asyncapi.yaml", serveYAML(asyncAPI))
+	m.Handle("/metrics", onRoute("/metrics", s.handleMetrics())).Methods("GET")
 	for _, path := range []string{"/", "/widget.js", "/transport.js"} {
-		m.Handle(path, cfg.Static).Methods("GET", "HEAD")
+		m.Handle(path, onRoute(path, cfg.Static)).Methods("GET", "HEAD")
 	}
 	m.NotFoundHandler = s.handle(func(http.ResponseWriter, *http.Request) error {
 		return refuse(http.StatusNotFound, "not_found", "There is nothing at this address.")

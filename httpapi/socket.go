@@ -42,13 +42,20 @@ func (s socket) linger() {
 	}
 }
 
-// Write implements hub.Socket.
+// Write implements hub.Socket. The library writes a large frame in parts, which
+// are held together: what is not corked lies between two frames.
 func (s socket) Write(frame []byte) error {
-	return s.ws.Write(context.Background(), websocket.MessageText, frame)
+	s.Cork()
+	err := s.ws.Write(context.Background(), websocket.MessageText, frame)
+	if flushed := s.Flush(); err == nil {
+		err = flushed
+	}
+	return err
 }
 
-// Ping implements hub.Socket.
-func (s socket) Ping(ctx context.Context) error { return s.ws.Ping(ctx) }
+// Ping implements hub.Socket. The library's would take a goroutine, a timer
+// and a kilobyte to wait for the answer.
+func (s socket) Ping() { s.ping() }
 
 // Close implements hub.Socket. The library would wait for a silent peer for
 // five seconds, and CloseNow does not cut that short; closing the connection does.

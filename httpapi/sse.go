@@ -126,15 +126,24 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, reply *hub.Reply
 	h.Set("X-Vercel-Ai-Ui-Message-Stream", "v1")
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
+	ctx := r.Context()
+	if expires := identityOf(r).expires; !expires.IsZero() { // whoever may go on comes again
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, expires)
+		defer cancel()
+	}
 	e := &eventStream{
-		w: w, rc: http.NewResponseController(w), ctx: r.Context(),
+		w: w, rc: http.NewResponseController(w), ctx: ctx, metrics: s.Metrics,
 		begun: offset > 0, sent: offset, ping: time.NewTicker(pingEvery),
 	}
 	defer e.ping.Stop()
+	defer s.Metrics.StreamOpened()()
+	e.probe.Begin()
+	defer e.probe.End(s.Metrics)
 	e.buf = append(e.buf, ": ping\n\n"...)
 	// An error is the client's going or the store's being away: the stream
 	// just ends, and is resumed.
-	if s.Hub.Stream(r.Context(), reply, e, offset) == nil {
+	if s.Hub.Stream(ctx, reply, e, offset) == nil {
 		e.buf = append(e.buf, "data: [DONE]\n\n"...)
 	}
 	_ = e.flush()
@@ -152,6 +161,9 @@ type eventStream struct {
 	begun   bool // the client has the beginning
 	started bool // and some of it from this stream
 	sent    int  // how much of the text it has
+
+	metrics *hub.Metrics
+	probe   hub.Probe
 }
 
 // Start implements hub.Sink. A client that resumes has the beginning already,
@@ -177,6 +189,7 @@ func (e *eventStream) Delta(r *hub.Reply, delta []byte, offset int) error {
 	e.buf = hub.AppendDelta(append(e.buf, "data: "...), r.ID, delta, -1)
 	e.buf = append(e.buf, "\n\n"...)
 	e.started, e.sent = true, offset
+	e.probe.Delta(r, offset)
 	if len(e.buf) >= 32<<10 {
 		return e.flush()
 	}
@@ -238,5 +251,7 @@ func (e *eventStream) flush() error {
 	if err != nil {
 		return err
 	}
-	return e.rc.Flush()
+	err = e.rc.Flush()
+	e.probe.Flushed(e.metrics)
+	return err
 }

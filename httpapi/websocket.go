@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"lumos/backend/hub"
+	"lumos/backend/session"
 )
 
 // The subprotocols, by preference. A client that offers none (wscat) speaks
@@ -33,10 +34,15 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 	if err := checkUpgrade(w, r); err != nil {
 		return err
 	}
+	r, refused := s.identify(w, r)
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	var seat *hub.Seat
 	if deepChat(r) {
+		if refused != nil {
+			challenge(w, refused)
+			return refused
+		}
 		var err error
 		if seat, err = s.reserve(ctx, r); err != nil {
 			return err
@@ -49,16 +55,22 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 		}
 		return errHandled
 	}
+	if refused != nil {
+		sock.Close(closeUnauthorized(refused))
+		return nil
+	}
+	join := hub.Join{Seat: seat, Offset: -1}
 	if seat != nil {
-		s.Hub.Serve(ctx, sock, hub.Join{Seat: seat, Arrived: arrived, Offset: -1, Dialect: deepDialect(r)})
-		return nil
+		join.Dialect = deepDialect(r)
+	} else {
+		var code hub.CloseCode
+		var why string
+		if join, code, why = s.join(ctx, r); code != 0 {
+			sock.Close(code, why)
+			return nil
+		}
 	}
-	join, code, why := s.join(ctx, r)
-	if code != 0 {
-		sock.Close(code, why)
-		return nil
-	}
-	join.Arrived = arrived
+	join.Arrived, join.From, join.Expires = arrived, caller(r), identityOf(r).expires
 	s.Hub.Serve(ctx, sock, join)
 	return nil
 }
@@ -66,7 +78,7 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 // upgrade makes a socket of the request, whose context says nothing about the
 // peer from then on.
 func (s *server) upgrade(w http.ResponseWriter, r *http.Request) (socket, error) {
-	hw := &hijacker{ResponseWriter: w, timeout: s.WriteTimeout}
+	hw := &hijacker{ResponseWriter: w, timeout: s.WriteTimeout, metrics: s.Metrics}
 	ws, err := websocket.Accept(hw, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol, subprotocolDeep},
 		InsecureSkipVerify: true, // the Origin was checked, by our own rule
@@ -98,13 +110,24 @@ func (s *server) join(ctx context.Context, r *http.Request) (hub.Join, hub.Close
 	if s.Hub.Draining() {
 		return j, hub.CloseGoingAway, "the server is going away"
 	}
-	made, err := s.Sessions.New(ctx, subject(r), uuid.Nil)
+	made, err := s.newSession(ctx, r)
 	if err != nil {
 		code, why := hub.CloseFor(err)
 		return j, code, why
 	}
 	j.Conversation = made.ID
 	return j, 0, ""
+}
+
+// newSession makes a session for a connection, if there is room for both.
+func (s *server) newSession(ctx context.Context, r *http.Request) (session.Session, error) {
+	if err := s.Hub.Crowded(caller(r)); err != nil {
+		return session.Session{}, err
+	}
+	if err := s.Hub.AdmitSession(ctx, caller(r)); err != nil {
+		return session.Session{}, err
+	}
+	return s.Sessions.New(ctx, subject(r), uuid.Nil)
 }
 
 // joinQuery reads what a resuming client says. What is malformed counts as
@@ -131,6 +154,11 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) error {
 	if r.Header.Get("Sec-WebSocket-Version") != "13" {
 		w.Header().Set("Sec-WebSocket-Version", "13")
 		return upgradeRequired(w, "Only version 13 of WebSocket is spoken here.")
+	}
+	if len(offeredTokens(r.Header)) > 0 && !hasToken(r.Header, "Sec-WebSocket-Protocol", subprotocol) && !hasToken(r.Header, "Sec-WebSocket-Protocol", subprotocolDeep) {
+		// A token is never sent back, and browsers fail a connection for which
+		// none of what they offered is chosen.
+		return invalid("Offer the subprotocol chathub.v1 beside the token.")
 	}
 	keys := r.Header.Values("Sec-WebSocket-Key")
 	if len(keys) == 1 {

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -46,13 +47,14 @@ type Socket interface {
 	// and fails when that lasts for the write timeout.
 	Cork()
 	Flush() error
-	// Ping returns when the peer has answered.
-	Ping(ctx context.Context) error
+	// Ping asks the peer for a sign of life, if nothing is being written. It
+	// does not wait for it: Active tells.
+	Ping()
 	// Close sends a close frame, waits for the peer's for a moment, and frees
 	// whatever is blocked. Kill does only the last.
 	Close(code CloseCode, reason string)
 	Kill()
-	// Active returns when bytes last passed, either way.
+	// Active returns when bytes last passed, either way, but for pings.
 	Active() time.Time
 }
 
@@ -67,6 +69,8 @@ type Join struct {
 	Epoch        int64     // in which that was so; 0: the first
 	Dialect      Dialect   // nil: ChatHub
 	Seat         *Seat     // what was reserved for it; nil: nothing
+	From         Caller
+	Expires      time.Time // when the client's right to be here ends; zero: never
 
 	before *Conn // the connection that this one took over from
 }
@@ -83,9 +87,12 @@ type Conn struct {
 	client       uuid.UUID
 	token        uuid.UUID // names it to other nodes
 	closed       atomic.Bool
-	pinging      atomic.Bool
+	asked        time.Time // when it was pinged; the hub loop's
 	dialect      Dialect
 	told         atomic.Int64 // Seq of the newest message that the client was told of
+	from         Caller
+	expires      int64 // Unix seconds; 0: never
+	refused      int   // messages in a row that came too fast; the reader's
 
 	mu      sync.Mutex // guards what follows
 	work    *follow    // nil: no follower is there
@@ -114,7 +121,10 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 	}
 	c := &Conn{
 		hub: h, sock: sock, conversation: j.Conversation, dialect: j.Dialect,
-		arrived: j.Arrived, client: j.Client, token: seat.token,
+		arrived: j.Arrived, client: j.Client, token: seat.token, from: j.From,
+	}
+	if !j.Expires.IsZero() {
+		c.expires = j.Expires.Unix()
 	}
 	if c.dialect == nil {
 		c.dialect = ChatHub{}
@@ -132,8 +142,12 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 			}
 			old.Close(CloseTakenOver, takenOver)
 			j.before = old
+		} else if j.Seat == nil && h.crowded(j.From) != nil {
+			code, why = CloseFor(ErrCrowded)
+			return
 		}
-		h.conns[c.conversation] = c
+		h.enlist(c)
+		h.metrics.connected(1)
 		h.running.Add(2)
 		code = 0
 		c.look, c.work = true, newFollow(c)
@@ -165,6 +179,10 @@ func CloseFor(err error) (CloseCode, string) {
 		return CloseTakenOver, takenOver
 	case errors.Is(err, session.ErrFull):
 		return CloseTryLater, "the server holds as many sessions as it may"
+	case errors.Is(err, ErrCrowded):
+		return CloseTryLater, "too many connections"
+	case Classify(err).Code == CodeRateLimited:
+		return CloseTryLater, "too many sessions in a minute"
 	}
 	return CloseTryLater, "the session store cannot be reached"
 }
@@ -200,7 +218,10 @@ func (c *Conn) handle(frame []byte) {
 	case "message":
 		c.say(ctx, session.Turn{User: session.Message{ID: uuid.UUID(r.ID), Content: *r.Content}})
 	case "regenerate":
-		_, _, err := c.hub.Say(ctx, c.conversation, session.Turn{Kind: session.Regenerate, Of: uuid.UUID(r.Of)})
+		if !c.admitted(ctx, uuid.UUID(r.ID)) {
+			return
+		}
+		_, _, err := c.hub.Say(ctx, c.from, c.conversation, session.Turn{Kind: session.Regenerate, Of: uuid.UUID(r.Of)})
 		if err != nil {
 			c.refuse(err, uuid.UUID(r.ID))
 		}
@@ -216,9 +237,27 @@ func (c *Conn) handle(frame []byte) {
 	}
 }
 
+// admitted tells whether the client may say something now. One that does not
+// heed it is sent away.
+func (c *Conn) admitted(ctx context.Context, ref uuid.UUID) bool {
+	err := c.hub.AdmitMessage(ctx, c.from)
+	if err == nil {
+		c.refused = 0
+		return true
+	}
+	c.refuse(err, ref)
+	if c.refused++; c.refused >= patienceForFlood {
+		c.Close(ClosePolicy, "messages kept coming too fast")
+	}
+	return false
+}
+
 func (c *Conn) say(ctx context.Context, t session.Turn) {
+	if !c.admitted(ctx, t.User.ID) {
+		return
+	}
 	seen := c.told.Load()
-	_, said, err := c.hub.Say(ctx, c.conversation, t)
+	_, said, err := c.hub.Say(ctx, c.from, c.conversation, t)
 	if err != nil {
 		c.refuse(err, t.User.ID)
 		return
@@ -348,11 +387,12 @@ func (c *Conn) wakeFollower() {
 // detach takes a connection that has ended out of the registry.
 func (h *Hub) detach(c *Conn) {
 	_ = h.do(func() {
-		if h.conns[c.conversation] == c {
-			delete(h.conns, c.conversation)
-		}
+		h.delist(c)
 		h.checkDrained()
 	})
+	h.metrics.connected(-1)
+	h.log.LogAttrs(context.Background(), slog.LevelInfo, "connection ended", slog.String("session", ShortID(c.conversation)),
+		slog.Duration("took", time.Since(c.arrived).Round(time.Millisecond)), slog.String("request_id", c.from.Request))
 	h.Leave(&Seat{conversation: c.conversation, token: c.token})
 	h.running.Done()
 }

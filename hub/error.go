@@ -18,6 +18,7 @@ const (
 	CodeNotFound         = "session_not_found"
 	CodeBusy             = "conversation_busy"
 	CodeReused           = "id_reused"
+	CodeLong             = "conversation_full"
 	CodeTooLarge         = "message_too_large"
 	CodeRateLimited      = "rate_limited"
 	CodeInternal         = "internal"
@@ -50,6 +51,7 @@ var sentences = map[string]string{
 	CodeNotFound:         "This conversation does not exist, has expired or was deleted. Begin a new one.",
 	CodeBusy:             "A reply is still being written in this conversation. Wait for its end or stop it.",
 	CodeReused:           "This message id was used before with another text. Use a new id for a new message.",
+	CodeLong:             "This conversation has as many messages as it may have. Begin a new one.",
 	CodeInternal:         "Something went wrong on the server. Try again.",
 	CodeUpstream:         "The model's service failed. Try again.",
 	CodeUpstreamAuth:     "The model's service did not accept the server's key. Tell whoever runs this server.",
@@ -86,10 +88,14 @@ func Classify(err error) *Error {
 		return ErrorOf(CodeBusy)
 	case errors.Is(err, session.ErrReused):
 		return ErrorOf(CodeReused)
+	case errors.Is(err, session.ErrLong):
+		return ErrorOf(CodeLong)
 	case errors.Is(err, session.ErrNothing):
 		return &Error{Code: CodeInvalid, Text: "There is no such reply at the end of this conversation that could be written anew."}
 	case errors.Is(err, session.ErrFull):
 		return &Error{Code: CodeStoreUnavailable, Text: "The server holds as many conversations as it may. Try again later.", RetryAfter: time.Minute}
+	case errors.Is(err, ErrCrowded):
+		return &Error{Code: CodeRateLimited, Text: "There are too many connections. Close one, or try again later.", RetryAfter: crowdRetry}
 	case errors.Is(err, session.ErrUnavailable), errors.Is(err, session.ErrLost), errors.Is(err, ErrCut):
 		return ErrorOf(CodeStoreUnavailable)
 	case errors.Is(err, ErrDraining):

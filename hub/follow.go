@@ -34,6 +34,8 @@ type follow struct {
 	held int           // bytes written since the last flush; 0: not corked
 	kept []byte        // text that the dialect keeps back
 
+	probe Probe
+
 	after  uuid.UUID // the message before the reply that is being sent
 	resume uuid.UUID // the reply of which the client has a part
 	offset int       // how much of it
@@ -263,7 +265,10 @@ func (f *follow) reply(r *Reply, p session.Position) error {
 	}
 	f.resume = uuid.Nil
 	f.after = f.c.pos.ID
-	if err := f.c.hub.stream(context.Background(), r, f, f.wake, offset); err != nil {
+	f.probe.Begin()
+	err := f.c.hub.stream(context.Background(), r, f, f.wake, offset)
+	f.probe.End(f.c.hub.metrics)
+	if err != nil {
 		return err
 	}
 	f.at(p)
@@ -275,6 +280,7 @@ func (f *follow) Start(r *Reply, offset int) error { return f.c.dialect.start(f,
 
 // Delta implements Sink.
 func (f *follow) Delta(r *Reply, delta []byte, offset int) error {
+	f.probe.Delta(r, offset)
 	return f.c.dialect.delta(f, r, delta, offset)
 }
 
@@ -327,7 +333,9 @@ func (f *follow) flush() error {
 		return nil
 	}
 	f.held = 0
-	return f.c.sock.Flush()
+	err := f.c.sock.Flush()
+	f.probe.Flushed(f.c.hub.metrics)
+	return err
 }
 
 // yield waits, for a moment, until the follower of a connection that was taken

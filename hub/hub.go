@@ -24,6 +24,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/tmc/langchaingo/llms"
+	"golang.org/x/sync/semaphore"
 
 	"lumos/backend/session"
 )
@@ -46,6 +47,8 @@ type Config struct {
 	AbandonAfter time.Duration
 	// CallOptions are passed to the model with every call.
 	CallOptions []llms.CallOption
+	Limits      Limits
+	Metrics     *Metrics     // nil: none
 	Logger      *slog.Logger // nil: slog.Default()
 }
 
@@ -59,7 +62,10 @@ type Hub struct {
 	sessions *session.Manager
 	shared   session.Log // nil: no other node has these conversations
 	log      *slog.Logger
-	follows  sync.Mutex // held while a copy begins or ends to be fed
+	counter  session.Counter
+	metrics  *Metrics
+	upstream *semaphore.Weighted // nil: any number of replies may be with the model
+	follows  sync.Mutex          // held while a copy begins or ends to be fed
 	ops      chan func()
 	closing  chan struct{}  // closed by Run when it takes no more ops
 	running  sync.WaitGroup // turns and connections; added to on the loop only
@@ -67,6 +73,7 @@ type Hub struct {
 	// Owned by Run's goroutine.
 	conns    map[uuid.UUID]*Conn  // by conversation: the newest
 	replies  map[uuid.UUID]*Reply // by their own id: those that may be written here
+	clients  map[string]int       // how many of conns each has
 	reserved map[uuid.UUID]bool   // conversations that a connection is on its way to
 	draining bool
 	drained  chan struct{} // closed when nothing is left; nil when not draining
@@ -85,9 +92,14 @@ func New(cfg Config) *Hub {
 	}
 	h := &Hub{
 		cfg: cfg, sessions: cfg.Sessions, log: cfg.Logger,
-		ops: make(chan func()), closing: make(chan struct{}),
+		counter: cfg.Limits.Counter, metrics: cfg.Metrics, upstream: newUpstream(cfg.Limits.Upstream),
+		clients: make(map[string]int),
+		ops:     make(chan func()), closing: make(chan struct{}),
 		conns: make(map[uuid.UUID]*Conn), replies: make(map[uuid.UUID]*Reply),
 		reserved: make(map[uuid.UUID]bool),
+	}
+	if h.counter == nil {
+		h.counter = new(session.Counts)
 	}
 	if log, ok := cfg.Sessions.Store.(session.Log); ok {
 		h.shared = log
@@ -108,6 +120,7 @@ func (h *Hub) Run(ctx context.Context) error {
 			op()
 		case <-beat.C:
 			h.pingSilent()
+			h.endUnauthorized()
 		case <-ctx.Done():
 			close(h.closing)
 			for _, c := range h.conns {
@@ -143,18 +156,23 @@ func (h *Hub) Model() string { return h.cfg.ModelName }
 // message's id and time are set here. The reply does not depend on ctx.
 //
 // Errors: session's for Say; ErrDraining; *Error for a content that is empty or
-// too large.
-func (h *Hub) Say(ctx context.Context, conversation uuid.UUID, t session.Turn) (*Reply, session.Said, error) {
+// too large, or a caller that has too many replies.
+func (h *Hub) Say(ctx context.Context, from Caller, conversation uuid.UUID, t session.Turn) (*Reply, session.Said, error) {
 	if err := h.prepare(&t); err != nil {
 		return nil, session.Said{}, err
 	}
+	t.Most = h.cfg.Limits.SessionMessages
 	for {
 		// The reply is in the registry before the store names it as running:
 		// whoever reads that it runs here finds it.
 		r := newReply(conversation, uuid.New(), h.cfg.ModelName)
-		r.gated = h.shared != nil
+		r.gated, r.from = h.shared != nil, from
 		t.Reply, t.Model = r.ID, r.Model
+		if err := h.enter(ctx, from, r.ID); err != nil {
+			return nil, session.Said{}, err
+		}
 		if err := h.register(r); err != nil {
+			h.leave(from, r.ID)
 			return nil, session.Said{}, err
 		}
 		said, err := h.sessions.Say(context.WithoutCancel(ctx), conversation, t)
@@ -215,6 +233,7 @@ func (h *Hub) register(r *Reply) error {
 // drop takes a registered reply out again: it ended, or never began.
 func (h *Hub) drop(r *Reply) {
 	_ = h.do(func() { h.forget(r) })
+	h.leave(r.from, r.ID)
 	h.running.Done()
 }
 
@@ -301,6 +320,15 @@ func (h *Hub) Running(ctx context.Context, conversation uuid.UUID) (*Reply, erro
 // stored, and the place of the reply, if one was running.
 // Errors: session.ErrNotFound, session.ErrUnavailable.
 func (h *Hub) Stop(ctx context.Context, conversation, only uuid.UUID) (string, session.Position, error) {
+	began := time.Now()
+	outcome, at, err := h.stop(ctx, conversation, only)
+	if outcome == OutcomeStopped {
+		h.metrics.stopTook(time.Since(began))
+	}
+	return outcome, at, err
+}
+
+func (h *Hub) stop(ctx context.Context, conversation, only uuid.UUID) (string, session.Position, error) {
 	var at session.Position
 	s, err := h.sessions.Get(ctx, conversation, session.End)
 	if err != nil {

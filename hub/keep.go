@@ -20,30 +20,50 @@ const (
 	drainGrace = 2 * time.Second
 )
 
-// pingSilent pings the connections on which nothing has passed for a while. It
-// runs on the loop, and starts a goroutine only for those.
+// pingSilent asks the connections on which nothing has passed for a while, and
+// drops those that did not answer. It runs on the loop; one goroutine writes
+// for all, since a ping is a few bytes that nobody waits for.
 func (h *Hub) pingSilent() {
 	now := time.Now()
+	var ask, drop []*Conn
 	for _, c := range h.conns {
-		silent := now.Sub(c.sock.Active())
-		jitter := rand.N(pingInterval / 4)
-		if silent < pingInterval-jitter || c.pinging.Swap(true) {
-			continue
+		active := c.sock.Active()
+		if active.After(c.asked) {
+			c.asked = time.Time{}
 		}
-		h.running.Add(1)
-		go c.ping()
+		switch {
+		case c.asked.IsZero():
+			if now.Sub(active) >= pingInterval-rand.N(pingInterval/4) {
+				c.asked = now
+				ask = append(ask, c)
+			}
+		case now.Sub(c.asked) >= pongTimeout:
+			drop = append(drop, c)
+		}
 	}
+	if len(ask)+len(drop) == 0 {
+		return
+	}
+	h.running.Add(1)
+	go func() {
+		defer h.running.Done()
+		for _, c := range ask {
+			c.sock.Ping()
+		}
+		for _, c := range drop {
+			c.drop()
+		}
+	}()
 }
 
-// ping drops the connection unless the peer answers, or anything else passes.
-func (c *Conn) ping() {
-	defer c.hub.running.Done()
-	defer c.pinging.Store(false)
-	asked := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), pongTimeout)
-	defer cancel()
-	if err := c.sock.Ping(ctx); err != nil && c.sock.Active().Before(asked.Add(time.Millisecond)) {
-		c.drop()
+// endUnauthorized closes the connections whose right to be here has ended. It
+// runs on the loop.
+func (h *Hub) endUnauthorized() {
+	now := time.Now().Unix()
+	for _, c := range h.conns {
+		if c.expires != 0 && now >= c.expires {
+			c.Close(CloseUnauthorized, "the token has expired")
+		}
 	}
 }
 

@@ -63,12 +63,14 @@ func ratio(history []session.Message) float64 {
 	return 0
 }
 
-// roughTokens returns about how many tokens the reply has by now: four bytes
-// each, as in English.
+// bytesPerToken is about how many bytes of text a token is in English.
+const bytesPerToken = 4
+
+// roughTokens returns about how many tokens the reply has by now.
 func roughTokens(r *Reply) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.text.size / 4
+	return r.text.size / bytesPerToken
 }
 
 // finishReason maps Mistral's reasons, and Ollama's, to the contract's.

@@ -19,6 +19,9 @@ type Reply struct {
 	Conversation uuid.UUID
 	Model        string
 
+	from   Caller // who asked; as the three above
+	sample sample
+
 	mu        sync.Mutex // guards what follows
 	text      text
 	seq       int64 // its place in the conversation, once the store gave it one
@@ -26,6 +29,9 @@ type Reply struct {
 	sealed    bool // nothing is appended any more; whoever sealed it ends it
 	end       *End
 	followers []chan<- struct{}
+	readers   int                // of the followers, those that bring the text to a client
+	read      int                // how much of the text one of them has taken
+	unread    int                // how much was there when it ended and nobody was there to take it
 	cancel    context.CancelFunc // of the turn; nil before it begins
 	patience  time.Duration      // how long it goes on with nobody following; 0: for ever
 	abandon   *time.Timer        // runs while nobody follows; nil without patience
@@ -154,6 +160,9 @@ func (r *Reply) finish(e End) {
 	}
 	r.sealed = true
 	r.end = &e
+	if r.readers == 0 {
+		r.unread = r.text.size - r.read
+	}
 	if e.Err == nil {
 		r.text, r.gated = stored(e.Message.Content), false // one copy, not two
 	}
@@ -274,7 +283,15 @@ func (f *follower) next() ([]byte, *End, error) {
 		return nil, r.end, nil
 	}
 	f.off += len(delta)
+	r.read = max(r.read, f.off)
 	return delta, nil, nil
+}
+
+// reading notes that n more, or fewer, followers bring the text to a client.
+func (r *Reply) reading(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.readers += n
 }
 
 // visible is how much of the text may be shown. r.mu is held.

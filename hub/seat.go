@@ -44,8 +44,8 @@ func (h *Hub) claim(ctx context.Context, conversation, client uuid.UUID, mode se
 
 // Reserve takes a place that is free, for a connection that is still to be
 // made: it goes to Serve, or to Leave when nothing comes of it.
-// Errors: ErrDraining; session.ErrTaken, ErrNotFound, ErrUnavailable.
-func (h *Hub) Reserve(ctx context.Context, conversation uuid.UUID) (*Seat, error) {
+// Errors: ErrDraining, ErrCrowded; session.ErrTaken, ErrNotFound, ErrUnavailable.
+func (h *Hub) Reserve(ctx context.Context, from Caller, conversation uuid.UUID) (*Seat, error) {
 	var refused error
 	err := h.do(func() {
 		switch {
@@ -54,7 +54,9 @@ func (h *Hub) Reserve(ctx context.Context, conversation uuid.UUID) (*Seat, error
 		case h.conns[conversation] != nil || h.reserved[conversation]:
 			refused = session.ErrTaken
 		default:
-			h.reserved[conversation] = true
+			if refused = h.crowded(from); refused == nil {
+				h.reserved[conversation] = true
+			}
 		}
 	})
 	if err != nil || refused != nil {

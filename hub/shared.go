@@ -212,6 +212,7 @@ func (h *Hub) adopt(r *Reply) {
 		h.running.Done()
 		return
 	}
+	h.metrics.adopted()
 	h.log.Info("reply taken over", slog.String("session", ShortID(r.Conversation)), slog.Int("at", len(a.Text)))
 	h.turn(r, a.Said)
 }

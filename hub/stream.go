@@ -49,7 +49,9 @@ func (h *Hub) stream(ctx context.Context, r *Reply, s Sink, wake chan struct{}, 
 // Errors: ctx's; those of the store.
 func (h *Hub) Wait(ctx context.Context, r *Reply) (End, error) {
 	for {
+		r.reading(1)
 		e, err := r.wait(ctx)
+		r.reading(-1)
 		if err != nil || e.Err != errMoved {
 			return e, err
 		}
@@ -65,6 +67,8 @@ func (h *Hub) Wait(ctx context.Context, r *Reply) (End, error) {
 func (r *Reply) stream(s Sink, wake chan struct{}, offset int) (int, error) {
 	f := r.follow(wake, offset)
 	defer f.close()
+	r.reading(1)
+	defer r.reading(-1)
 	if err := s.Start(r, f.off); err != nil {
 		return f.off, err
 	}

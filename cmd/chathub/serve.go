@@ -58,6 +58,7 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	defer stopStore()
 	var g errgroup.Group
 	g.Go(func() error { return sessions.Run(storeCtx, h.Gone) })
+	g.Go(func() error { giveBackMemory(storeCtx); return nil })
 	g.Go(func() error { defer stopStore(); return h.Run(hubCtx) })
 	g.Go(func() error {
 		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {

@@ -1,0 +1,164 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"lumos/backend/hub"
+)
+
+const (
+	// clockSkew is how far the clocks of the hub and of whoever issues tokens
+	// may be apart.
+	clockSkew = 30 * time.Second
+	// maxToken and maxSubject bound a token and its sub, in bytes. OpenID
+	// Connect Core, section 2, allows a sub 255 characters.
+	maxToken   = 8 << 10
+	maxSubject = 255
+	// bearerProtocol begins the subprotocol in which a browser sends a token.
+	bearerProtocol = "bearer."
+)
+
+// TokenConfig says which tokens are accepted. Exactly one of Secret and JWKSURL
+// is set.
+type TokenConfig struct {
+	Secret   string // of HS256 tokens
+	JWKSURL  string // where the keys of RS256 and ES256 tokens are
+	Issuer   string // the iss that a token must have; "": any
+	Audience string // the aud that a token must have; "": any
+	// RefetchEvery is how soon the keys may be fetched again, for a token whose
+	// key is not known; 0: 30 s.
+	RefetchEvery time.Duration
+	Logger       *slog.Logger // nil: slog.Default()
+}
+
+// Tokens checks JSON Web Tokens (RFC 7519). It is safe for concurrent use.
+type Tokens struct {
+	parser *jwt.Parser
+	key    func(context.Context, *jwt.Token) (any, error)
+}
+
+// errKeysAway: there are no keys to check a token with.
+var errKeysAway = errors.New("httpapi: the keys of tokens cannot be reached")
+
+// NewTokens returns a Tokens. It waits for nobody: keys are fetched in the
+// background and, when they are wanted, again.
+func NewTokens(cfg TokenConfig) (*Tokens, error) {
+	options := []jwt.ParserOption{jwt.WithExpirationRequired(), jwt.WithLeeway(clockSkew), jwt.WithStrictDecoding()}
+	if cfg.Issuer != "" {
+		options = append(options, jwt.WithIssuer(cfg.Issuer))
+	}
+	if cfg.Audience != "" {
+		options = append(options, jwt.WithAudience(cfg.Audience))
+	}
+	t := &Tokens{}
+	switch {
+	case (cfg.Secret == "") == (cfg.JWKSURL == ""):
+		return nil, errors.New("httpapi: tokens need either a secret or the URL of a key set")
+	case cfg.Secret != "":
+		// The algorithms are pinned by the configuration and never taken from a
+		// token (RFC 8725, section 3.1): so a public key is no HMAC secret here.
+		options = append(options, jwt.WithValidMethods([]string{"HS256"}))
+		secret := []byte(cfg.Secret)
+		t.key = func(context.Context, *jwt.Token) (any, error) { return secret, nil }
+	default:
+		options = append(options, jwt.WithValidMethods(keyAlgorithms))
+		keys, err := newKeySet(cfg)
+		if err != nil {
+			return nil, err
+		}
+		t.key = keys.find
+	}
+	t.parser = jwt.NewParser(options...)
+	return t, nil
+}
+
+// check returns whose the token is and until when it is accepted.
+// Errors: errKeysAway; a *statusError with 401.
+func (t *Tokens) check(ctx context.Context, raw string) (subject string, expires time.Time, err error) {
+	if len(raw) > maxToken {
+		return "", time.Time{}, errBadToken
+	}
+	var claims jwt.RegisteredClaims
+	_, err = t.parser.ParseWithClaims(raw, &claims, func(token *jwt.Token) (any, error) {
+		// Extensions that must be understood are not (RFC 7515, section 4.1.11).
+		if _, ok := token.Header["crit"]; ok {
+			return nil, errBadToken
+		}
+		return t.key(ctx, token)
+	})
+	switch {
+	case errors.Is(err, errKeysAway):
+		return "", time.Time{}, errKeysAway
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return "", time.Time{}, errOldToken
+	case err != nil, claims.Subject == "", len(claims.Subject) > maxSubject:
+		return "", time.Time{}, errBadToken // without the cause, which may hold parts of the token
+	}
+	return claims.Subject, claims.ExpiresAt.Add(clockSkew), nil
+}
+
+var (
+	errNoToken  = refuse(http.StatusUnauthorized, "unauthorized", "A token is needed: Authorization: Bearer, or on a WebSocket the subprotocol bearer.<jwt>.")
+	errBadToken = refuse(http.StatusUnauthorized, "unauthorized", "The token is not accepted.")
+	errOldToken = refuse(http.StatusUnauthorized, "unauthorized", "The token has expired.")
+)
+
+// bearer returns the token that a request carries. Errors: errNoToken;
+// errBadToken for several.
+func bearer(r *http.Request) (string, error) {
+	var found []string
+	for _, v := range r.Header.Values("Authorization") {
+		scheme, token, _ := strings.Cut(v, " ")
+		if strings.EqualFold(scheme, "Bearer") {
+			found = append(found, strings.TrimLeft(token, " "))
+		}
+	}
+	if len(found) == 0 { // who can send the header means it
+		found = offeredTokens(r.Header)
+	}
+	switch len(found) {
+	case 0:
+		return "", errNoToken
+	case 1:
+		return found[0], nil
+	}
+	return "", errBadToken
+}
+
+// offeredTokens returns the tokens that are offered as subprotocols.
+func offeredTokens(h http.Header) []string {
+	var found []string
+	for _, v := range h.Values("Sec-WebSocket-Protocol") {
+		for part := range strings.SplitSeq(v, ",") {
+			if token, ok := strings.CutPrefix(strings.TrimSpace(part), bearerProtocol); ok {
+				found = append(found, token)
+			}
+		}
+	}
+	return found
+}
+
+// challenge tells a client how to be let in (RFC 6750, section 3).
+func challenge(w http.ResponseWriter, err error) {
+	switch {
+	case err == errNoToken:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	case err == errBadToken, err == errOldToken:
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+	}
+}
+
+// closeUnauthorized is how a connection ends that is refused for err.
+func closeUnauthorized(err error) (hub.CloseCode, string) {
+	if errors.Is(err, errKeysAway) {
+		return hub.CloseTryLater, "the keys of tokens cannot be reached"
+	}
+	return hub.CloseUnauthorized, "a valid token is needed"
+}

@@ -1,0 +1,136 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"lumos/backend/hub"
+)
+
+// identity is who a request comes from.
+type identity struct {
+	subject string    // its token's; "" without tokens
+	expires time.Time // when the token is no longer accepted; zero without tokens
+	caller  hub.Caller
+}
+
+type identityKey struct{}
+
+// identify finds out who a request comes from, and notes it in the request that
+// it returns, which is to be used even with an error. Errors: as for
+// Tokens.check; errNoToken.
+func (s *server) identify(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
+	id := &identity{caller: hub.Caller{Client: s.addresses.client(r), Request: w.Header().Get("X-Request-Id")}}
+	var err error
+	if s.Tokens != nil {
+		var token string
+		if token, err = bearer(r); err == nil {
+			id.subject, id.expires, err = s.Tokens.check(r.Context(), token)
+		}
+		if err == nil {
+			id.caller.Client = "sub " + id.subject
+		} else {
+			s.Metrics.Rejected("token")
+		}
+	}
+	return r.WithContext(context.WithValue(r.Context(), identityKey{}, id)), err
+}
+
+// private makes a handler that wants to know who is asking.
+func (s *server) private(f handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		r, err := s.identify(w, r)
+		if err != nil {
+			challenge(w, err)
+			return err
+		}
+		return f(w, r)
+	}
+}
+
+func identityOf(r *http.Request) *identity { return r.Context().Value(identityKey{}).(*identity) }
+
+// subject returns whose the request is: "" without tokens.
+func subject(r *http.Request) string { return identityOf(r).subject }
+
+// caller returns on whose behalf the request asks.
+func caller(r *http.Request) hub.Caller { return identityOf(r).caller }
+
+// addresses tells clients apart by their addresses.
+type addresses struct {
+	trusted []netip.Prefix // proxies whose X-Forwarded-For counts
+	log     *slog.Logger
+	warned  sync.Once
+}
+
+// client names who sent r, for limits; "": it cannot be told, so they do not
+// hold. That is so of a private peer that is not known as a proxy: it is taken
+// for one, behind which everybody has its address.
+func (a *addresses) client(r *http.Request) string {
+	peer, ok := parseAddress(r.RemoteAddr)
+	if !ok {
+		return ""
+	}
+	addr := peer
+	if a.isTrusted(peer) {
+		addr = a.forwarded(r.Header, peer)
+	}
+	if addr == peer && isPrivate(peer) {
+		a.warned.Do(func() {
+			a.log.Warn("clients come from a private address, which is taken for a proxy's: limits per client do not hold for them (TRUSTED_PROXIES names proxies whose X-Forwarded-For counts)",
+				"address", peer)
+		})
+		return ""
+	}
+	if addr.Is6() { // a customer is given a /64 at least (RFC 6177)
+		net, _ := addr.Prefix(64) // cannot fail: 64 is no more than 128
+		addr = net.Addr()
+	}
+	return "ip " + addr.String()
+}
+
+// forwarded returns the address that the last proxy of a chain of trusted ones
+// was asked from. Each appends whom it was asked by, so the list is read from
+// its end; what is in front of the first that is not trusted may be made up.
+func (a *addresses) forwarded(h http.Header, peer netip.Addr) netip.Addr {
+	hops := strings.Split(strings.Join(h.Values("X-Forwarded-For"), ","), ",")
+	addr := peer
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, ok := parseAddress(strings.TrimSpace(hops[i]))
+		if !ok {
+			break
+		}
+		if addr = hop; !a.isTrusted(hop) {
+			break
+		}
+	}
+	return addr
+}
+
+func (a *addresses) isTrusted(addr netip.Addr) bool {
+	for _, p := range a.trusted {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+func isPrivate(addr netip.Addr) bool {
+	return addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast()
+}
+
+// parseAddress reads an address with or without a port.
+func parseAddress(text string) (netip.Addr, bool) {
+	if host, _, err := net.SplitHostPort(text); err == nil {
+		text = host
+	}
+	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	return addr.Unmap().WithZone(""), err == nil
+}

@@ -1,0 +1,44 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// newRequests registers the count of requests. The route is the pattern that
+// matched, never the path, so that no client can make new values.
+func newRequests(r prometheus.Registerer) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "chathub", Name: "http_requests_total",
+		Help: "HTTP requests that were answered, by route and status; 101: a WebSocket; 499: the client did not wait.",
+	}, []string{"route", "code"})
+	r.MustRegister(v)
+	return v
+}
+
+// count counts an answered request.
+func (s *server) count(rec *recorder) {
+	route := rec.route
+	if route == "" {
+		route = "other"
+	}
+	s.requests.WithLabelValues(route, strconv.Itoa(rec.status)).Inc()
+}
+
+// onRoute notes which route a request takes.
+func onRoute(pattern string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rec, ok := w.(*recorder); ok {
+			rec.route = pattern
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// handleMetrics is GET /metrics. What cannot be gathered is left out.
+func (s *server) handleMetrics() http.Handler {
+	return promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+}

@@ -1,0 +1,168 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/semaphore"
+
+	"lumos/backend/session"
+)
+
+// Caller says on whose behalf something is asked.
+type Caller struct {
+	// Client is whom limits hold for: a token's subject, or an address. "":
+	// limits per client do not hold.
+	Client string
+	// Request names the request, for the log.
+	Request string
+}
+
+// Limits bound what clients may do. 0 is no limit.
+type Limits struct {
+	MessagesPerMinute    int // of one client; sessions begun are as many, counted apart
+	RepliesPerClient     int // that run at a time
+	ConnectionsPerClient int // at this hub
+	Connections          int // at this hub
+	SessionMessages      int // in one conversation
+	ReplyBytes           int // a longer reply ends there, as session.FinishLength
+	Upstream             int // replies that are with the model at a time
+	// Counter counts messages and replies; nil: in this process.
+	Counter session.Counter
+}
+
+const (
+	// upstreamWait is how long a reply waits for its turn with the model.
+	upstreamWait = 30 * time.Second
+	// crowdRetry is what a client is told to wait when it has too many replies.
+	crowdRetry = 2 * time.Second
+	// patienceForFlood is how many refusals in a row a connection may get
+	// before it is closed.
+	patienceForFlood = 10
+)
+
+// errReplyFull ends a call to the model whose reply has as many bytes as it may.
+var errReplyFull = errors.New("hub: the reply is as long as it may be")
+
+func newUpstream(most int) *semaphore.Weighted {
+	if most == 0 {
+		return nil
+	}
+	return semaphore.NewWeighted(int64(most))
+}
+
+// AdmitMessage counts something that is said. It is asked before Say.
+// Errors: *Error with CodeRateLimited; session.ErrUnavailable.
+func (h *Hub) AdmitMessage(ctx context.Context, from Caller) error {
+	return h.admit(ctx, from, "message", "You have sent too many messages.")
+}
+
+// AdmitSession counts a session that is begun. Errors as for AdmitMessage.
+func (h *Hub) AdmitSession(ctx context.Context, from Caller) error {
+	return h.admit(ctx, from, "session", "You have begun too many conversations.")
+}
+
+func (h *Hub) admit(ctx context.Context, from Caller, what, refusal string) error {
+	most := h.cfg.Limits.MessagesPerMinute
+	if from.Client == "" || most == 0 {
+		return nil
+	}
+	wait, err := h.counter.Take(ctx, what+" "+from.Client, most)
+	if err != nil || wait == 0 {
+		return err
+	}
+	h.metrics.Rejected(what + "s")
+	return &Error{
+		Code: CodeRateLimited, RetryAfter: wait,
+		Text: fmt.Sprintf("%s Wait %d seconds.", refusal, Seconds(wait)),
+	}
+}
+
+// enter counts a reply that is about to run. Errors as for AdmitMessage.
+func (h *Hub) enter(ctx context.Context, from Caller, reply uuid.UUID) error {
+	most := h.cfg.Limits.RepliesPerClient
+	if from.Client == "" || most == 0 {
+		return nil
+	}
+	ok, err := h.counter.Enter(ctx, "reply "+from.Client, reply, most)
+	if err != nil || ok {
+		return err
+	}
+	h.metrics.Rejected("replies")
+	return &Error{
+		Code: CodeRateLimited, RetryAfter: crowdRetry,
+		Text: fmt.Sprintf("%d replies are being written for you already. Wait for one to end.", most),
+	}
+}
+
+func (h *Hub) leave(from Caller, reply uuid.UUID) {
+	if from.Client != "" && h.cfg.Limits.RepliesPerClient != 0 {
+		h.counter.Leave("reply "+from.Client, reply)
+	}
+}
+
+// ErrCrowded: there are as many connections as there may be, in all or of this
+// client.
+var ErrCrowded = errors.New("hub: too many connections")
+
+// Crowded returns ErrCrowded if there is no room for another connection of the
+// caller's. It is a look in advance: Serve and Reserve decide.
+func (h *Hub) Crowded(from Caller) error {
+	var err error
+	_ = h.do(func() { err = h.crowded(from) })
+	return err
+}
+
+// crowded runs on the loop.
+func (h *Hub) crowded(from Caller) error {
+	limits := h.cfg.Limits
+	switch {
+	case limits.Connections > 0 && len(h.conns)+len(h.reserved) >= limits.Connections:
+		h.metrics.Rejected("connections")
+	case limits.ConnectionsPerClient > 0 && from.Client != "" && h.clients[from.Client] >= limits.ConnectionsPerClient:
+		h.metrics.Rejected("client_connections")
+	default:
+		return nil
+	}
+	return ErrCrowded
+}
+
+// enlist makes c its conversation's connection. It runs on the loop.
+func (h *Hub) enlist(c *Conn) {
+	h.delist(h.conns[c.conversation])
+	h.conns[c.conversation] = c
+	h.clients[c.from.Client]++
+}
+
+// delist takes c, if it is there, out of the registry. It runs on the loop.
+func (h *Hub) delist(c *Conn) {
+	if c == nil || h.conns[c.conversation] != c {
+		return
+	}
+	delete(h.conns, c.conversation)
+	if h.clients[c.from.Client]--; h.clients[c.from.Client] == 0 {
+		delete(h.clients, c.from.Client)
+	}
+}
+
+// awaitUpstream waits until the reply may go to the model, first come, first
+// served. The caller calls done afterwards. Errors: *Error with
+// CodeUpstreamBusy; ctx's.
+func (h *Hub) awaitUpstream(ctx context.Context) (done func(), err error) {
+	if h.upstream == nil {
+		return func() {}, nil
+	}
+	limit, cancel := context.WithTimeout(ctx, upstreamWait)
+	defer cancel()
+	if err := h.upstream.Acquire(limit, 1); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		h.metrics.Rejected("upstream")
+		return nil, ErrorOf(CodeUpstreamBusy)
+	}
+	return func() { h.upstream.Release(1) }, nil
+}
