@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/google/uuid"
 )
 
 // frame is any frame from the hub.
@@ -53,9 +52,10 @@ type history struct {
 
 // peer is a WebSocket client that checks every frame that it gets.
 type peer struct {
-	t     testing.TB
-	ws    *websocket.Conn
-	ready frame
+	t        testing.TB
+	patience time.Duration
+	ws       *websocket.Conn
+	ready    frame
 }
 
 // dial connects to path and leaves ready to the caller.
@@ -65,7 +65,7 @@ func (r *rig) dial(path string, change ...func(*websocket.DialOptions)) *peer {
 	for _, f := range change {
 		f(&options)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), rigPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), r.patience)
 	defer cancel()
 	ws, _, err := websocket.Dial(ctx, r.url+path, &options)
 	if err != nil {
@@ -73,7 +73,7 @@ func (r *rig) dial(path string, change ...func(*websocket.DialOptions)) *peer {
 	}
 	ws.SetReadLimit(-1)
 	r.t.Cleanup(func() { _ = ws.CloseNow() })
-	return &peer{t: r.t, ws: ws}
+	return &peer{t: r.t, patience: r.patience, ws: ws}
 }
 
 // join connects to path and reads ready.
@@ -87,7 +87,7 @@ func (r *rig) join(path string, change ...func(*websocket.DialOptions)) *peer {
 // read returns the next frame, or what ended the connection.
 func (p *peer) read() (frame, error) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), rigPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), p.patience)
 	defer cancel()
 	typ, data, err := p.ws.Read(ctx)
 	if err != nil {
@@ -145,7 +145,7 @@ func (p *peer) wantClose(code websocket.StatusCode) []frame {
 // send sends a text message as it is.
 func (p *peer) send(text string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), rigPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), p.patience)
 	defer cancel()
 	if err := p.ws.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
 		p.t.Fatalf("send: %v", err)
@@ -276,43 +276,3 @@ func (p *peer) leave() {
 func origin(value string) func(*websocket.DialOptions) {
 	return func(o *websocket.DialOptions) { o.HTTPHeader.Set("Origin", value) }
 }
-
-// session is ChatSession of the contract.
-type chatSession struct {
-	ID        string
-	CreatedAt time.Time `json:"created_at"`
-	UpdatedAt time.Time `json:"updated_at"`
-	Messages  []history
-}
-
-// newSession makes a session and returns its id.
-func (r *rig) newSession() string {
-	r.t.Helper()
-	return decode[chatSession](r.t, r.do("POST", "/sessions", "").want(201)).ID
-}
-
-// session returns a session as REST tells it.
-func (r *rig) session(id string) chatSession {
-	r.t.Helper()
-	return decode[chatSession](r.t, r.do("GET", "/sessions/"+id, "").want(200))
-}
-
-func decode[T any](t testing.TB, a answered) (v T) {
-	t.Helper()
-	if err := json.Unmarshal(a.body, &v); err != nil {
-		t.Fatalf("%v in %q", err, a.body)
-	}
-	return v
-}
-
-// failure returns the code and the sentence of an error response.
-func (a answered) failure() (code, text string) {
-	var e struct {
-		Error struct{ Code, Message string }
-	}
-	_ = json.Unmarshal(a.body, &e)
-	return e.Error.Code, e.Error.Message
-}
-
-// newID returns an id for a message.
-func newID() string { return uuid.NewString() }

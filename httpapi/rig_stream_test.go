@@ -49,7 +49,7 @@ func (s *stream) next() (e event, ok bool) {
 	s.t.Helper()
 	for {
 		line, err := s.lines.ReadString('\n')
-		if err == io.EOF && line == "" {
+		if err == io.EOF && line == "" || err == io.ErrUnexpectedEOF { // the second: it was cut
 			checkResponse(s.t, s.req, s.resp, s.read.Bytes())
 			return event{}, false
 		}
