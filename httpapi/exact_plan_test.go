@@ -25,6 +25,7 @@ type exactPlan struct {
 	flush  int          // tokens written at a time
 	faults []exactFault // of the first requests, one each
 	gates  []*exactGate // by token
+	refuse int32        // so many requests are refused first
 	asked  atomic.Int32 // requests so far
 }
 
@@ -49,7 +50,11 @@ type exactGate struct {
 // answer is mistralsim.Config.Answer for this plan.
 func (p *exactPlan) answer(*mistralsim.Request) mistralsim.Answer {
 	a := mistralsim.Answer{Tokens: p.tokens, ASCII: p.ascii, FinishWithText: p.joined, Flush: p.flush}
-	if n := int(p.asked.Add(1)) - 1; n < len(p.faults) {
+	n := p.asked.Add(1) - 1
+	if n < p.refuse {
+		return mistralsim.ModelUnknown("test-model")
+	}
+	if n -= p.refuse; int(n) < len(p.faults) {
 		f := p.faults[n]
 		a.CutBytes, a.CleanEnd, a.Reset, a.NoDone = f.at, f.clean, f.reset, f.noDone
 	}

@@ -38,19 +38,24 @@ const (
 type exactServer struct {
 	addr   string
 	client *http.Client
-	plans  sync.Map // what the user says → *exactPlan
+	plans  sync.Map                                    // what the user says → *exactPlan
+	voice  func(*mistralsim.Request) mistralsim.Answer // for all else
 }
 
 // exactOptions changes what an exactServer is by default.
 type exactOptions struct {
 	writeTimeout time.Duration
-	sendBuffer   int // of the kernel, for each connection of a client; 0: its default
+	sendBuffer   int                                         // of the kernel, for each connection of a client; 0: its default
+	voice        func(*mistralsim.Request) mistralsim.Answer // where there is no plan; nil: none
 }
 
 // newExactServer starts a server, which ends with the test.
 func newExactServer(tb testing.TB, o exactOptions) *exactServer {
 	tb.Helper()
-	x := &exactServer{client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
+	x := &exactServer{client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}, voice: o.voice}
+	if x.voice == nil {
+		x.voice = func(*mistralsim.Request) mistralsim.Answer { return mistralsim.InternalError() }
+	}
 	upstream := httptest.NewServer(mistralsim.New(mistralsim.Config{Record: -1, NoPadding: true, Answer: x.answer}))
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}
 	model, err := llm.NewMistral(llm.Config{
@@ -108,7 +113,7 @@ func (x *exactServer) answer(r *mistralsim.Request) mistralsim.Answer {
 	if plan, ok := x.plans.Load(r.LastUser()); ok {
 		return plan.(*exactPlan).answer(r)
 	}
-	return mistralsim.Answer{Status: http.StatusBadRequest, Body: `{"message":"no plan for what was said"}`}
+	return x.voice(r)
 }
 
 // call sends a request and returns the status and the body.
@@ -133,7 +138,7 @@ func (x *exactServer) call(method, path, body string, headers ...string) (int, [
 func (x *exactServer) open() (string, error) {
 	status, body, err := x.call("POST", "/sessions", "")
 	if err != nil || status != http.StatusCreated {
-		return "", fmt.Errorf("POST /sessions: %d %w", status, err)
+		return "", fmt.Errorf("POST /sessions: %d %v", status, err)
 	}
 	var made struct{ ID string }
 	return made.ID, json.Unmarshal(body, &made)
@@ -143,7 +148,7 @@ func (x *exactServer) open() (string, error) {
 func (x *exactServer) stored(session string) ([]*refMessage, error) {
 	status, body, err := x.call("GET", "/sessions/"+session, "")
 	if err != nil || status != http.StatusOK {
-		return nil, fmt.Errorf("GET /sessions: %d %w", status, err)
+		return nil, fmt.Errorf("GET /sessions: %d %v", status, err)
 	}
 	var s struct{ Messages []*refMessage }
 	return s.Messages, json.Unmarshal(body, &s)

@@ -199,11 +199,9 @@ func (p *refPage) ready(f *refFrame, size int) error {
 }
 
 func (p *refPage) message(f *refFrame) error {
-	if at := p.find(f.ID); at >= 0 {
-		if p.messages[at].Content != f.Content {
-			return errors.New("acknowledged with another text")
-		}
-		return nil
+	if at := p.find(f.ID); at >= 0 && p.messages[at].Content == f.Content {
+		p.messages[at].Timestamp = f.Timestamp
+		return nil // only an acknowledgement; or an edit that changed nothing
 	}
 	if p.current != "" {
 		return errors.New("a message inside a reply")
