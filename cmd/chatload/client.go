@@ -73,7 +73,7 @@ func (c *client) turn(ctx context.Context, turn int) error {
 			c.shard.record(func(s *shard) { s.Replies++ })
 			return nil
 		}
-		if !c.resumable(err) {
+		if !c.resumable(err) || time.Since(c.said) > c.run.patience() {
 			return err
 		}
 		if err = c.resume(ctx); err != nil {

@@ -22,9 +22,10 @@ const testPatience = 20 * time.Second
 // fakeHub speaks chathub.v1 as far as chatload goes. It knows by itself what
 // the model says, and may be made to get it wrong.
 type fakeHub struct {
-	speech *speech
-	tokens int
-	mangle func(text string, offset int) (string, int) // of a delta; nil: as it is
+	speech    *speech
+	tokens    int
+	impatient bool                                        // ends a connection on which nothing was said yet
+	mangle    func(text string, offset int) (string, int) // of a delta; nil: as it is
 
 	mu       sync.Mutex
 	sessions map[string][]fakeMessage
@@ -38,14 +39,18 @@ type fakeMessage struct {
 	Content string `json:"content"`
 }
 
-// serveFake starts a fake hub for a load, and returns it with a target for it.
-func serveFake(t *testing.T, l load) (*fakeHub, *run) {
+// serveFake starts a fake hub, spoilt if at all before it serves, and returns
+// it with a run of the load on it.
+func serveFake(t *testing.T, l load, spoil ...func(*fakeHub)) (*fakeHub, *run) {
 	t.Helper()
 	r, err := newRun(l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := &fakeHub{speech: r.speech, tokens: l.Tokens, sessions: make(map[string][]fakeMessage)}
+	for _, f := range spoil {
+		f(h)
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ws", h.serve)
 	mux.HandleFunc("GET /ws/{id}", h.serve)
@@ -104,6 +109,9 @@ func (h *fakeHub) serve(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	for {
+		if h.impatient {
+			return
+		}
 		_, b, err := conn.Read(ctx)
 		var said struct{ ID, Content string }
 		if err != nil || json.Unmarshal(b, &said) != nil {

@@ -43,8 +43,9 @@ func TestExitStatus(t *testing.T) {
 	if err := json.Unmarshal(good, &rep); err != nil || rep.Replies != 2 {
 		t.Errorf("%v in %s", err, good)
 	}
-	h, r := serveFake(t, load{Conversations: 3, Turns: 1, Tokens: 60, TokenBytes: 26, Flush: 1, Seed: 1, Patience: testPatience})
-	h.mangle = loseOne(30)
+	l := small()
+	l.Conversations, l.Turns, l.Seed = 3, 1, 1
+	_, r := serveFake(t, l, func(h *fakeHub) { h.mangle = loseOne(30) })
 	told, err := exec.Command(os.Args[0], "--url="+r.peer.base.String(), "--sim=127.0.0.1:0", "--conversations=3", "--tokens=60", "--ramp=0").Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 || !bytes.Contains(told, []byte("3 texts inexact")) {
 		t.Errorf("a lossy hub: %v, told as\n%s", err, told)

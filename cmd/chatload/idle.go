@@ -35,18 +35,18 @@ func (r *run) idle(ctx context.Context) *idlers {
 		held.all.Go(func() {
 			c := newClient(r, r.Conversations+i)
 			err := c.connect(ctx, due)
-			if err == nil {
-				held.mu.Lock()
-				held.open = append(held.open, c.ws)
-				held.mu.Unlock()
+			if err != nil {
+				c.shard.fail(fmt.Errorf("opening an idle connection: %w", err))
+				ready.Done()
+				return
 			}
+			held.mu.Lock()
+			held.open = append(held.open, c.ws)
+			held.mu.Unlock()
 			ready.Done()
-			if err == nil {
-				c.ws.SetReadDeadline(time.Time{})
-				_, err = c.ws.next()
-			}
-			if !held.closing.Load() {
-				c.shard.fail(fmt.Errorf("idle connection: %w", err))
+			c.ws.SetReadDeadline(time.Time{})
+			if _, err := c.ws.next(); !held.closing.Load() {
+				c.shard.fail(fmt.Errorf("idle connection ended: %w", err))
 			}
 		})
 	}

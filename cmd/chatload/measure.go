@@ -17,7 +17,7 @@ type target struct {
 	Peer     string `enum:"hub,floor" default:"hub" help:"What it is: hub, or floor (chatload floor)."`
 	URL      string `help:"One that runs already: ws://host:port or wss://host."`
 	Token    string `env:"CHATLOAD_TOKEN" help:"Its bearer token (a JWT), when it wants one."`
-	Sim      string `placeholder:"HOST:PORT" help:"With --url: serve the simulator here, where that peer's MISTRAL_BASE_URL points. Without, replies are held against what the hub has stored, and nothing is known of when the model sent them."`
+	Sim      string `placeholder:"HOST:PORT" help:"With --url: serve the simulator here over plain HTTP, where that peer's MISTRAL_BASE_URL points. Without, replies are held against what the hub has stored, and nothing is known of when the model sent them."`
 	Hub      string `default:"./chathub" help:"Without --url: the hub's program, to be started for the run."`
 	Upstream string `enum:"h1,h2" default:"h1" help:"How a started peer reaches the simulator: h1, or h2 over TLS."`
 	Redis    string `env:"REDIS_URL" help:"A started hub's store; none: memory."`
@@ -38,7 +38,7 @@ func (t *target) measure(ctx context.Context, l load, during func(context.Contex
 	}
 	defer os.RemoveAll(dir)
 	if t.URL == "" || t.Sim != "" {
-		up, err := startUpstream(r, t.Sim, t.Upstream == "h2", dir)
+		up, err := startUpstream(r, t.Sim, t.Sim == "" && t.Upstream == "h2", dir)
 		if err != nil {
 			return nil, err
 		}
@@ -107,6 +107,9 @@ func (t *target) connect(ctx context.Context, up *upstream, r *run, dir string) 
 // observe runs the load and takes what it costs.
 func (t *target) observe(ctx context.Context, r *run, during func(context.Context, *run)) *report {
 	rep := &report{Peer: r.peer.name(), Upstream: t.Upstream, Load: r.load}
+	if r.unknown {
+		rep.Upstream = "an upstream of its own"
+	}
 	proc, m := r.peer.proc, &rep.Memory
 	m.Start = proc.usage().rss()
 	stop := progress(r)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 )
 
 // watch runs a load on its peer.
@@ -48,8 +49,7 @@ func TestDroppedConnectionsResume(t *testing.T) {
 }
 
 func TestUnheardMessageIsSentAgain(t *testing.T) {
-	h, r := serveFake(t, small())
-	h.deaf = 5
+	_, r := serveFake(t, small(), func(h *fakeHub) { h.deaf = 5 })
 	if rep := watch(t, r); rep.failed() || rep.Replies != 16 || rep.Lost != 5 {
 		t.Errorf("got %+v", rep)
 	}
@@ -59,11 +59,12 @@ func TestUnheardMessageIsSentAgain(t *testing.T) {
 // what the hub has stored.
 func TestStoredText(t *testing.T) {
 	for _, lossy := range []bool{false, true} {
-		h, r := serveFake(t, small())
+		_, r := serveFake(t, small(), func(h *fakeHub) {
+			if lossy {
+				h.mangle = loseOne(30)
+			}
+		})
 		r.unknown = true
-		if lossy {
-			h.mangle = loseOne(30)
-		}
 		if rep := watch(t, r); rep.failed() != lossy || (rep.Inexact > 0) != lossy {
 			t.Errorf("lossy %v: got %+v", lossy, rep)
 		}
@@ -87,8 +88,7 @@ func TestLossyHubFails(t *testing.T) {
 		"reordered":   func(s string, at int) (string, int) { return s[13:] + s[:13], at },
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, r := serveFake(t, small())
-			h.mangle = mangle
+			_, r := serveFake(t, small(), func(h *fakeHub) { h.mangle = mangle })
 			if rep := watch(t, r); !rep.failed() || rep.Inexact != 8 || rep.Replies != 0 {
 				t.Errorf("got %+v", rep)
 			}
@@ -120,6 +120,26 @@ func TestIdleConnectionsAreHeld(t *testing.T) {
 	}
 }
 
+// TestPatienceEnds is for a hub that never lets a message through.
+func TestPatienceEnds(t *testing.T) {
+	l := small()
+	l.Patience = 100 * time.Millisecond
+	_, r := serveFake(t, l, func(h *fakeHub) { h.deaf = 1 << 30 })
+	if rep := watch(t, r); !rep.failed() || rep.Replies != 0 || len(rep.Failures) == 0 {
+		t.Errorf("got %+v", rep)
+	}
+}
+
+// TestIdleConnectionsAreMissed is for a hub that ends them.
+func TestIdleConnectionsAreMissed(t *testing.T) {
+	l := small()
+	l.Idle, l.Conversations = 3, 0
+	_, r := serveFake(t, l, func(h *fakeHub) { h.impatient = true })
+	if rep := watch(t, r); !rep.failed() || rep.Failures["idle connection ended: EOF"] != 3 {
+		t.Errorf("got %+v", rep)
+	}
+}
+
 func TestRefusedConnectionsFail(t *testing.T) {
 	_, r := serveFake(t, small())
 	r.peer.base.Path = "/nothing"
@@ -136,8 +156,10 @@ func TestStormCutsAndResumes(t *testing.T) {
 	cut := make(chan struct{})
 	go func() {
 		defer close(cut)
-		for r.tally.counts().Replies == 0 {
-			if t.Context().Err() != nil {
+		for tick := time.NewTicker(time.Millisecond); r.tally.counts().Replies == 0; {
+			select {
+			case <-tick.C:
+			case <-t.Context().Done():
 				return
 			}
 		}
