@@ -1,11 +1,14 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"lumos/backend/session"
 )
 
 // newRequests registers the count of requests. The route is the pattern that
@@ -26,6 +29,18 @@ func (s *server) count(rec *recorder) {
 		route = "other"
 	}
 	s.requests.WithLabelValues(route, strconv.Itoa(rec.status)).Inc()
+}
+
+// countRefusal counts an error that is one of the limits kept, where those who
+// keep it do not count it themselves.
+func (s *server) countRefusal(err error) {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		s.Metrics.Rejected("body_bytes")
+	case errors.Is(err, session.ErrFull):
+		s.Metrics.Rejected("stored_sessions")
+	}
 }
 
 // onRoute notes which route a request takes.

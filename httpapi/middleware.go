@@ -18,6 +18,7 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 func (s *server) handle(f handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := f(w, r); err != nil {
+			s.countRefusal(err)
 			if err = writeError(w, r, err); err != nil {
 				s.Logger.Error("request failed", "method", r.Method, "path", logPath(r), "error", err)
 			}

@@ -26,6 +26,7 @@ func (s socket) Read() ([]byte, error) {
 	typ, p, err := s.ws.Read(context.Background())
 	switch {
 	case errors.Is(err, websocket.ErrMessageTooBig):
+		s.metrics.Rejected("body_bytes")
 		s.linger()
 	case err == nil && typ == websocket.MessageBinary:
 		return nil, hub.ErrBinary

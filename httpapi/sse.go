@@ -25,13 +25,17 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	reply, offset, err := s.findReply(r.Context(), id, r.Header.Get("Last-Event-ID"))
+	last := r.Header.Get("Last-Event-ID")
+	reply, offset, err := s.findReply(r.Context(), id, last)
 	if err != nil {
 		return err
 	}
 	if reply == nil {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
+	}
+	if last != "" {
+		s.Metrics.Resumed(offset > 0 || strings.HasSuffix(last, ":end"))
 	}
 	return s.stream(w, r, reply, offset)
 }

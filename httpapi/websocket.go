@@ -112,6 +112,7 @@ func (s *server) join(ctx context.Context, r *http.Request) (hub.Join, hub.Close
 	}
 	made, err := s.newSession(ctx, r)
 	if err != nil {
+		s.countRefusal(err)
 		code, why := hub.CloseFor(err)
 		return j, code, why
 	}

@@ -176,8 +176,10 @@ func (f *follow) begin(j *Join) error {
 	case s.Running != nil && s.Running.Reply == j.After:
 		known, r.After = true, &j.After
 	case s.After.ID != j.After:
+		c.hub.metrics.resumed(resumeOver)
 	case j.Offset < 0:
 		known, r.After = true, &j.After
+		c.hub.metrics.resumed(resumeExact)
 	default: // a reply that has ended comes again, whole
 		s, err = c.hub.sessions.Get(context.Background(), c.conversation, session.Position{Seq: s.After.Seq - 1})
 		if err != nil {
@@ -185,6 +187,7 @@ func (f *follow) begin(j *Join) error {
 		}
 		known, r.After = s.After.ID != uuid.Nil, optional(s.After.ID)
 		f.resume, f.offset = uuid.Nil, 0
+		c.hub.metrics.resumed(resumeWhole)
 	}
 	if s.Running != nil {
 		r.Running = &s.Running.Reply
@@ -262,6 +265,7 @@ func (f *follow) reply(r *Reply, p session.Position) error {
 	offset := 0
 	if f.resume == r.ID {
 		offset = f.c.hub.Honour(r, f.epoch, f.offset)
+		f.c.hub.metrics.Resumed(offset == f.offset)
 	}
 	f.resume = uuid.Nil
 	f.after = f.c.pos.ID

@@ -185,6 +185,9 @@ func (h *Hub) Say(ctx context.Context, from Caller, conversation uuid.UUID, t se
 		case errors.Is(err, session.ErrBusy):
 			h.nudge(ctx, conversation)
 			return nil, session.Said{}, err
+		case errors.Is(err, session.ErrLong):
+			h.metrics.Rejected("session_messages")
+			return nil, session.Said{}, err
 		case err != nil:
 			return nil, session.Said{}, err
 		case said.Done:

@@ -100,6 +100,7 @@ func usage(c *llms.ContentChoice) *session.Usage {
 // CheckContent tells whether a message may be said. The error is a *Error.
 func (h *Hub) CheckContent(content string) error {
 	if len(content) > h.cfg.MaxMessageBytes {
+		h.metrics.Rejected("message_bytes")
 		return &Error{Code: CodeTooLarge, Text: fmt.Sprintf("The message has %d bytes; at most %d are allowed.", len(content), h.cfg.MaxMessageBytes)}
 	}
 	if strings.TrimSpace(content) == "" {
