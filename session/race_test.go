@@ -72,9 +72,9 @@ var raceCases = []storeCase{
 		c.wantTexts(Position{}, "hi", "same")
 	}},
 	{"anything at once leaves whole rounds", func(c *talk) {
-		atOnce(8, func(i int) {
+		atOnce(6, func(i int) {
 			rng := rand.New(rand.NewPCG(uint64(i), 1))
-			for n := range 20 {
+			for n := range 12 {
 				s, err := c.Store.Get(c.ctx, c.id, Position{Seq: rng.Int64N(40)})
 				if err != nil {
 					c.Error(err)

@@ -10,6 +10,7 @@ import (
 )
 
 func TestAdoption(t *testing.T) {
+	t.Parallel()
 	server := miniredis.RunT(t)
 	url := "redis://" + server.Addr()
 	text := passage(4000)

@@ -88,6 +88,7 @@ func (s *scribe) die() {
 // TestChaos has a reply written by nodes that die, whose Redis loses answers
 // and, now and then, the tail of the text. Every copy is what was meant.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t)
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -44,6 +44,7 @@ func portOf(addr string) string {
 }
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	addrs := startCluster(t)
 	url := "redis://" + strings.Join(addrs, ",")
 	t.Run("the table", func(t *testing.T) {

@@ -81,6 +81,7 @@ func TestShownOnceStored(t *testing.T) {
 
 // TestHintsLost has a node that hears nothing: it looks every second.
 func TestHintsLost(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t)
 	a := newNode(t, RedisConfig{URL: "redis://" + server.addr})
 	if got := server.ask("ACL SETUSER deaf on >pw ~* +@all -subscribe"); got != "+OK" {

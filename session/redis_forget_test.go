@@ -10,6 +10,7 @@ import (
 // TestStoreForgets has Redis lose the tail of a text, as a failover to a
 // replica that lags does.
 func TestStoreForgets(t *testing.T) {
+	t.Parallel()
 	const tail = 100
 	setup := func(t *testing.T, url string) (a, b *node, r reply, written, copied *page, text string) {
 		a, b = newNode(t, RedisConfig{URL: url}), newNode(t, RedisConfig{URL: url})

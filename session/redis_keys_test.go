@@ -99,6 +99,7 @@ func TestEveryKeyRunsOut(t *testing.T) {
 
 // TestHeldSessionsLive has one of two sessions outlive its time.
 func TestHeldSessionsLive(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t)
 	a := newNode(t, RedisConfig{URL: "redis://" + server.addr, TTL: 700 * time.Millisecond})
 	held, free := create(t, a), create(t, a)

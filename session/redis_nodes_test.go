@@ -166,6 +166,7 @@ func TestConnectWaits(t *testing.T) {
 
 // TestTouchFindsTheMissed has a connection's node miss every hint.
 func TestTouchFindsTheMissed(t *testing.T) {
+	t.Parallel()
 	onRedis(t, func(t *testing.T, url string) {
 		a, b := newNode(t, RedisConfig{URL: url}), newNode(t, RedisConfig{URL: url})
 		r, _ := b.begin(t)
@@ -206,6 +207,7 @@ func TestTouchFindsTheMissed(t *testing.T) {
 
 // TestWriterHearsNothing has a writer learn from its renewal that it is none.
 func TestWriterHearsNothing(t *testing.T) {
+	t.Parallel()
 	onRedis(t, func(t *testing.T, url string) {
 		a := newNode(t, RedisConfig{URL: url})
 		r, written := a.begin(t)
@@ -231,6 +233,7 @@ func TestWriterHearsNothing(t *testing.T) {
 
 // TestAway sends followers away once when the store stays away.
 func TestAway(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t)
 	a := newNode(t, RedisConfig{URL: "redis://" + server.addr})
 	r, written := a.begin(t)

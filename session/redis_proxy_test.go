@@ -115,6 +115,7 @@ func (p *proxy) serve(client net.Conn) {
 // TestLostAnswers runs the table with every script's first answer lost, so
 // that each runs twice.
 func TestLostAnswers(t *testing.T) {
+	t.Parallel()
 	lossy := func(t *testing.T, addr string) {
 		var lost atomic.Int32
 		testStore(t, func(t *testing.T) Store {
@@ -132,6 +133,7 @@ func TestLostAnswers(t *testing.T) {
 
 // TestLostAnswersBetweenNodes does with lost answers what takes two nodes.
 func TestLostAnswersBetweenNodes(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t)
 	p := newProxy(t, server.addr, 2)
 	a, b := newNode(t, RedisConfig{URL: "redis://" + p.addr}).hears(t), newNode(t, RedisConfig{URL: "redis://" + p.addr})

@@ -10,6 +10,7 @@ import (
 
 // TestRestart kills Redis in mid-reply, with its log on disk.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 	url := "redis://" + server.addr
 	a, b := newNode(t, RedisConfig{URL: url}), newNode(t, RedisConfig{URL: url})
@@ -56,6 +57,7 @@ func TestRestart(t *testing.T) {
 
 // TestStartWithoutRedis begins before Redis does.
 func TestStartWithoutRedis(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t)
 	server.kill()
 	a := newNode(t, RedisConfig{URL: "redis://" + server.addr}).hasty()
@@ -72,6 +74,7 @@ func TestStartWithoutRedis(t *testing.T) {
 }
 
 func TestSlowRedis(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t)
 	a := newNode(t, RedisConfig{URL: "redis://" + server.addr})
 	r, written := a.begin(t)
@@ -135,6 +138,7 @@ func TestFullRedis(t *testing.T) {
 }
 
 func TestPolicyWarning(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t, "--maxmemory-policy", "allkeys-lru")
 	a := newNode(t, RedisConfig{URL: "redis://" + server.addr})
 	eventually(t, "it warns", func() bool { return strings.Contains(a.log.String(), "maxmemory-policy=allkeys-lru") })
@@ -146,6 +150,7 @@ func TestPolicyWarning(t *testing.T) {
 
 // TestFailedOver has what was the master refuse to write.
 func TestFailedOver(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t)
 	a := newNode(t, RedisConfig{URL: "redis://" + server.addr})
 	r, written := a.begin(t)
