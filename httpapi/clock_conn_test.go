@@ -119,6 +119,22 @@ func TestWriteTimeout(t *testing.T) {
 	})
 }
 
+// TestSlowReader: who takes a little now and then is not cut off.
+func TestSlowReader(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.answer("go", mistralsim.Answer{Tokens: slices.Repeat([]string{strings.Repeat("x", 1<<10)}, 100)})
+		pass(time.Second) // off the beat of the hub's pings
+		p := r.join("/ws")
+		p.say("", "go")
+		reply := p.begin()
+		for len(reply.text) < 100<<10 {
+			time.Sleep(5 * time.Second) // 4 KiB, what the client reads at once, in 20 s
+			p.take(&reply, p.want("text-delta"))
+		}
+		p.finish(&reply)
+	})
+}
+
 // TestTakeoverFromStalled: ready does not wait for an older connection whose
 // peer takes nothing.
 func TestTakeoverFromStalled(t *testing.T) {

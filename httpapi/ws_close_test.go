@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/google/uuid"
 
 	"lumos/backend/httpapi"
 	"lumos/backend/hub"
@@ -130,9 +131,14 @@ func TestCloseWithoutAWord(t *testing.T) {
 	if got >= size {
 		t.Error("the client got all of it")
 	}
-	id := p.ready.Conversation
-	eventually(t, "the reply is stored", func() bool { return len(r.session(id).Messages) == 2 })
-	if m := r.session(id).Messages[1]; m.Content != text || m.FinishReason != "stop" {
-		t.Errorf("stored are %d bytes, %s; want %d", len(m.Content), m.FinishReason, size)
+	id := uuid.MustParse(p.ready.Conversation) // REST has the same short patience
+	var m []session.Message
+	eventually(t, "the reply is stored", func() bool {
+		s, err := r.sessions.Get(t.Context(), id, session.Position{})
+		m = s.Messages
+		return err == nil && len(m) == 2
+	})
+	if m[1].Content != text || m[1].FinishReason != "stop" {
+		t.Errorf("stored are %d bytes, %s; want %d", len(m[1].Content), m[1].FinishReason, size)
 	}
 }

@@ -28,7 +28,7 @@ func (h *Hub) pingSilent() {
 	var ask, drop []*Conn
 	for _, c := range h.conns {
 		active := c.sock.Active()
-		if active.After(c.asked) {
+		if !active.Before(c.asked) {
 			c.asked = time.Time{}
 		}
 		switch {
