@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -176,6 +178,32 @@ func (p *tab) click(selector string) {
 	p.t.Helper()
 	p.until("$$('" + selector + "').some((b) => b.checkVisibility())")
 	p.do("$$('" + selector + "').find((b) => b.checkVisibility()).click()")
+}
+
+// console collects what the browser reports from now on: errors and
+// violations of a policy. The result reads them.
+func (p *tab) console() func() string {
+	p.t.Helper()
+	var mu sync.Mutex
+	var lines []string
+	err := chromedp.Listen(p.ctx, func(ev any) {
+		if e, ok := ev.(*log.EventEntryAdded); ok {
+			mu.Lock()
+			defer mu.Unlock()
+			lines = append(lines, e.Entry.Text)
+		}
+	})
+	if err == nil {
+		_, err = chromedp.Call(p.ctx, log.Enable, cdp.Empty{})
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.Join(lines, "; ")
+	}
 }
 
 func (p *tab) mustContain(want string) {

@@ -131,7 +131,7 @@ func TestUnsentMessages(t *testing.T) {
 		t.Errorf("sent again as %v, want id %s", again, id)
 	}
 	c.cut()
-	p.until("$('.note').textContent === 'Sending…'")
+	p.until("$('.note').checkVisibility() && $('.note').textContent === 'Sending…'")
 
 	p.run(chromedp.Reload()) // unsent survives a reload, too
 	c = h.next()
@@ -145,7 +145,7 @@ func TestUnsentMessages(t *testing.T) {
 	c.ready(user(id, "Hello")) // the hub had it: only the acknowledgement was lost
 	r := c.reply(id)
 	r.delta("Hi").finish("stop")
-	p.until("w.state === 'ready' && $$('.msg').length === 2 && !$('.unsent')")
+	p.until("w.state === 'ready' && $$('.msg').length === 2 && !$('.user .note').textContent")
 	select {
 	case f := <-c.frames:
 		t.Errorf("sent %v once more", f)

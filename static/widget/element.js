@@ -42,7 +42,7 @@ class ChatWidget extends HTMLElement {
     this.root.classList.add('open');
     this.root.classList.remove('unread');
     if (this.hub.state === 'idle') this.hub.connect();
-    if (!this.inline) (matchMedia('(pointer: fine)').matches ? this.input : this.panel).focus();
+    if (!this.inline) (matchMedia('(pointer: coarse)').matches ? this.panel : this.input).focus();
     this.paint();
   }
 

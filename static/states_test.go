@@ -1,0 +1,149 @@
+package static_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/google/uuid"
+)
+
+const sample = "## Backpressure, in short\n\nA fast writer must **not** drown a slow reader. Three ways out:\n\n" +
+	"1. *Drop* what is old, as [statsd](https://example.com/statsd) does\n2. *Wait*, and let the writer feel it\n   - simple\n   - but one slow reader stops all\n3. *Remember a position*, and read from there\n\n" +
+	"```go\nfor {\n\ttext, err := reply.Next(ctx, offset)\n\tif err != nil {\n\t\treturn err\n\t}\n\toffset += len(text)\n}\n```\n\n" +
+	"| way | memory | latency |\n|---|---:|:---:|\n| drop | flat | low |\n| wait | flat | high |\n| position | the text | low |\n\n> The reader's position is all the state there is.\n\nUse `Next` with the last offset."
+
+// gallery judges each state it is shown, in both colour schemes, and draws it
+// when it was asked to.
+type gallery struct {
+	*tab
+	name string
+	dir  string // where pictures go; "" draws none
+}
+
+// show stops at a state of the page.
+func (g *gallery) show(state string) {
+	g.t.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		g.prefer("prefers-color-scheme", scheme)
+		g.do("$('.root').getAnimations({ subtree: true }).forEach((a) => { try { a.finish() } catch { a.cancel() } })")
+		for _, violation := range eval[[]string](g.tab, `axe.run(document, { resultTypes: ['violations'] })
+			.then((r) => r.violations.flatMap((v) => v.nodes.map((n) => v.id + ': ' + n.target.flat().join(' ') + ' ' + n.failureSummary)))`) {
+			g.t.Errorf("%s, %s, %s: %s", g.name, state, scheme, violation)
+		}
+		if g.dir == "" {
+			continue
+		}
+		for _, width := range []int64{360, 1280} {
+			g.run(chromedp.EmulateViewport(width, 800))
+			g.do("$('.root').classList.contains('behind') || w.follow()")
+			png, err := chromedp.Run(g.ctx, chromedp.CaptureScreenshot())
+			if err != nil {
+				g.t.Fatal(err)
+			}
+			file := filepath.Join(g.dir, fmt.Sprintf("%s-%d-%s-%s.png", g.name, width, scheme, state))
+			if err := os.WriteFile(file, png, 0o644); err != nil {
+				g.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestStates walks through everything the widget can be in, inline and in the
+// corner of a page. axe-core must have nothing to say of any of it. Pictures:
+//
+//	SCREENSHOTS=/tmp/shots go test -run TestStates ./static
+func TestStates(t *testing.T) {
+	axe := axeSource(t)
+	for name, path := range map[string]string{"page": "/", "corner": "/shop"} {
+		t.Run(name, func(t *testing.T) {
+			h := newFakeHub(t)
+			h.extra["/shop"] = shopPage
+			g := &gallery{tab: newTab(t), name: name, dir: os.Getenv("SCREENSHOTS")}
+			g.open(h.URL + path)
+			g.run(chromedp.Evaluate[chromedp.Void](axe))
+			if path == "/shop" {
+				g.show("00-closed")
+				g.click(".toggle")
+			}
+			g.walk(h)
+		})
+	}
+}
+
+func (g *gallery) walk(h *fakeHub) {
+	c := h.next()
+	g.show("01-connecting")
+	c.ready()
+	g.until("w.state === 'ready'")
+	g.show("02-empty")
+
+	m, r := ask(g.tab, c, "What is backpressure? A short answer please, with an example in Go.", "")
+	g.until("w.state === 'waiting'")
+	g.show("03-waiting")
+	r.delta(sample[:330])
+	g.until("$('.assistant pre')")
+	g.show("04-writing")
+	r.delta(sample[330:]).finish("stop")
+	g.until("w.state === 'ready'")
+	g.show("05-done")
+	g.do("$('.log').scrollTop = 90")
+	g.until("$('.jump').checkVisibility()")
+	g.show("06-behind")
+	g.click(".jump")
+
+	m, r = ask(g.tab, c, "And in Rust?", r.id)
+	r.delta("In Rust the same idea is a `Stream` that is *polled*:")
+	g.until("w.state === 'writing'")
+	g.click(".send")
+	c.expect("stop")
+	r.abort()
+	c.send(frame{"type": "stopped", "outcome": "stopped"})
+	g.mustContain("Stopped")
+	g.show("07-stopped")
+	g.click(".msg:last-child .regenerate")
+	c.expect("regenerate")
+	r = c.reply(m)
+	r.delta("In Rust")
+	r.fail("upstream_busy", "The model is busy right now. Please try again in a moment.")
+	g.mustContain("busy")
+	g.show("08-failed")
+
+	g.say("مرحبا، هل تتكلم العربية؟")
+	f := c.expect("message")
+	c.send(frame{"type": "error", "code": "rate_limited", "errorText": "Too many messages in a short time.", "ref": f["id"], "retry_after": 12})
+	g.mustContain("Too many")
+	g.show("09-refused")
+
+	for _, ending := range []struct {
+		code  int
+		state string
+	}{{4001, "taken"}, {4401, "denied"}, {1007, "failed"}} {
+		c.close(ending.code)
+		g.until("w.state === '" + ending.state + "'")
+		g.show("10-" + ending.state)
+		g.click(".notice button")
+		c = h.next()
+		c.ready(user(uuid.NewString(), "What is backpressure?"), assistant(uuid.NewString(), sample, "stop"))
+		g.until("w.state === 'ready'")
+	}
+	g.do("Math.random = () => 0.5")
+	c.cut()
+	h.next().cut()
+	c = h.next()
+	g.do("Math.random = () => 1e6")
+	c.cut()
+	g.mustContain("Trying again")
+	g.say("Are you there?")
+	g.until("$('.user:last-child .note').checkVisibility()")
+	g.show("11-reconnecting")
+	g.click(".notice button")
+	c = h.next()
+	c.ready(user(uuid.NewString(), "What is backpressure?"), assistant(uuid.NewString(), sample, "length"))
+	c.expect("message")
+	c.close(4404)
+	g.until("w.state === 'expired'")
+	g.show("12-expired")
+}
