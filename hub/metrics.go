@@ -15,8 +15,8 @@ type Metrics struct {
 	connections, streams, running, waiting                prometheus.Gauge
 	replies, tokens, resumes, retries, failures, rejected *prometheus.CounterVec
 	bytes, unread, received, sent                         prometheus.Counter
-	continuations, adoptions, writeTimeouts               prometheus.Counter
-	replyTime, firstToken, deltaTime, stopTime            prometheus.Histogram
+	continuations, adoptions, writeTimeouts, redisErrs    prometheus.Counter
+	replyTime, firstToken, deltaTime, stopTime, redis     prometheus.Histogram
 }
 
 // NewMetrics registers the hub's metrics.
@@ -49,6 +49,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		adoptions:     f.counter("adoptions_total", "Replies taken over from a node that stopped writing them."),
 		writeTimeouts: f.counter("write_timeouts_total", "Clients dropped because they took nothing for the write timeout."),
 
+		redisErrs: f.counter("redis_errors_total", "Round trips to Redis that failed."),
+
+		redis:      f.histogram("redis_seconds", "Round trips to Redis, one step or many together.", fast),
 		replyTime:  f.histogram("reply_seconds", "From a message to its reply's end.", slow),
 		firstToken: f.histogram("first_token_seconds", "From a message to its reply's first text.", slow),
 		deltaTime:  f.histogram("delta_seconds", "From text's arrival to its being written to a socket; one in 32 is measured.", fast),
@@ -119,6 +122,17 @@ func (m *Metrics) Rejected(reason string) {
 func (m *Metrics) Retried(code string) {
 	if m != nil {
 		m.retries.WithLabelValues(code).Inc()
+	}
+}
+
+// RedisAsked counts a round trip to Redis.
+func (m *Metrics) RedisAsked(_ string, took time.Duration, failed bool) {
+	if m == nil {
+		return
+	}
+	m.redis.Observe(took.Seconds())
+	if failed {
+		m.redisErrs.Inc()
 	}
 }
 

@@ -41,6 +41,9 @@ func NewMemory(ttl time.Duration, max int) *Memory {
 	return &Memory{ttl: ttl, max: int64(max)}
 }
 
+// Len returns how many sessions there are.
+func (m *Memory) Len() int { return int(m.count.Load()) }
+
 // Get implements Store.
 func (m *Memory) Get(_ context.Context, id uuid.UUID, after Position) (Session, error) {
 	e, err := m.lock(id)

@@ -36,7 +36,11 @@ type RedisConfig struct {
 	// History is how many bytes of the newest messages a turn is given at
 	// least, if there are as many; 0: 512 KiB.
 	History int
-	Logger  *slog.Logger // nil: slog.Default()
+	// OnTrip is told of every round trip: the step, or "pipeline" for many at
+	// once, how long it took, and whether it failed. It must be quick and safe
+	// for concurrent use. Nil: nobody is told.
+	OnTrip func(step string, took time.Duration, failed bool)
+	Logger *slog.Logger // nil: slog.Default()
 }
 
 // Redis is a Log in Redis 7 or Valkey, in a cluster or not. Each node of the
@@ -84,6 +88,9 @@ func NewRedis(cfg RedisConfig) (*Redis, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
+	}
+	if cfg.OnTrip == nil {
+		cfg.OnTrip = func(string, time.Duration, bool) {}
 	}
 	r := &Redis{
 		cfg: cfg, log: cfg.Logger, node: randomName(), ttl: millis(cfg.TTL), limit: stepTimeout, option: option,

@@ -68,7 +68,9 @@ func (c redisCounts) Leave(key string, reply uuid.UUID) {
 
 func (c redisCounts) run(ctx context.Context, s *rueidis.Lua, key string, args ...string) (n int64, err error) {
 	err = c.r.try(ctx, func(ctx context.Context, client rueidis.Client) error {
+		began := time.Now()
 		n, err = s.Exec(ctx, client, []string{key}, args).AsInt64()
+		c.r.cfg.OnTrip("count", time.Since(began), err != nil)
 		return err
 	})
 	return n, err

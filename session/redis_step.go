@@ -20,8 +20,11 @@ func (r *Redis) step(ctx context.Context, s *script, conversation uuid.UUID, arg
 	var status string
 	var answer []rueidis.RedisMessage
 	err := r.try(ctx, func(ctx context.Context, c rueidis.Client) error {
+		began := time.Now()
+		result := c.Do(ctx, r.command(c, s, conversation, args))
+		r.cfg.OnTrip(s.name, time.Since(began), result.Error() != nil)
 		var err error
-		if answer, err = c.Do(ctx, r.command(c, s, conversation, args)).ToArray(); err != nil {
+		if answer, err = result.ToArray(); err != nil {
 			return err
 		}
 		status, err = answer[0].ToString()

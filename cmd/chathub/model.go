@@ -10,6 +10,7 @@ import (
 
 	"github.com/tmc/langchaingo/llms"
 
+	"lumos/backend/hub"
 	"lumos/backend/llm"
 	"lumos/backend/llm/mistralsim"
 )
@@ -23,7 +24,7 @@ type model struct {
 }
 
 // newModel returns the model that cfg chooses.
-func newModel(cfg config, log *slog.Logger) (model, error) {
+func newModel(cfg config, metrics *hub.Metrics, log *slog.Logger) (model, error) {
 	m := model{name: cfg.MistralModel, close: func() {}}
 	var err error
 	if cfg.LLM == "ollama" && !cfg.Demo {
@@ -37,6 +38,7 @@ func newModel(cfg config, log *slog.Logger) (model, error) {
 	c := llm.Config{
 		BaseURL: cfg.MistralBaseURL, APIKey: cfg.MistralAPIKey, Model: cfg.MistralModel,
 		Temperature: cfg.Temperature, Logger: log,
+		OnRetry: func(_ time.Duration, err *llms.Error) { metrics.Retried(string(err.Code)) },
 	}
 	if cfg.Demo {
 		if c.BaseURL, m.close, err = startSimulator(); err != nil {

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
 	"lumos/backend/httpapi"
@@ -24,12 +26,19 @@ import (
 // serve runs the server until drain ends, and then until everything is said
 // that can be said within DRAIN_TIMEOUT, or until kill ends.
 func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
-	m, err := newModel(cfg, log)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := hub.NewMetrics(registry)
+	tokens, err := newTokens(cfg, log)
+	if err != nil {
+		return err
+	}
+	m, err := newModel(cfg, metrics, log)
 	if err != nil {
 		return err
 	}
 	defer m.close()
-	store, err := newStore(cfg, log)
+	store, err := newStore(cfg, metrics, registry, log)
 	if err != nil {
 		return err
 	}
@@ -39,7 +48,7 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 		Sessions: sessions, Model: m.Model, ModelName: m.name,
 		SystemPrompt: cfg.SystemPrompt, MaxTokens: cfg.MaxTokens, MaxContextTokens: cfg.MaxContextTokens,
 		MaxMessageBytes: cfg.MaxMessageBytes, AbandonAfter: cfg.AbandonAfter,
-		CallOptions: m.options, Logger: log,
+		CallOptions: m.options, Limits: limits(cfg, store.counter), Metrics: metrics, Logger: log,
 	})
 	ln, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
 	if err != nil {
@@ -48,7 +57,8 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	srv := newServer(httpapi.New(httpapi.Config{
 		Hub: h, Sessions: sessions, Static: static.Handler(),
 		MaxMessageBytes: cfg.MaxMessageBytes, AllowedOrigins: cfg.AllowedOrigins,
-		LoopbackOnly: isLoopback(cfg.Host), Logger: log,
+		LoopbackOnly: isLoopback(cfg.Host), Tokens: tokens, TrustedProxies: cfg.TrustedProxies,
+		Metrics: metrics, Registry: registry, Logger: log,
 	}), log)
 
 	// Each stage ends the next: the server, then the hub, then the store.
