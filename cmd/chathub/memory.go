@@ -12,7 +12,7 @@ const (
 	quietCheck = 15 * time.Second
 	// worthFreeing is how much must have been allocated since the last time, in
 	// bytes: each time costs a collection.
-	worthFreeing = 4 << 20
+	worthFreeing = 1 << 20
 )
 
 // giveBackMemory returns memory to the system whenever the process has become
