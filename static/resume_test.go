@@ -320,7 +320,7 @@ func TestOnline(t *testing.T) {
 	_, r := ask(p, c, "Hello", "")
 	r.delta("Hi")
 	p.until("w.state === 'writing'")
-	p.do("Math.random = () => 1e6") // the next try is hours away
+	p.do("Math.random = () => 1e5") // the next try is hours away
 	c.cut()
 	p.until("w.state === 'reconnecting'")
 	h.none(300 * time.Millisecond)

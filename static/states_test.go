@@ -133,7 +133,7 @@ func (g *gallery) walk(h *fakeHub) {
 	c.cut()
 	h.next().cut()
 	c = h.next()
-	g.do("Math.random = () => 1e6")
+	g.do("Math.random = () => 1e5")
 	c.cut()
 	g.mustContain("Trying again")
 	g.say("Are you there?")
