@@ -82,7 +82,7 @@ func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.stream(w, r, reply, 0)
+	return s.stream(w, r, reply, hub.Place{})
 }
 
 // turn is what the request asks of the conversation. The hub's own history
@@ -155,7 +155,7 @@ func (s *server) handleSDKStream(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return s.stream(w, r, reply, 0)
+	return s.stream(w, r, reply, hub.Place{})
 }
 
 func (s *server) runningSDK(r *http.Request) (*hub.Reply, error) {

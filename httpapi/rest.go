@@ -122,7 +122,7 @@ func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if wantsStream(r) {
-		return s.stream(w, r, reply, 0)
+		return s.stream(w, r, reply, hub.Place{})
 	}
 	end, err := s.Hub.Wait(r.Context(), reply)
 	if err != nil {

@@ -26,7 +26,7 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	last := r.Header.Get("Last-Event-ID")
-	reply, offset, err := s.findReply(r.Context(), id, last)
+	reply, from, err := s.findReply(r.Context(), id, last)
 	if err != nil {
 		return err
 	}
@@ -35,76 +35,76 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if last != "" {
-		s.Metrics.Resumed(offset > 0 || strings.HasSuffix(last, ":end"))
+		s.Metrics.Resumed(from.Offset > 0 || strings.HasSuffix(last, ":end"))
 	}
-	return s.stream(w, r, reply, offset)
+	return s.stream(w, r, reply, from)
 }
 
 // findReply returns what a client is to be sent who saw the event last of all:
-// a reply and an offset in it, or nil. last may be anything.
-func (s *server) findReply(ctx context.Context, conversation uuid.UUID, last string) (*hub.Reply, int, error) {
-	seen, epoch, offset, whole := parseEventID(last)
+// a reply and a place in it, or nil. last may be anything.
+func (s *server) findReply(ctx context.Context, conversation uuid.UUID, last string) (*hub.Reply, hub.Place, error) {
+	seen, at, whole := parseEventID(last)
 	running, err := s.Hub.Running(ctx, conversation)
 	if err != nil || seen == uuid.Nil {
-		return running, 0, err
+		return running, hub.Place{}, err
 	}
 	if running != nil && running.ID == seen {
-		return running, s.honoured(running, epoch, offset), nil
+		return running, s.honoured(running, at), nil
 	}
 	// Of what is behind seen, the first reply is the client's next.
 	behind, err := s.Sessions.Get(ctx, conversation, session.Position{ID: seen})
 	if err != nil || behind.After.ID != seen {
-		return running, 0, err
+		return running, hub.Place{}, err
 	}
 	if !whole {
 		behind, err = s.Sessions.Get(ctx, conversation, session.Position{Seq: behind.After.Seq - 1})
 		if err != nil {
-			return nil, 0, err
+			return nil, hub.Place{}, err
 		}
 	}
 	for _, m := range behind.Messages {
 		if m.Role == session.Assistant {
 			reply := hub.Stored(conversation, m)
 			if m.ID != seen {
-				return reply, 0, nil
+				return reply, hub.Place{}, nil
 			}
-			return reply, s.honoured(reply, epoch, offset), nil
+			return reply, s.honoured(reply, at), nil
 		}
 	}
-	return running, 0, nil
+	return running, hub.Place{}, nil
 }
 
-// honoured is offset if all before it is still part of the reply, otherwise 0:
-// this stream has no way to take back a part.
-func (s *server) honoured(r *hub.Reply, epoch int64, offset int) int {
-	if s.Hub.Honour(r, epoch, offset) != offset {
-		return 0
+// honoured is the place if all before it is still part of the reply, otherwise
+// the beginning: this stream has no way to take back a part.
+func (s *server) honoured(r *hub.Reply, at hub.Place) hub.Place {
+	if !s.Hub.Honours(r, at) {
+		return hub.Place{}
 	}
-	return offset
+	return at
 }
 
 // parseEventID reads <message id>:<offset>, <message id>:<epoch>:<offset> or
 // <message id>:end. What is malformed is as if absent.
-func parseEventID(text string) (id uuid.UUID, epoch int64, offset int, whole bool) {
+func parseEventID(text string) (id uuid.UUID, at hub.Place, whole bool) {
 	name, rest, ok := strings.Cut(text, ":")
 	id, err := hub.ParseID(name)
 	if !ok || err != nil {
-		return uuid.Nil, 0, 0, false
+		return uuid.Nil, hub.Place{}, false
 	}
 	if rest == "end" {
-		return id, 0, 0, true
+		return id, hub.Place{}, true
 	}
 	if first, second, ok := strings.Cut(rest, ":"); ok {
-		if epoch, err = strconv.ParseInt(first, 10, 64); err != nil || epoch < 0 {
-			return uuid.Nil, 0, 0, false
+		if at.Epoch, err = strconv.ParseInt(first, 10, 64); err != nil || at.Epoch < 0 {
+			return uuid.Nil, hub.Place{}, false
 		}
 		rest = second
 	}
-	offset, err = strconv.Atoi(rest)
-	if err != nil || offset < 0 {
-		return uuid.Nil, 0, 0, false
+	at.Offset, err = strconv.Atoi(rest)
+	if err != nil || at.Offset < 0 {
+		return uuid.Nil, hub.Place{}, false
 	}
-	return id, epoch, offset, false
+	return id, at, false
 }
 
 // wantsStream tells whether the client asked for server-sent events.
@@ -121,9 +121,9 @@ func wantsStream(r *http.Request) bool {
 	return false
 }
 
-// stream sends a reply as server-sent events, from offset on. An error before
+// stream sends a reply as server-sent events, from a place on. An error before
 // the first byte is told by status; behind it, by the missing end.
-func (s *server) stream(w http.ResponseWriter, r *http.Request, reply *hub.Reply, offset int) error {
+func (s *server) stream(w http.ResponseWriter, r *http.Request, reply *hub.Reply, from hub.Place) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
@@ -138,7 +138,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, reply *hub.Reply
 	}
 	e := &eventStream{
 		w: w, rc: http.NewResponseController(w), ctx: ctx, metrics: s.Metrics,
-		begun: offset > 0, sent: offset, ping: time.NewTicker(pingEvery),
+		begun: from.Offset > 0, sent: from.Offset, ping: time.NewTicker(pingEvery),
 	}
 	defer e.ping.Stop()
 	defer s.Metrics.StreamOpened()()
@@ -147,7 +147,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, reply *hub.Reply
 	e.buf = append(e.buf, ": ping\n\n"...)
 	// An error is the client's going or the store's being away: the stream
 	// just ends, and is resumed.
-	if s.Hub.Stream(ctx, reply, e, offset) == nil {
+	if s.Hub.Stream(ctx, reply, e, from) == nil {
 		e.buf = append(e.buf, "data: [DONE]\n\n"...)
 	}
 	_ = e.flush()
@@ -178,7 +178,7 @@ func (e *eventStream) Start(r *hub.Reply, offset int) error {
 	if e.begun && offset == e.sent {
 		return nil
 	}
-	if e.started {
+	if e.started || offset > 0 {
 		return hub.ErrCut
 	}
 	e.begun, e.started, e.sent = true, true, 0

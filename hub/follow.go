@@ -98,6 +98,8 @@ func (f *follow) fail(err error) {
 	case errors.Is(err, ErrCut) && leaving != 0:
 		f.c.Close(leaving, why)
 	case errors.Is(err, errConnClosed), errors.Is(err, errStopped):
+	case errors.Is(err, ErrDraining):
+		f.c.Close(CloseGoingAway, "the server is going away")
 	case errors.Is(err, session.ErrNotFound):
 		f.c.Close(CloseFor(err))
 	case errors.Is(err, session.ErrUnavailable), errors.Is(err, ErrCut):
@@ -262,15 +264,15 @@ func (f *follow) message(m session.Message) error {
 
 // reply sends one reply to its end.
 func (f *follow) reply(r *Reply, p session.Position) error {
-	offset := 0
+	var from Place
 	if f.resume == r.ID {
-		offset = f.c.hub.Honour(r, f.epoch, f.offset)
-		f.c.hub.metrics.Resumed(offset == f.offset)
+		from = Place{f.epoch, f.offset}
+		f.c.hub.metrics.Resumed(f.c.hub.Honours(r, from))
 	}
 	f.resume = uuid.Nil
 	f.after = f.c.pos.ID
 	f.probe.Begin()
-	err := f.c.hub.stream(context.Background(), r, f, f.wake, offset)
+	err := f.c.hub.stream(context.Background(), r, f, f.wake, from)
 	f.probe.End(f.c.hub.metrics)
 	if err != nil {
 		return err
@@ -290,7 +292,10 @@ func (f *follow) Delta(r *Reply, delta []byte, offset int) error {
 
 // End implements Sink.
 func (f *follow) End(r *Reply, e *End) error {
-	if e.Err != nil && !errors.Is(e.Err, session.ErrNotFound) {
+	switch {
+	case errors.Is(e.Err, ErrDraining):
+		return ErrDraining
+	case e.Err != nil && !errors.Is(e.Err, session.ErrNotFound):
 		return ErrCut
 	}
 	return f.c.dialect.end(f, r, e)

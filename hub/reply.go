@@ -85,15 +85,33 @@ func (r *Reply) Epoch() int64 {
 	return (&session.Running{Epochs: r.epochs}).Epoch()
 }
 
-// Honour returns how much of r's first offset bytes, as they were in an epoch,
-// is still part of it. Where one node has it all, there are no epochs.
-func (h *Hub) Honour(r *Reply, epoch int64, offset int) int {
-	if h.shared == nil {
-		return offset
-	}
+// Place is how much of a reply somebody has: so many bytes, as they were in an
+// epoch (0: its first writer's).
+type Place struct {
+	Epoch  int64
+	Offset int
+}
+
+// Honours tells whether all that is before a place is still part of the reply.
+func (h *Hub) Honours(r *Reply, p Place) bool {
+	p = h.known(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return (&session.Running{Epochs: r.epochs}).Honour(epoch, offset)
+	return r.honour(p) == p.Offset
+}
+
+// known is p as it counts here: where one node has it all, there are no epochs.
+func (h *Hub) known(p Place) Place {
+	if h.shared == nil {
+		p.Epoch = 0
+	}
+	return p
+}
+
+// honour returns how much of what is before p is still part of r: less where
+// another writer went on from an earlier place. r.mu is held.
+func (r *Reply) honour(p Place) int {
+	return (&session.Running{Epochs: r.epochs}).Honour(p.Epoch, p.Offset)
 }
 
 // append adds p, which is whole characters, and wakes the followers. It
@@ -193,7 +211,7 @@ func (r *Reply) content() string {
 // wait returns when the reply has ended, or with ctx's error.
 func (r *Reply) wait(ctx context.Context) (End, error) {
 	wake := make(chan struct{}, 1)
-	f := r.follow(wake, 0)
+	f := r.follow(wake, Place{})
 	defer f.close()
 	for {
 		r.mu.Lock()
@@ -216,15 +234,17 @@ type follower struct {
 	wake chan struct{}
 	off  int // in bytes
 
-	cuts, aways int  // of the reply, when it began
-	claimed     bool // off is what a client said of a copy that may lack it yet
+	rewrites, aways int  // of the reply, as far as it has heard of them
+	claimed         bool // off is what a client said of a copy that may lack it yet
 }
 
 // follow registers wake, which has room for one, to be poked whenever there is
-// more behind off, or the end. An offset that the text cannot have begins at 0.
-func (r *Reply) follow(wake chan struct{}, off int) follower {
+// more behind a place, or the end. A place that the text cannot have is its
+// beginning.
+func (r *Reply) follow(wake chan struct{}, from Place) follower {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	off := r.honour(from)
 	claimed := r.copied && off > 0
 	if !claimed && !r.text.splits(off) {
 		off = 0
@@ -233,7 +253,7 @@ func (r *Reply) follow(wake chan struct{}, off int) follower {
 	if r.abandon != nil {
 		r.abandon.Stop()
 	}
-	return follower{r: r, wake: wake, off: off, cuts: r.cuts, aways: r.aways, claimed: claimed}
+	return follower{r: r, wake: wake, off: off, rewrites: len(r.rewrites), aways: r.aways, claimed: claimed}
 }
 
 func (f *follower) close() {
@@ -261,13 +281,20 @@ func (f *follower) close() {
 
 // next returns what there is behind the follower's offset, and moves it. The
 // end comes when no text is left. Neither: there is nothing more for now.
-// Errors: errMoved, ErrCut.
+// Errors: errRewritten, errMoved, ErrCut.
 func (f *follower) next() ([]byte, *End, error) {
 	r := f.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if f.rewrites < len(r.rewrites) {
+		for _, kept := range r.rewrites[f.rewrites:] {
+			f.off = min(f.off, kept)
+		}
+		f.rewrites = len(r.rewrites)
+		return nil, nil, errRewritten
+	}
 	switch {
-	case f.cuts != r.cuts || r.end != nil && r.end.Err == errMoved:
+	case r.end != nil && r.end.Err == errMoved:
 		return nil, nil, errMoved
 	case f.aways != r.aways:
 		return nil, nil, ErrCut
@@ -275,7 +302,7 @@ func (f *follower) next() ([]byte, *End, error) {
 	if f.claimed && (r.text.size >= f.off || r.end != nil) {
 		if f.claimed = false; !r.text.splits(f.off) {
 			f.off = 0
-			return nil, nil, errMoved // to be begun anew
+			return nil, nil, errRewritten
 		}
 	}
 	delta := r.text.from(f.off, min(maxDelta, r.visible()-f.off))

@@ -16,15 +16,19 @@ import (
 // followed looks for it again.
 var errMoved = errors.New("hub: the reply has moved")
 
+// errRewritten: the reply has another writer. Who followed begins it again,
+// from where what they have is still part of it.
+var errRewritten = errors.New("hub: the reply has another writer")
+
 // shared is what a Reply has when its text is in a Log, which other nodes
 // read and write too. Its fields are guarded by Reply.mu.
 type shared struct {
-	gated  bool   // only the first shown bytes may be shown: those that the Log has
-	shown  int    // in bytes
-	store  func() // tells the Log that there is more; called without Reply.mu
-	copied bool   // another node writes it; here is a copy
-	aways  int    // how often the Log was away for too long
-	cuts   int    // how often text was taken back
+	gated    bool   // only the first shown bytes may be shown: those that the Log has
+	shown    int    // in bytes
+	store    func() // tells the Log that there is more; called without Reply.mu
+	copied   bool   // another node writes it; here is a copy
+	aways    int    // how often the Log was away for too long
+	rewrites []int  // for each further writer that was seen: how much of the text it kept
 
 	adopting bool   // somebody here is taking it over
 	release  func() // called when nobody follows a copy any more
@@ -75,12 +79,12 @@ type copying struct {
 // Append implements session.Copy.
 func (c copying) Append(b []byte) { c.r.append(b) }
 
-// Cut implements session.Copy.
-func (c copying) Cut(n int) {
+// Rewritten implements session.Copy.
+func (c copying) Rewritten(n int, epochs []session.Epoch) {
 	c.r.mu.Lock()
 	defer c.r.mu.Unlock()
 	c.r.text.cut(n)
-	c.r.cuts++
+	c.r.epochs, c.r.rewrites = epochs, append(c.r.rewrites, n)
 	c.r.wake()
 }
 
@@ -200,7 +204,6 @@ func (h *Hub) adopt(r *Reply) {
 	r.adopting = false
 	if err == nil {
 		r.copied, r.gated, r.shown, r.release = false, true, r.text.size, nil
-		r.epochs = a.Said.Running.Epochs
 	}
 	alone := len(r.followers) == 0
 	r.mu.Unlock()
@@ -217,24 +220,25 @@ func (h *Hub) adopt(r *Reply) {
 	h.turn(r, a.Said)
 }
 
-// relocate finds a reply again that has moved, and how much of its first off
-// bytes, which the follower has, is still part of it.
-func (h *Hub) relocate(ctx context.Context, r *Reply, off int) (*Reply, int, error) {
+// relocate finds a reply again that has moved, and the place in it up to which
+// it has what the follower of r has, off bytes.
+func (h *Hub) relocate(ctx context.Context, r *Reply, off int) (*Reply, Place, error) {
 	s, err := h.sessions.Get(ctx, r.Conversation, r.before())
 	if err != nil {
-		return nil, 0, err
+		return nil, Place{}, err
 	}
 	for _, m := range s.Messages {
 		if m.ID == r.ID {
-			return Stored(r.Conversation, m), common(r, m.Content, off), nil
+			found := Stored(r.Conversation, m)
+			return found, Place{found.Epoch(), common(r, m.Content, off)}, nil
 		}
 	}
 	if s.Running != nil && s.Running.Reply == r.ID {
 		if found := h.find(r.Conversation, s.Running); found != nil {
-			return found, s.Running.Honour(r.Epoch(), off), nil
+			return found, Place{r.Epoch(), off}, nil
 		}
 	}
-	return nil, 0, ErrCut
+	return nil, Place{}, ErrCut
 }
 
 // common returns how much of r's first off bytes content begins with, in whole

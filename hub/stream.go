@@ -19,18 +19,19 @@ type Sink interface {
 	Wait(wake <-chan struct{}) error
 }
 
-// Stream sends the reply to s from offset on, and its end when that has come,
-// wherever it is written. An offset that the reply cannot have (it has less
-// text, or a character spans it) begins at 0. Start may come more than once:
-// when another node went on with the reply. Errors: what s returns; ErrCut when
-// the store did not take the end.
-func (h *Hub) Stream(ctx context.Context, r *Reply, s Sink, offset int) error {
-	return h.stream(ctx, r, s, make(chan struct{}, 1), offset)
+// Stream sends the reply to s from a place on, and its end when that has come,
+// wherever it is written. Of a place that another writer went on before, as much
+// counts as is still part of the reply; one that the reply cannot have (it has
+// less text, or a character spans it) is its beginning. Start comes again when
+// another node goes on with the reply. Errors: what s returns; ErrCut when the
+// store did not take the end.
+func (h *Hub) Stream(ctx context.Context, r *Reply, s Sink, from Place) error {
+	return h.stream(ctx, r, s, make(chan struct{}, 1), from)
 }
 
-func (h *Hub) stream(ctx context.Context, r *Reply, s Sink, wake chan struct{}, offset int) error {
+func (h *Hub) stream(ctx context.Context, r *Reply, s Sink, wake chan struct{}, from Place) error {
 	for {
-		off, err := r.stream(s, wake, offset)
+		off, err := r.stream(s, wake, h.known(from))
 		if !errors.Is(err, errMoved) {
 			return err
 		}
@@ -41,7 +42,7 @@ func (h *Hub) stream(ctx context.Context, r *Reply, s Sink, wake chan struct{}, 
 		case err != nil:
 			return err
 		}
-		r, offset = found, kept
+		r, from = found, kept
 	}
 }
 
@@ -64,8 +65,8 @@ func (h *Hub) Wait(ctx context.Context, r *Reply) (End, error) {
 }
 
 // stream returns how far it came.
-func (r *Reply) stream(s Sink, wake chan struct{}, offset int) (int, error) {
-	f := r.follow(wake, offset)
+func (r *Reply) stream(s Sink, wake chan struct{}, from Place) (int, error) {
+	f := r.follow(wake, from)
 	defer f.close()
 	r.reading(1)
 	defer r.reading(-1)
@@ -75,6 +76,8 @@ func (r *Reply) stream(s Sink, wake chan struct{}, offset int) (int, error) {
 	for {
 		delta, end, err := f.next()
 		switch {
+		case err == errRewritten:
+			err = s.Start(r, f.off)
 		case err != nil:
 		case delta != nil:
 			err = s.Delta(r, delta, f.off)

@@ -59,7 +59,7 @@ func (t *text) append(p []byte) {
 func (t *text) grow() {
 	size := firstBlock
 	if n := len(t.blocks); n > 0 {
-		size = min(2*cap(t.blocks[n-1].b), lastBlock)
+		size = max(size, min(2*cap(t.blocks[n-1].b), lastBlock)) // of a block that was cut little may be left
 	}
 	t.blocks = append(t.blocks, block{start: t.size, b: make([]byte, 0, size)})
 }

@@ -89,9 +89,10 @@ type Source interface {
 type Copy interface {
 	// Append adds whole characters. b is not to be kept.
 	Append(b []byte)
-	// Cut: another writer went on from the first n bytes. What c has behind
-	// them was lost with the last one and is not part of the reply.
-	Cut(n int)
+	// Rewritten: another writer went on from the first n bytes, maybe all. What
+	// c has behind them was lost with the last one and is not part of the reply.
+	// What is appended from now on was written in the last of epochs.
+	Rewritten(n int, epochs []Epoch)
 	// Orphaned: nobody writes it, and whoever cares adopts it. May come again.
 	Orphaned()
 	// Ended: Get tells how. Nothing follows.

@@ -65,11 +65,8 @@ func (r *Redis) complete(reply uuid.UUID, epochs []Epoch, text string) {
 		return
 	}
 	f.mu.Lock()
-	if kept := min(honour(epochs, f.epoch, f.have), len(text)); kept < f.have {
-		f.have = kept
-		f.copy.Cut(kept)
-	}
 	if !f.done {
+		f.rewrite(epochs, len(text))
 		f.take(0, []byte(text))
 	}
 	f.done = true

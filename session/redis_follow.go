@@ -113,7 +113,9 @@ func (r *Redis) looked(f *follow, result rueidis.RedisResult) verdict {
 	}
 	a := &answer{rest: list}
 	if a.string() != "ok" {
-		r.ended(f.reply)
+		if !f.left() { // otherwise it is written here, and may have ended here
+			r.ended(f.reply)
+		}
 		return dropped
 	}
 	epochs, holder, free, text := a.epochs(a.string()), a.string(), a.string() != "", a.string()
@@ -125,11 +127,7 @@ func (r *Redis) looked(f *follow, result rueidis.RedisResult) verdict {
 	if f.done {
 		return dropped
 	}
-	if kept := honour(epochs, f.epoch, f.have); kept < f.have {
-		f.have = kept
-		f.copy.Cut(kept)
-	}
-	f.epoch = (&Running{Epochs: epochs}).Epoch()
+	f.rewrite(epochs, f.have)
 	full := len(text) == maxLook
 	if f.take(f.asked, []byte(text)) || full {
 		return more
@@ -142,6 +140,25 @@ func (r *Redis) looked(f *follow, result rueidis.RedisResult) verdict {
 		f.orphan = time.AfterFunc(wait, f.orphaned)
 	}
 	return rest
+}
+
+// left tells whether the copy is fed no more.
+func (f *follow) left() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.done
+}
+
+// rewrite tells the copy of another writer, and takes back what that one has
+// not, or what is behind the first most bytes. f.mu is held.
+func (f *follow) rewrite(epochs []Epoch, most int) {
+	last := (&Running{Epochs: epochs}).Epoch()
+	kept := min(honour(epochs, f.epoch, f.have), most)
+	if last == f.epoch && kept == f.have {
+		return
+	}
+	f.epoch, f.have = last, kept
+	f.copy.Rewritten(kept, epochs)
 }
 
 // isWritten tells whether somebody writes a reply: the holder of its lease,

@@ -133,11 +133,17 @@ func (p *page) Append(b []byte) {
 	p.text += string(b)
 }
 
-func (p *page) Cut(n int) {
+func (p *page) Rewritten(n int, _ []Epoch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.text = p.text[:n]
-	p.cuts = append(p.cuts, n)
+	if n > len(p.text) {
+		p.bad = fmt.Sprintf("keeps %d bytes of %d", n, len(p.text))
+		return
+	}
+	if n < len(p.text) {
+		p.text = p.text[:n]
+		p.cuts = append(p.cuts, n)
+	}
 }
 
 func (p *page) Orphaned() {

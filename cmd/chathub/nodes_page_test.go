@@ -1,0 +1,283 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+
+	"github.com/google/uuid"
+)
+
+// frame is any frame of httpapi/PROTOCOL.md, in either direction.
+type frame struct {
+	Type         string     `json:"type"`
+	ID           string     `json:"id,omitempty"`
+	Of           string     `json:"of,omitempty"`
+	Content      string     `json:"content,omitempty"`
+	Role         string     `json:"role,omitempty"`
+	MessageID    string     `json:"messageId,omitempty"`
+	Conversation string     `json:"conversation_id,omitempty"`
+	After        string     `json:"after,omitempty"`
+	Running      string     `json:"running,omitempty"`
+	Messages     []*message `json:"messages,omitempty"`
+	Delta        string     `json:"delta,omitempty"`
+	Offset       *int       `json:"offset,omitempty"`
+	Epoch        int64      `json:"epoch,omitempty"`
+	Code         string     `json:"code,omitempty"`
+	Ref          string     `json:"ref,omitempty"`
+	Outcome      string     `json:"outcome,omitempty"`
+	ErrorText    string     `json:"errorText,omitempty"`
+	Metadata     struct {
+		FinishReason string `json:"finish_reason,omitempty"`
+	} `json:"messageMetadata,omitzero"`
+}
+
+// message is one as a page holds it, and as a session's JSON has it.
+type message struct {
+	ID           string `json:"id"`
+	Role         string `json:"role"`
+	Content      string `json:"content"`
+	FinishReason string `json:"finish_reason"`
+
+	partial bool  // its end was not seen
+	offset  int   // of a partial one: the last that was told
+	epoch   int64 // in which that was so
+}
+
+// page is a client that does what the contract tells clients to do and nothing
+// else, and calls what it does not promise an error. It outlives its
+// connections. One goroutine uses it.
+type page struct {
+	session  string
+	client   string
+	messages []*message
+	wire     *wire // nil: away
+
+	welcome bool
+	current *message // whose chunks come
+	opened  bool     // its text-start was seen
+	done    bool     // its text-end was seen
+}
+
+func newID() string { return uuid.NewString() }
+
+// query is how the page comes back.
+func (p *page) query() url.Values {
+	q := url.Values{}
+	if m := p.last(); m != nil {
+		q.Set("after", m.ID)
+		if m.partial {
+			q.Set("offset", strconv.Itoa(m.offset))
+			if m.epoch != 0 {
+				q.Set("epoch", strconv.FormatInt(m.epoch, 10))
+			}
+		}
+	}
+	if p.client != "" {
+		q.Set("client", p.client)
+	}
+	return q
+}
+
+func (p *page) last() *message {
+	if len(p.messages) == 0 {
+		return nil
+	}
+	return p.messages[len(p.messages)-1]
+}
+
+func (p *page) find(id string) int {
+	for i := len(p.messages) - 1; i >= 0; i-- {
+		if p.messages[i].ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// connected begins a connection.
+func (p *page) connected() {
+	p.welcome, p.current, p.opened, p.done = false, nil, false, false
+}
+
+// take does what a frame says.
+func (p *page) take(raw []byte) (frame, error) {
+	var f frame
+	err := json.Unmarshal(raw, &f)
+	if err == nil {
+		err = p.apply(f)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w\nframe: %.400s", err, raw)
+	}
+	return f, err
+}
+
+func (p *page) apply(f frame) error {
+	if (f.Type == "ready") == p.welcome {
+		return errors.New("ready is not the first frame, or comes twice")
+	}
+	switch f.Type {
+	case "ready":
+		return p.ready(f)
+	case "message":
+		return p.said(f)
+	case "start":
+		return p.start(f)
+	case "text-start", "text-delta", "text-end", "finish", "abort":
+		return p.chunk(f)
+	case "error":
+		if f.ID != "" {
+			return p.chunk(f)
+		}
+		return nil
+	case "stopped", "pong":
+		return nil
+	}
+	return errors.New("its type is not in the contract")
+}
+
+func (p *page) ready(f frame) error {
+	p.welcome = true
+	if p.session == "" {
+		p.session = f.Conversation
+	}
+	if f.Conversation != p.session {
+		return errors.New("another conversation's ready")
+	}
+	if f.After == "" {
+		p.messages = nil
+	} else if err := p.behind(f.After, ""); err != nil {
+		return err
+	}
+	if m := p.last(); m != nil && m.partial && (f.Running != m.ID || len(f.Messages) > 0) {
+		return errors.New("it leaves a part of a reply and does not go on with it")
+	}
+	for _, m := range f.Messages {
+		if (m.Role == "assistant") != (m.FinishReason != "") || p.find(m.ID) >= 0 {
+			return fmt.Errorf("the message %s is odd, or comes twice", m.ID)
+		}
+		p.messages = append(p.messages, m)
+	}
+	return nil
+}
+
+// behind drops what stands behind a message, except keep when it stands right
+// there.
+func (p *page) behind(after, keep string) error {
+	at := p.find(after)
+	if after != "" && at < 0 && len(p.messages) > 0 {
+		return errors.New("it follows what the page does not hold")
+	}
+	n := at + 1
+	if n < len(p.messages) && p.messages[n].ID == keep {
+		n++
+	}
+	p.messages = p.messages[:n]
+	return nil
+}
+
+func (p *page) said(f frame) error {
+	if at := p.find(f.ID); at >= 0 {
+		if p.messages[at].Content != f.Content {
+			return errors.New("acknowledged with another text")
+		}
+		return nil
+	}
+	if p.current != nil || f.Role != "user" {
+		return errors.New("a message inside a reply, or nobody's")
+	}
+	if err := p.behind(f.After, ""); err != nil {
+		return err
+	}
+	p.messages = append(p.messages, &message{ID: f.ID, Role: "user", Content: f.Content})
+	return nil
+}
+
+// start begins a reply, or goes on with the current one under another writer.
+func (p *page) start(f frame) error {
+	if p.current != nil && p.current.ID != f.MessageID {
+		return errors.New("a reply inside a reply")
+	}
+	if err := p.behind(f.After, f.MessageID); err != nil {
+		return err
+	}
+	m := p.last()
+	if m == nil || m.ID != f.MessageID {
+		m = &message{ID: f.MessageID, Role: "assistant"}
+		p.messages = append(p.messages, m)
+	}
+	m.partial, m.epoch, m.FinishReason = true, f.Epoch, ""
+	p.current, p.opened, p.done = m, false, false
+	return nil
+}
+
+func (p *page) chunk(f frame) error {
+	m := p.current
+	if m == nil || f.ID != "" && f.ID != m.ID {
+		return errors.New("no such reply is being streamed")
+	}
+	switch f.Type {
+	case "text-start":
+		if p.opened || f.Offset == nil || *f.Offset < 0 || *f.Offset > len(m.Content) {
+			return fmt.Errorf("text-start twice, or beyond the %d bytes that the page holds", len(m.Content))
+		}
+		m.Content, m.offset, p.opened = m.Content[:*f.Offset], *f.Offset, true
+		return nil
+	case "text-delta":
+		if !p.opened || p.done || f.Delta == "" || f.Offset == nil || len(m.Content)+len(f.Delta) != *f.Offset {
+			return fmt.Errorf("a delta that does not follow the %d bytes that the page holds", len(m.Content))
+		}
+		m.Content, m.offset = m.Content+f.Delta, *f.Offset
+		return nil
+	case "text-end":
+		if !p.opened || p.done {
+			return errors.New("text-end out of its place")
+		}
+		p.done = true
+		return nil
+	}
+	if !p.done {
+		return errors.New("an end without text-end")
+	}
+	switch f.Type {
+	case "finish":
+		m.FinishReason = f.Metadata.FinishReason
+	case "abort":
+		m.FinishReason = "stopped"
+	case "error":
+		m.FinishReason = "error"
+	}
+	m.partial, p.current = false, nil
+	return nil
+}
+
+// differs says what a page holds otherwise than the conversation; "": nothing.
+func differs(held, stored []*message) string {
+	if len(held) != len(stored) {
+		return fmt.Sprintf("it holds %d messages of %d", len(held), len(stored))
+	}
+	for i, h := range held {
+		s := stored[i]
+		if h.ID != s.ID || h.Role != s.Role || h.FinishReason != s.FinishReason || h.partial {
+			return fmt.Sprintf("message %d is %s %s %q, stored is %s %s %q", i, h.Role, h.ID, h.FinishReason, s.Role, s.ID, s.FinishReason)
+		}
+		if h.Content != s.Content {
+			return fmt.Sprintf("message %d: %s", i, textDiff(h.Content, s.Content))
+		}
+	}
+	return ""
+}
+
+// textDiff says where two texts part.
+func textDiff(got, want string) string {
+	n := 0
+	for n < len(got) && n < len(want) && got[n] == want[n] {
+		n++
+	}
+	from := max(0, n-20)
+	return fmt.Sprintf("the text has %d bytes of %d, and differs at byte %d: %q, want %q",
+		len(got), len(want), n, got[from:min(len(got), n+20)], want[from:min(len(want), n+20)])
+}
