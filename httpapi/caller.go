@@ -66,7 +66,8 @@ func caller(r *http.Request) hub.Caller { return identityOf(r).caller }
 type addresses struct {
 	trusted []netip.Prefix // proxies whose X-Forwarded-For counts
 	log     *slog.Logger
-	warned  sync.Once
+	level   slog.Level // of the line that says that clients cannot be told apart
+	told    sync.Once
 }
 
 // client names who sent r, for limits; "": it cannot be told, so they do not
@@ -82,8 +83,8 @@ func (a *addresses) client(r *http.Request) string {
 		addr = a.forwarded(r.Header, peer)
 	}
 	if addr == peer && isPrivate(peer) {
-		a.warned.Do(func() {
-			a.log.Warn("clients come from a private address, which is taken for a proxy's: limits per client do not hold for them (TRUSTED_PROXIES names proxies whose X-Forwarded-For counts)",
+		a.told.Do(func() {
+			a.log.Log(r.Context(), a.level, "clients come from a private address, which is taken for a proxy's: limits per client do not hold for them (TRUSTED_PROXIES names proxies whose X-Forwarded-For counts)",
 				"address", peer)
 		})
 		return ""

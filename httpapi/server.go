@@ -74,7 +74,10 @@ func New(cfg Config) http.Handler {
 	}
 	s := &server{
 		Config: cfg, requests: newRequests(cfg.Registry),
-		addresses: addresses{trusted: cfg.TrustedProxies, log: cfg.Logger},
+		addresses: addresses{trusted: cfg.TrustedProxies, log: cfg.Logger, level: slog.LevelWarn},
+	}
+	if cfg.LoopbackOnly { // no proxy of others is meant to be there
+		s.addresses.level = slog.LevelInfo
 	}
 
 	m := mux.NewRouter().SkipClean(true)
