@@ -42,9 +42,22 @@ type exactFault struct {
 
 // exactGate holds a reply back in front of a token until it is opened.
 type exactGate struct {
-	token, offset int // and how much text stands before it
+	token, offset int           // and how much text stands before it
+	reached       chan struct{} // closed when the reply stands there
 	opened        chan struct{}
-	open          func()
+	reach, open   func()
+}
+
+// gate adds a gate in front of a token.
+func (p *exactPlan) gate(token int) *exactGate {
+	g := &exactGate{token: token, reached: make(chan struct{}), opened: make(chan struct{})}
+	g.reach = sync.OnceFunc(func() { close(g.reached) })
+	g.open = sync.OnceFunc(func() { close(g.opened) })
+	for _, before := range p.tokens[:token] {
+		g.offset += len(before)
+	}
+	p.gates = append(p.gates, g)
+	return g
 }
 
 // answer is mistralsim.Config.Answer for this plan.
@@ -67,6 +80,7 @@ func (p *exactPlan) answer(*mistralsim.Request) mistralsim.Answer {
 func (p *exactPlan) hold(ctx context.Context, token int) {
 	for _, g := range p.gates {
 		if g.token == token {
+			g.reach()
 			select {
 			case <-g.opened:
 			case <-ctx.Done():
@@ -92,13 +106,10 @@ func (p *exactPlan) release() { p.seen(len(p.text)) }
 func newExactPlan(rng *rand.Rand, most int) *exactPlan {
 	p := &exactPlan{ascii: rng.IntN(3) == 0, joined: rng.IntN(4) == 0, flush: 1 + rng.IntN(8)}
 	p.text, p.tokens = exactText(rng, 1+rng.IntN(most))
-	offset := 0
-	for i, token := range p.tokens {
+	for i := range p.tokens {
 		if i > 0 && rng.IntN(2*len(p.tokens)) == 0 {
-			opened := make(chan struct{})
-			p.gates = append(p.gates, &exactGate{i, offset, opened, sync.OnceFunc(func() { close(opened) })})
+			p.gate(i)
 		}
-		offset += len(token)
 	}
 	if faults := rng.IntN(4); faults > 0 {
 		body := p.body()

@@ -38,6 +38,7 @@ const (
 type exactServer struct {
 	addr   string
 	client *http.Client
+	ended  sync.Map                                    // the addresses of clients whose connections the server has closed
 	plans  sync.Map                                    // what the user says → *exactPlan
 	voice  func(*mistralsim.Request) mistralsim.Answer // for all else
 }
@@ -70,9 +71,7 @@ func newExactServer(tb testing.TB, o exactOptions) *exactServer {
 	server := httptest.NewUnstartedServer(httpapi.New(httpapi.Config{
 		Hub: h, Sessions: sessions, Static: http.NotFoundHandler(), WriteTimeout: o.writeTimeout, Logger: log,
 	}))
-	if o.sendBuffer > 0 {
-		server.Listener = smallBuffers{server.Listener, o.sendBuffer}
-	}
+	server.Listener = watchedListener{server.Listener, o.sendBuffer, &x.ended}
 	server.Start()
 	x.addr = server.Listener.Addr().String()
 
@@ -93,19 +92,33 @@ func newExactServer(tb testing.TB, o exactOptions) *exactServer {
 	return x
 }
 
-// smallBuffers is a listener whose connections have a small send buffer, so
-// that a client that reads nothing is soon felt.
-type smallBuffers struct {
+// watchedListener gives its connections a small send buffer, so that a client
+// that reads nothing is soon felt, and tells when the server has closed one.
+type watchedListener struct {
 	net.Listener
-	size int
+	size  int // 0: the kernel's own
+	ended *sync.Map
 }
 
-func (l smallBuffers) Accept() (net.Conn, error) {
+func (l watchedListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if err == nil {
+	if err != nil {
+		return nil, err
+	}
+	if l.size > 0 {
 		err = c.(*net.TCPConn).SetWriteBuffer(l.size)
 	}
-	return c, err
+	return watchedConn{c, l.ended}, err
+}
+
+type watchedConn struct {
+	net.Conn
+	ended *sync.Map
+}
+
+func (c watchedConn) Close() error {
+	c.ended.Store(c.RemoteAddr().String(), true)
+	return c.Conn.Close()
 }
 
 // answer plays the plan for what the user said.
