@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/http"
@@ -35,12 +36,14 @@ type conn struct {
 	timeout time.Duration
 	metrics *hub.Metrics // may be nil
 	pre     []byte       // what net/http had read already; the reader's
+	armed   time.Time    // when the write deadline was set; whoever writes has it
 	reads   pace         // the reader's
 	active  atomic.Int64 // Unix nanoseconds at which bytes last passed
 
-	mu      sync.Mutex    // guards what follows
-	buf     *[]byte       // not yet written; nil: nothing
-	corks   int           // calls of Cork that Flush has not ended
+	mu      sync.Mutex // guards what follows
+	buf     *[]byte    // not yet written; nil: nothing
+	corked  bool
+	shut    bool          // a close frame has been written: no frame may follow
 	writing bool          // a goroutine is in writeOut
 	written chan struct{} // closed when it returns; made by whoever waits for that
 	err     error         // of the first write that failed
@@ -68,32 +71,80 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn. While the connection is corked, or another
-// goroutine is writing, p is only kept, and goes out behind what came before.
+// Write implements net.Conn, for the library, which writes whole control frames
+// and nothing else.
 func (c *conn) Write(p []byte) (int, error) {
+	const closeFrame = 0x88
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
-		return 0, c.err
+	if err := c.usable(); err != nil {
+		return 0, err
 	}
+	c.shut = c.shut || len(p) > 0 && p[0] == closeFrame
+	c.take(p)
+	return len(p), c.send()
+}
+
+// writeText writes one text frame (RFC 6455, section 5.2): unfragmented, not
+// masked. It is the token path's: the library takes three locks and two writes
+// for the same.
+func (c *conn) writeText(p []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.usable(); err != nil {
+		return err
+	}
+	if c.shut {
+		return net.ErrClosed
+	}
+	var head [10]byte
+	c.take(appendTextHeader(head[:0], len(p)))
+	c.take(p)
+	return c.send()
+}
+
+// appendTextHeader appends the header of a text frame with n bytes.
+func appendTextHeader(b []byte, n int) []byte {
+	const finText = 0x81
+	switch {
+	case n < 126:
+		return append(b, finText, byte(n))
+	case n < 1<<16:
+		return binary.BigEndian.AppendUint16(append(b, finText, 126), uint16(n))
+	}
+	return binary.BigEndian.AppendUint64(append(b, finText, 127), uint64(n))
+}
+
+// take adds p to what is held. c.mu is held.
+func (c *conn) take(p []byte) {
 	if c.buf == nil {
 		c.buf = buffers.Get().(*[]byte)
 	}
-	if *c.buf = append(*c.buf, p...); c.corks > 0 || c.writing {
-		if c.writing && len(*c.buf) > maxBehind {
-			c.err = errBehind
-			return 0, c.err
-		}
-		return len(p), nil
-	}
-	return len(p), c.writeOut()
+	*c.buf = append(*c.buf, p...)
 }
 
-// Cork holds back what is written until Flush was called as often.
+// usable fails when nothing more can be written. c.mu is held.
+func (c *conn) usable() error {
+	if c.err == nil && c.writing && c.buf != nil && len(*c.buf) > maxBehind {
+		c.err = errBehind
+	}
+	return c.err
+}
+
+// send writes what is held. While the connection is corked, or another
+// goroutine is writing, it goes out behind what came before. c.mu is held.
+func (c *conn) send() error {
+	if c.corked || c.writing {
+		return nil
+	}
+	return c.writeOut()
+}
+
+// Cork holds back what is written until Flush. One goroutine does both.
 func (c *conn) Cork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.corks++
+	c.corked = true
 }
 
 // pingFrame is an unmasked, empty ping (RFC 6455, section 5.5.2).
@@ -107,9 +158,10 @@ const pingTimeout = 50 * time.Millisecond
 func (c *conn) ping() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.corks > 0 || c.writing || c.err != nil {
+	if c.corked || c.writing || c.shut || c.err != nil {
 		return
 	}
+	c.armed = time.Time{}
 	if c.Conn.SetWriteDeadline(time.Now().Add(pingTimeout)) != nil {
 		return
 	}
@@ -119,14 +171,12 @@ func (c *conn) ping() {
 	}
 }
 
-// Flush ends what Cork began. The last returns when all that was written so far
-// has left, or failed to.
+// Flush ends what Cork began, and returns when all that was written so far has
+// left, or failed to.
 func (c *conn) Flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.corks--; c.corks > 0 {
-		return c.err
-	}
+	c.corked = false
 	for c.writing {
 		if c.written == nil {
 			c.written = make(chan struct{})
@@ -173,15 +223,19 @@ func (c *conn) writeOut() error {
 func (c *conn) writeAll(p []byte) error {
 	for len(p) > 0 {
 		now := time.Now()
-		if err := c.Conn.SetWriteDeadline(now.Add(c.timeout)); err != nil {
-			return err
+		// Setting it costs as much as a small frame: an eighth early is no matter.
+		if now.Sub(c.armed) > c.timeout/8 {
+			c.armed = now
+			if err := c.Conn.SetWriteDeadline(now.Add(c.timeout)); err != nil {
+				return err
+			}
 		}
 		n, err := c.Conn.Write(p[:min(len(p), writeChunk)])
 		if err != nil {
 			if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 				return err
 			}
-			now = time.Now()
+			now, c.armed = time.Now(), time.Time{}
 		}
 		c.active.Store(now.UnixNano())
 		p = p[n:]

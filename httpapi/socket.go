@@ -43,16 +43,8 @@ func (s socket) linger() {
 	}
 }
 
-// Write implements hub.Socket. The library writes a large frame in parts, which
-// are held together: what is not corked lies between two frames.
-func (s socket) Write(frame []byte) error {
-	s.Cork()
-	err := s.ws.Write(context.Background(), websocket.MessageText, frame)
-	if flushed := s.Flush(); err == nil {
-		err = flushed
-	}
-	return err
-}
+// Write implements hub.Socket.
+func (s socket) Write(frame []byte) error { return s.writeText(frame) }
 
 // Ping implements hub.Socket. The library's would take a goroutine, a timer
 // and a kilobyte to wait for the answer.
