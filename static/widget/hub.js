@@ -150,7 +150,7 @@ class Hub {
 
   closed(code) {
     this.drop();
-    if (code === 1009) for (const m of this.unsent) this.refuse({ code: 'message_too_large' }, m);
+    if (code === 1009 || code === 4404) for (const m of this.unsent) this.refuse({ code: 'message_too_large' }, m);
     if (FINAL[code]) return this.set(FINAL[code]);
     const most = Math.min(30000, 500 * 2 ** ++this.tries);
     this.wait((code === 1008 ? 10000 : 0) + Math.random() * most, () => this.connect(true));
