@@ -1,0 +1,79 @@
+package hub
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+)
+
+// BenchmarkAppendFollow is the way of a token from the model to its followers.
+func BenchmarkAppendFollow(b *testing.B) {
+	token := []byte(" token")
+	for _, n := range []int{1, 10, 100} {
+		b.Run(fmt.Sprintf("followers=%d", n), func(b *testing.B) {
+			r := newReply(uuid.New(), uuid.New(), "m")
+			var following sync.WaitGroup
+			for range n {
+				following.Go(func() {
+					wake := make(chan struct{}, 1)
+					f := r.follow(wake, Place{})
+					defer f.close()
+					for {
+						delta, end, _ := f.next()
+						if end != nil {
+							return
+						}
+						if delta == nil {
+							<-wake
+						}
+					}
+				})
+			}
+			b.ReportAllocs()
+			b.SetBytes(int64(len(token)))
+			for b.Loop() {
+				r.append(token)
+			}
+			r.finishAs(session.FinishStop)
+			following.Wait()
+		})
+	}
+}
+
+// BenchmarkReadBehind reads a long reply from its start, as who resumes does.
+func BenchmarkReadBehind(b *testing.B) {
+	r := newReply(uuid.New(), uuid.New(), "m")
+	for range 1 << 20 / 6 {
+		r.append([]byte(" token"))
+	}
+	b.ReportAllocs()
+	b.SetBytes(int64(r.Len()))
+	for b.Loop() {
+		f := r.follow(make(chan struct{}, 1), Place{})
+		for delta, _, _ := f.next(); delta != nil; delta, _, _ = f.next() {
+		}
+		f.close()
+	}
+}
+
+// BenchmarkFrame writes deltas of several sizes as frames.
+func BenchmarkFrame(b *testing.B) {
+	id, text := uuid.New(), []byte(`Plain text with "quotes", Grüße and a line end.`+"\n")
+	for len(text) < maxDelta {
+		text = append(text, text...)
+	}
+	for _, n := range []int{6, 100, maxDelta} {
+		b.Run(fmt.Sprintf("bytes=%d", n), func(b *testing.B) {
+			delta, buf := text[:whole(text, n)], make([]byte, 0, 2*maxDelta)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(delta)))
+			for b.Loop() {
+				buf = AppendDelta(buf[:0], id, delta, 12345)
+			}
+		})
+	}
+}
