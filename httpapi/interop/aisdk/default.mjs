@@ -1,0 +1,226 @@
+// useChat's default transport, of the version that is named, against /api/chat.
+import assert from 'node:assert/strict';
+import { answer, args, asked, cut, hub, line, open, play, reached, scenario, stored, until } from '../harness.mjs';
+import { chats, lastText, pieces, text, texts } from './chat.mjs';
+
+const sdk = await import(args[0]);
+const { page, reload } = chats(sdk);
+const newID = () => crypto.randomUUID();
+const fine = (chat) => {
+  assert.equal(chat.error, undefined);
+  assert.equal(chat.status, 'ready');
+};
+
+const odd = ['Grüße', ', 👋🏽 ', 'naïve\n\n', '```js\n', 'a < b && "c"\\n', '\u2028', '漢字', '\n```'];
+
+scenario('two turns, exact, under the ids that the hub stored', async () => {
+  const id = newID(), chat = page(id);
+  await answer('odd', odd);
+  await chat.sendMessage({ text: 'odd' });
+  fine(chat);
+  await chat.sendMessage({ text: 'two' });
+  fine(chat);
+  assert.deepEqual(texts(chat), ['odd', odd.join(''), 'two', 'You said: two']);
+  const kept = await stored(id);
+  assert.deepEqual(kept.map((m) => m.content), texts(chat));
+  assert.equal(chat.messages[1].id, kept[1].id);
+  assert.equal(chat.messages[3].id, kept[3].id);
+  assert.equal(chat.messages[3].metadata.conversation_id, id);
+  assert.equal(chat.messages[3].metadata.finish_reason, 'stop');
+});
+
+scenario('a long reply', async () => {
+  const id = newID(), chat = page(id);
+  const tokens = Array.from({ length: 3000 }, (_, i) => ` wört${i}`);
+  await answer('long', tokens);
+  await chat.sendMessage({ text: 'long' });
+  fine(chat);
+  assert.equal(lastText(chat), tokens.join(''));
+  assert.equal(pieces(chat), 1);
+});
+
+scenario('stop, then another message: the hub stops what still runs', async () => {
+  const id = newID(), chat = page(id);
+  await answer('slow', ['some ', 'more ', 'never'], { hold: 2 });
+  const sending = chat.sendMessage({ text: 'slow' });
+  await until('text comes', () => chat.messages.length === 2 && lastText(chat) === 'some more ');
+  await chat.stop();
+  await sending;
+  fine(chat);
+  await chat.sendMessage({ text: 'next' });
+  fine(chat);
+  assert.deepEqual(texts(chat), ['slow', 'some more ', 'next', 'You said: next']);
+  const kept = await stored(id);
+  assert.deepEqual(kept.map((m) => m.content), texts(chat));
+  assert.equal(kept[1].finish_reason, 'stopped');
+});
+
+scenario('the hub\'s own stop ends the stream as an abort', async () => {
+  const id = newID(), chat = page(id);
+  await answer('stop me', ['a ', 'b ', 'c'], { hold: 2 });
+  const sending = chat.sendMessage({ text: 'stop me' });
+  await until('text comes', () => chat.messages.length === 2 && lastText(chat) === 'a b ');
+  const stop = await fetch(`${hub}/api/chat/${id}/stop`, { method: 'POST' });
+  assert.deepEqual(await stop.json(), { outcome: 'stopped' });
+  await sending;
+  fine(chat);
+  assert.deepEqual(texts(chat), ['stop me', 'a b ']);
+  assert.equal((await stored(id))[1].finish_reason, 'stopped');
+});
+
+scenario('regenerate the last reply, and an earlier one', async () => {
+  const id = newID(), chat = page(id);
+  await answer('again', ['first']);
+  await chat.sendMessage({ text: 'again' });
+  await answer('again', ['sec', 'ond']);
+  await chat.regenerate();
+  fine(chat);
+  assert.deepEqual(texts(chat), ['again', 'second']);
+  await chat.sendMessage({ text: 'later' });
+  await answer('again', ['third']);
+  await chat.regenerate({ messageId: chat.messages[1].id });
+  fine(chat);
+  assert.deepEqual(texts(chat), ['again', 'third']);
+  assert.deepEqual((await stored(id)).map((m) => m.content), ['again', 'third']);
+});
+
+scenario('regenerate while a reply runs', async () => {
+  const id = newID(), chat = page(id);
+  await answer('hang', ['one ', 'two'], { hold: 1 });
+  const sending = chat.sendMessage({ text: 'hang' });
+  await until('text comes', () => chat.messages.length === 2 && lastText(chat) === 'one ');
+  await chat.stop();
+  await sending;
+  await answer('hang', ['anew']);
+  await chat.regenerate();
+  fine(chat);
+  assert.deepEqual(texts(chat), ['hang', 'anew']);
+  assert.deepEqual((await stored(id)).map((m) => m.content), ['hang', 'anew']);
+});
+
+scenario('edit an earlier message', async () => {
+  const id = newID(), chat = page(id);
+  await chat.sendMessage({ text: 'mistaken' });
+  await chat.sendMessage({ text: 'more' });
+  await chat.sendMessage({ text: 'mended', messageId: chat.messages[0].id });
+  fine(chat);
+  assert.deepEqual(texts(chat), ['mended', 'You said: mended']);
+  assert.deepEqual((await stored(id)).map((m) => m.content), ['mended', 'You said: mended']);
+});
+
+scenario('a page loaded in mid-reply shows all of it, once', async () => {
+  const id = newID(), first = page(id);
+  await answer('go on', ['begun ', 'and ', 'ended'], { hold: 2 });
+  const sending = first.sendMessage({ text: 'go on' });
+  await reached('go on');
+  const second = await reload(id);
+  assert.deepEqual(texts(second), ['go on']);
+  const resuming = second.resumeStream();
+  await until('the beginning comes', () => second.messages.length === 2 && lastText(second) === 'begun and ');
+  await open('go on');
+  await Promise.all([sending, resuming]);
+  for (const chat of [first, second]) {
+    fine(chat);
+    assert.deepEqual(texts(chat), ['go on', 'begun and ended']);
+    assert.equal(pieces(chat), 1);
+  }
+  assert.equal(second.messages[1].id, first.messages[1].id);
+  await second.resumeStream(); // nothing runs
+  fine(second);
+  assert.deepEqual(texts(second), ['go on', 'begun and ended']);
+});
+
+scenario('resume with nothing to resume, and of an unknown chat', async () => {
+  const chat = page(newID());
+  await chat.resumeStream();
+  fine(chat);
+  assert.deepEqual(chat.messages, []);
+});
+
+scenario('the network breaks in mid-reply: the page says so, and a reload has it all', async () => {
+  const id = newID(), chat = page(id, { api: `${line}/api/chat` });
+  await answer('break', ['half ', 'whole'], { hold: 1 });
+  const sending = chat.sendMessage({ text: 'break' });
+  await until('text comes', () => chat.messages.length === 2 && lastText(chat) === 'half ');
+  await cut();
+  await sending;
+  assert.equal(chat.status, 'error');
+  const again = await reload(id);
+  const resuming = again.resumeStream();
+  await until('the beginning comes', () => again.messages.length === 2);
+  await open('break');
+  await resuming;
+  fine(again);
+  assert.deepEqual(texts(again), ['break', 'half whole']);
+  assert.equal(pieces(again), 1);
+});
+
+scenario('the model refuses: an error, and another try', async () => {
+  const id = newID(), chat = page(id);
+  await answer('fail', [], { status: 401 });
+  await chat.sendMessage({ text: 'fail' });
+  assert.equal(chat.status, 'error');
+  assert.match(chat.error.message, /\w+ \w+/);
+  assert.doesNotMatch(chat.error.message, /validation|not-a-real-key/i);
+  assert.equal((await stored(id))[1].finish_reason, 'error');
+  await answer('fail', ['works']);
+  await chat.regenerate();
+  fine(chat);
+  assert.equal(lastText(chat), 'works');
+  assert.deepEqual((await stored(id)).map((m) => m.content), ['fail', 'works']);
+});
+
+scenario('the same message sent again is asked once', async () => {
+  const id = newID(), before = await asked();
+  const message = { id: 'msg-not-a-uuid', role: 'user', parts: [{ type: 'text', text: 'once' }] };
+  await answer('once', ['on', 'ce'], { hold: 1 });
+  const first = page(id), second = page(id);
+  const one = first.sendMessage(message);
+  await reached('once');
+  const two = second.sendMessage(message);
+  await until('the second has the beginning', () => second.messages.length === 2 && lastText(second) === 'on');
+  await open('once');
+  await Promise.all([one, two]);
+  const third = page(id);
+  await third.sendMessage(message); // it ended meanwhile
+  for (const chat of [first, second, third]) {
+    fine(chat);
+    assert.deepEqual(texts(chat), ['once', 'once']);
+    assert.equal(chat.messages[1].id, first.messages[1].id);
+  }
+  assert.equal(await asked(), before + 1);
+});
+
+scenario('an unknown chat with a history is not made', async () => {
+  const id = newID();
+  const chat = page(id, { messages: [
+    { id: 'a', role: 'user', parts: [{ type: 'text', text: 'hello' }] },
+    { id: 'b', role: 'assistant', parts: [{ type: 'text', text: 'hi' }] },
+  ] });
+  await chat.sendMessage({ text: 'and now' });
+  assert.equal(chat.status, 'error');
+  assert.match(chat.error.message, /session_not_found/);
+  assert.equal((await fetch(`${hub}/sessions/${id}`)).status, 404);
+});
+
+scenario('an id that useChat made itself says what to do', async () => {
+  const chat = page(undefined);
+  await chat.sendMessage({ text: 'hello' });
+  assert.equal(chat.status, 'error');
+  assert.match(chat.error.message, /crypto\.randomUUID/);
+});
+
+scenario('readUIMessageStream takes every chunk', async () => {
+  await answer('odd', odd);
+  const transport = new sdk.DefaultChatTransport({ api: `${hub}/api/chat` });
+  const stream = await transport.sendMessages({
+    chatId: newID(), trigger: 'submit-message', messageId: undefined, abortSignal: undefined,
+    messages: [{ id: 'm', role: 'user', parts: [{ type: 'text', text: 'odd' }] }],
+  });
+  let last;
+  const onError = (error) => { throw error; };
+  for await (const message of sdk.readUIMessageStream({ stream, onError, terminateOnError: true })) last = message;
+  assert.equal(text(last), odd.join(''));
+});
+
+await play();

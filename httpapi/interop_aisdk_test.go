@@ -1,0 +1,19 @@
+package httpapi_test
+
+import "testing"
+
+// sdkVersions are the AI SDK's that the hub is held to: the first and the last
+// of what people have of each major version.
+var sdkVersions = []string{"ai-5-0-60", "ai-5-0-277", "ai-6-0-0", "ai-6-0-326", "ai-7-0-0", "ai-7-0-173"}
+
+// TestAISDK drives the class under useChat, with its default transport, in old
+// and new versions of the SDK.
+func TestAISDK(t *testing.T) {
+	dir := npmPackages(t, "aisdk")
+	for _, version := range sdkVersions {
+		t.Run(version, func(t *testing.T) {
+			c := newRemote(t, newRig(t))
+			playScenarios(t, dir, "default.mjs", c.rig.url, c.line.url, c.url, version)
+		})
+	}
+}

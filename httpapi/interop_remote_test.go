@@ -1,0 +1,202 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"sync"
+	"testing"
+
+	"lumos/backend/llm/mistralsim"
+)
+
+// remote lets a script in another process direct the rig: what the model says,
+// when it goes on, and when the network breaks.
+type remote struct {
+	t     testing.TB
+	rig   *rig
+	line  *line
+	url   string
+	mu    sync.Mutex
+	gates map[string]*gate // by what the user said
+}
+
+// command is what interop/harness.mjs posts.
+type command struct {
+	Do     string
+	Said   string   // the message in question
+	Tokens []string // answer: what the model says to it
+	Hold   *int     // answer: it waits in front of this token
+	Status int      // answer: refuse instead
+	After  []int    // cut: the next connections break after so many bytes
+}
+
+func newRemote(t testing.TB, r *rig) *remote {
+	t.Helper()
+	c := &remote{t: t, rig: r, line: newLine(t, r.url), gates: make(map[string]*gate)}
+	s := httptest.NewServer(c)
+	t.Cleanup(s.Close)
+	c.url = s.URL
+	return c
+}
+
+func (c *remote) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	var in command
+	if err := json.NewDecoder(req.Body).Decode(&in); err != nil {
+		c.t.Errorf("a command: %v", err)
+		return
+	}
+	answer := map[string]int{}
+	switch in.Do {
+	case "answer":
+		c.answer(in)
+	case "open":
+		c.gate(in.Said).open()
+	case "reached":
+		select {
+		case <-c.gate(in.Said).reached:
+		case <-req.Context().Done():
+		}
+	case "asked":
+		answer["asked"] = c.rig.asked()
+	case "cut":
+		c.line.cut(in.After...)
+	case "cuts":
+		answer["cuts"] = c.line.cuts()
+	default:
+		c.t.Errorf("the command %q", in.Do)
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+func (c *remote) answer(in command) {
+	a := mistralsim.Answer{Tokens: in.Tokens}
+	if in.Hold != nil {
+		var g *gate
+		a, g = held(*in.Hold, in.Tokens...)
+		c.mu.Lock()
+		c.gates[in.Said] = g
+		c.mu.Unlock()
+	}
+	if in.Status != 0 {
+		a = mistralsim.Answer{Status: in.Status, Body: `{"message":"no"}`}
+	}
+	c.rig.answer(in.Said, a)
+}
+
+func (c *remote) gate(said string) *gate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := c.gates[said]
+	if g == nil {
+		c.t.Errorf("nothing holds the answer to %q", said)
+		_, g = held(0)
+	}
+	return g
+}
+
+// line is a TCP proxy in front of a server, which can be cut.
+type line struct {
+	url  string
+	to   string
+	mu   sync.Mutex
+	open map[net.Conn]bool
+	next []int // the next connections break after so many bytes to the client
+	n    int   // connections that broke
+	wg   sync.WaitGroup
+}
+
+func newLine(t testing.TB, server string) *line {
+	t.Helper()
+	to, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &line{url: "http://" + listener.Addr().String(), to: to.Host, open: make(map[net.Conn]bool)}
+	l.wg.Go(func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			l.wg.Go(func() { l.carry(c) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		l.cut()
+		l.wg.Wait()
+	})
+	return l
+}
+
+// cut breaks every connection, and has the next break after so many bytes.
+func (l *line) cut(after ...int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = after
+	for c := range l.open {
+		l.n++
+		_ = c.Close()
+	}
+}
+
+func (l *line) cuts() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.n
+}
+
+func (l *line) carry(near net.Conn) {
+	defer near.Close()
+	far, err := net.Dial("tcp", l.to)
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	l.mu.Lock()
+	l.open[near] = true
+	left := -1
+	if len(l.next) > 0 {
+		left, l.next = l.next[0], l.next[1:]
+	}
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		delete(l.open, near)
+		l.mu.Unlock()
+	}()
+	l.wg.Go(func() {
+		defer far.Close()
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := near.Read(buf)
+			if _, failed := far.Write(buf[:n]); failed != nil || err != nil {
+				return
+			}
+		}
+	})
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := far.Read(buf)
+		if left >= 0 && n >= left {
+			_, _ = near.Write(buf[:left])
+			l.mu.Lock()
+			l.n++
+			l.mu.Unlock()
+			return
+		}
+		if left >= 0 {
+			left -= n
+		}
+		if _, failed := near.Write(buf[:n]); failed != nil || err != nil {
+			return
+		}
+	}
+}
