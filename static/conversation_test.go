@@ -12,20 +12,20 @@ import (
 func openPage(t *testing.T) (*fakeHub, *tab, *fakeConn) {
 	t.Helper()
 	h, p := newFakeHub(t), newTab(t)
-	p.open(h.URL + "/")
+	p.Open(h.URL + "/")
 	c := h.next()
 	c.ready()
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 	return h, p, c
 }
 
 // ask says something, acknowledges it and opens the reply.
 func ask(p *tab, c *fakeConn, text, after string) (string, *reply) {
-	p.t.Helper()
-	p.say(text)
+	p.T.Helper()
+	p.Say(text)
 	m := c.expect("message")
 	if m["content"] != text {
-		p.t.Fatalf("got %q, want %q", m["content"], text)
+		p.T.Fatalf("got %q, want %q", m["content"], text)
 	}
 	c.send(ack(m, after))
 	id := m["id"].(string)
@@ -40,19 +40,19 @@ func TestConversation(t *testing.T) {
 	if got := strings.Join(c.protocols, ","); got != "chathub.v1" {
 		t.Errorf("subprotocols %q", got)
 	}
-	p.mustContain("Hello! What is on your mind?")
-	p.do("window.heard = []; for (const e of ['message', 'state']) w.addEventListener('chat-' + e, (e) => heard.push(e.detail.state ?? e.detail.role + ': ' + e.detail.content))")
+	p.MustContain("Hello! What is on your mind?")
+	p.Do("window.heard = []; for (const e of ['message', 'state']) w.addEventListener('chat-' + e, (e) => heard.push(e.detail.state ?? e.detail.role + ': ' + e.detail.content))")
 
 	_, r := ask(p, c, "Hello", "")
-	p.mustContain("Thinking")
-	p.until("$('.dots').checkVisibility()")
+	p.MustContain("Thinking")
+	p.Until("$('.dots').checkVisibility()")
 	r.delta("Hi **there")
-	p.until("$('.assistant strong').textContent === 'there' && w.state === 'writing'")
-	p.until("!$('.dots').checkVisibility()")
+	p.Until("$('.assistant strong').textContent === 'there' && w.state === 'writing'")
+	p.Until("!$('.dots').checkVisibility()")
 	r.delta("**, friend.")
 	r.finish("stop")
-	p.until("w.state === 'ready'")
-	if got, want := p.html(), "<p>Hi <strong>there</strong>, friend.</p>"; got != want {
+	p.Until("w.state === 'ready'")
+	if got, want := p.Html(), "<p>Hi <strong>there</strong>, friend.</p>"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	want := "waiting|user: Hello|writing|assistant: Hi **there**, friend.|ready"
@@ -66,45 +66,45 @@ func TestConversation(t *testing.T) {
 
 func TestEnterAndShiftEnter(t *testing.T) {
 	_, p, c := openPage(t)
-	p.do("$('.input').focus()")
-	p.key("Enter", "\r", 0) // nothing to send
+	p.Do("$('.input').focus()")
+	p.Key("Enter", "\r", 0) // nothing to send
 	const shift = 8
-	p.do("$('.input').value = 'one'; $('.input').dispatchEvent(new Event('input'))")
+	p.Do("$('.input').value = 'one'; $('.input').dispatchEvent(new Event('input'))")
 	low := eval[int](p, "$('.input').clientHeight")
-	p.key("Enter", "\r", shift)
-	p.until("$('.input').value.includes('\\n')")
+	p.Key("Enter", "\r", shift)
+	p.Until("$('.input').value.includes('\\n')")
 	if high := eval[int](p, "$('.input').clientHeight"); high <= low {
 		t.Errorf("two lines are %d px high, one %d", high, low)
 	}
-	p.do("$('.input').dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', isComposing: true, bubbles: true }))") // an IME's choice
-	p.do("$('.input').value += 'two'")
-	p.key("Enter", "\r", 0)
+	p.Do("$('.input').dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', isComposing: true, bubbles: true }))") // an IME's choice
+	p.Do("$('.input').value += 'two'")
+	p.Key("Enter", "\r", 0)
 	if m := c.expect("message"); strings.TrimSpace(m["content"].(string)) != m["content"] || !strings.Contains(m["content"].(string), "\n") {
 		t.Errorf("sent %q", m["content"])
 	}
-	p.until("$('.input').clientHeight <= " + strconv.Itoa(low))
+	p.Until("$('.input').clientHeight <= " + strconv.Itoa(low))
 }
 
 func TestStop(t *testing.T) {
 	_, p, c := openPage(t)
 	_, r := ask(p, c, "Hello", "")
-	p.click(".send") // before the first token
+	p.Click(".send") // before the first token
 	if f := c.expect("stop"); f["id"] != r.id {
 		t.Errorf("stop names %v, want the reply %s", f["id"], r.id)
 	}
 	r.abort()
 	c.send(frame{"type": "stopped", "outcome": "stopped"})
-	p.mustContain("Stopped")
-	p.until("w.state === 'ready'")
+	p.MustContain("Stopped")
+	p.Until("w.state === 'ready'")
 
 	_, r = ask(p, c, "Again", r.id)
 	r.delta("Some")
-	p.until("w.state === 'writing'")
-	p.say("typed meanwhile") // stays in the box
-	p.click(".send")
+	p.Until("w.state === 'writing'")
+	p.Say("typed meanwhile") // stays in the box
+	p.Click(".send")
 	c.expect("stop")
 	r.abort()
-	p.until("w.state === 'ready' && $('.input').value === 'typed meanwhile'")
+	p.Until("w.state === 'ready' && $('.input').value === 'typed meanwhile'")
 }
 
 func TestRegenerateReplaces(t *testing.T) {
@@ -112,14 +112,14 @@ func TestRegenerateReplaces(t *testing.T) {
 	m, r := ask(p, c, "Hello", "")
 	r.delta("first answer")
 	r.finish("stop")
-	p.click(".regenerate")
+	p.Click(".regenerate")
 	if f := c.expect("regenerate"); f["of"] != r.id {
 		t.Errorf("of %v, want %s", f["of"], r.id)
 	}
 	c.reply(m).delta("second answer").finish("length")
-	p.mustContain("second answer")
-	p.mustContain("Cut off")
-	if got := p.text(); strings.Contains(got, "first answer") {
+	p.MustContain("second answer")
+	p.MustContain("Cut off")
+	if got := p.Text(); strings.Contains(got, "first answer") {
 		t.Errorf("the replaced answer is still there: %s", got)
 	}
 }
@@ -129,26 +129,26 @@ func TestFailedReplyIsTriedAgain(t *testing.T) {
 	m, r := ask(p, c, "Hello", "")
 	r.delta("Half an ans")
 	r.fail("upstream_timeout", "The model took too long.")
-	p.mustContain("The model took too long.")
-	p.mustContain("Half an ans")
-	p.click(".note .regenerate")
+	p.MustContain("The model took too long.")
+	p.MustContain("Half an ans")
+	p.Click(".note .regenerate")
 	c.expect("regenerate")
 	c.reply(m).delta("whole").finish("stop")
-	p.until("!$('.failed') && $('.assistant .body').textContent === 'whole'")
+	p.Until("!$('.failed') && $('.assistant .body').textContent === 'whole'")
 }
 
 // A message that the hub refuses goes back into the box, with the reason.
 func TestRefusedMessage(t *testing.T) {
 	_, p, c := openPage(t)
-	p.say("too soon")
+	p.Say("too soon")
 	m := c.expect("message")
 	c.send(frame{"type": "error", "code": "rate_limited", "errorText": "Too many messages.", "ref": m["id"], "retry_after": 3})
-	p.mustContain("Too many messages.")
-	p.until("$('.input').value === 'too soon' && w.state === 'ready' && !$('.user')")
+	p.MustContain("Too many messages.")
+	p.Until("$('.input').value === 'too soon' && w.state === 'ready' && !$('.user')")
 	// An error that belongs to nothing is only said.
 	c.send(frame{"type": "error", "code": "invalid_request", "errorText": "What was that?"})
-	p.mustContain("What was that?")
-	p.until("$('.input').value === 'too soon'")
+	p.MustContain("What was that?")
+	p.Until("$('.input').value === 'too soon'")
 }
 
 func TestNewChat(t *testing.T) {
@@ -156,8 +156,8 @@ func TestNewChat(t *testing.T) {
 	first := c.conversation
 	_, r := ask(p, c, "Hello", "")
 	r.delta("Hi").finish("stop")
-	p.until("w.state === 'ready'")
-	p.click(".new")
+	p.Until("w.state === 'ready'")
+	p.Click(".new")
 	if code := <-c.code; code != 1005 && code != 1000 {
 		t.Errorf("left with %d", code)
 	}
@@ -166,8 +166,8 @@ func TestNewChat(t *testing.T) {
 	if c.conversation == first || c.query.Has("after") {
 		t.Errorf("conversation %s, query %v", c.conversation, c.query)
 	}
-	p.until("!$('.msg') && $('.greeting').checkVisibility() && w.state === 'ready'")
-	p.open(h.URL + "/") // nothing was said yet: nothing is kept
+	p.Until("!$('.msg') && $('.greeting').checkVisibility() && w.state === 'ready'")
+	p.Open(h.URL + "/") // nothing was said yet: nothing is kept
 	if again := h.next(); again.query.Has("after") || again.conversation == first {
 		t.Error("a new chat that nothing was said in is kept")
 	}
@@ -177,29 +177,29 @@ func TestCopy(t *testing.T) {
 	_, p, c := openPage(t)
 	_, r := ask(p, c, "Hello", "")
 	r.delta("Do **this**:\n```sh\nls -l\n```").finish("stop")
-	p.until("w.state === 'ready'")
-	p.do("window.copied = []; navigator.clipboard.writeText = async (s) => { copied.push(s) }")
-	p.click("figure .copy")
-	p.click(".tools .copy")
-	p.until("copied.length === 2")
+	p.Until("w.state === 'ready'")
+	p.Do("window.copied = []; navigator.clipboard.writeText = async (s) => { copied.push(s) }")
+	p.Click("figure .copy")
+	p.Click(".tools .copy")
+	p.Until("copied.length === 2")
 	if got := eval[string](p, "copied.join('|')"); got != "ls -l|Do **this**:\n```sh\nls -l\n```" {
 		t.Errorf("copied %q", got)
 	}
-	p.until("$('.tools .copy').textContent === '✓'")
-	p.until("$('.tools .copy svg') && $('figure .copy').textContent === 'Copy'")
+	p.Until("$('.tools .copy').textContent === '✓'")
+	p.Until("$('.tools .copy svg') && $('figure .copy').textContent === 'Copy'")
 }
 
 // The log is not a live region of its own: it would read every token. What is
 // announced is that an answer comes, and then the answer, whole.
 func TestAnnouncements(t *testing.T) {
 	_, p, c := openPage(t)
-	p.do(`window.said = []; new MutationObserver(() => said.push($('[aria-live=polite]').textContent)).observe($('[aria-live=polite]'), { childList: true })`)
+	p.Do(`window.said = []; new MutationObserver(() => said.push($('[aria-live=polite]').textContent)).observe($('[aria-live=polite]'), { childList: true })`)
 	if !eval[bool](p, "$('[role=log]').ariaLive === 'off' && $('.notice').role === 'status'") {
 		t.Error("roles")
 	}
 	_, r := ask(p, c, "Hello", "")
 	r.delta("One", " two", " three", " four").finish("stop")
-	p.until("w.state === 'ready' && said.length > 1")
+	p.Until("w.state === 'ready' && said.length > 1")
 	if got := eval[string](p, "said.join('|').replace(/\\s+/g, ' ')"); got != "Thinking…|Assistant: One two three four" {
 		t.Errorf("announced %q", got)
 	}
@@ -211,29 +211,29 @@ func TestScrolling(t *testing.T) {
 	_, r := ask(p, c, "Hello", "")
 	r.delta(strings.Repeat("line\n\n", 100))
 	const bottom = "$('.log').scrollHeight - $('.log').scrollTop - $('.log').clientHeight"
-	p.until("w.state === 'writing' && $('.assistant').clientHeight > 1000 && " + bottom + " < 8")
-	p.do("$('.log').scrollTop = 100")
-	p.until("$('.jump').checkVisibility()")
+	p.Until("w.state === 'writing' && $('.assistant').clientHeight > 1000 && " + bottom + " < 8")
+	p.Do("$('.log').scrollTop = 100")
+	p.Until("$('.jump').checkVisibility()")
 	r.delta(strings.Repeat("more\n\n", 10))
-	p.until("$('.assistant').textContent.includes('more')")
+	p.Until("$('.assistant').textContent.includes('more')")
 	if got := eval[int](p, "$('.log').scrollTop"); got != 100 {
 		t.Errorf("scrolled to %d while reading at 100", got)
 	}
-	p.click(".jump")
-	p.until(bottom + " < 8 && !$('.jump').checkVisibility()")
+	p.Click(".jump")
+	p.Until(bottom + " < 8 && !$('.jump').checkVisibility()")
 	r.delta(strings.Repeat("last\n\n", 10)).finish("stop")
-	p.until("w.state === 'ready' && " + bottom + " < 8")
+	p.Until("w.state === 'ready' && " + bottom + " < 8")
 }
 
 func TestHistory(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	p.open(h.URL + "/")
+	p.Open(h.URL + "/")
 	c := h.next()
 	c.ready(
 		user(uuid.NewString(), "<b>one</b>\n  two"), assistant(uuid.NewString(), "answer", "stop"),
 		user(uuid.NewString(), "three"), assistant(uuid.NewString(), "", "error"),
 	)
-	p.mustContain("Something went wrong.")
+	p.MustContain("Something went wrong.")
 	if got := eval[string](p, "$('.user .body').textContent"); got != "<b>one</b>\n  two" {
 		t.Errorf("shown %q", got)
 	}

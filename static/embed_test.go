@@ -15,16 +15,16 @@ func TestScriptTagUnderStrictPolicy(t *testing.T) {
 	h.extra["/shop/page"] = page(`<!doctype html><html lang="en"><head><title>Shop</title>
 		<script src="/widget.js" data-title="Ask us" data-greeting="Which one?" data-send="Fragen" defer></script></head><body><h1>Shop</h1>`,
 		"Content-Security-Policy", strictPolicy)
-	violations := p.console()
-	p.open(h.URL + "/shop/page")
-	p.until("$('.toggle').checkVisibility() && !$('.panel').checkVisibility({ visibilityProperty: true })")
+	violations := p.Console()
+	p.Open(h.URL + "/shop/page")
+	p.Until("$('.toggle').checkVisibility() && !$('.panel').checkVisibility({ visibilityProperty: true })")
 	if len(h.conns) > 0 {
 		t.Error("connects before anybody opened the chat")
 	}
-	p.click(".toggle")
+	p.Click(".toggle")
 	c := h.next()
 	c.ready()
-	p.until("w.state === 'ready' && $('.panel').checkVisibility({ visibilityProperty: true })")
+	p.Until("w.state === 'ready' && $('.panel').checkVisibility({ visibilityProperty: true })")
 	for js, want := range map[string]string{
 		"$('.heading').textContent":                          "Ask us",
 		"$('.greeting').textContent":                         "Which one?",
@@ -40,9 +40,9 @@ func TestScriptTagUnderStrictPolicy(t *testing.T) {
 	}
 	_, r := ask(p, c, "Hello", "")
 	r.delta("a | *b*\n```\ncode\n```").finish("stop")
-	p.until("w.state === 'ready'")
-	p.key("Escape", "", 0)
-	p.until("!$('.panel').checkVisibility({ visibilityProperty: true }) && r.activeElement === $('.toggle')")
+	p.Until("w.state === 'ready'")
+	p.Key("Escape", "", 0)
+	p.Until("!$('.panel').checkVisibility({ visibilityProperty: true }) && r.activeElement === $('.toggle')")
 	if got := violations(); got != "" {
 		t.Errorf("console: %s", got)
 	}
@@ -51,10 +51,10 @@ func TestScriptTagUnderStrictPolicy(t *testing.T) {
 // The page served at / keeps its own, stricter promise.
 func TestPagePolicy(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	violations := p.console()
-	p.open(h.URL + "/")
+	violations := p.Console()
+	p.Open(h.URL + "/")
 	h.next().ready()
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 	if got := eval[string](p, "document.querySelector('pre').textContent"); got != "wscat -c "+strings.Replace(h.URL, "http", "ws", 1)+"/ws" {
 		t.Errorf("the page's hint is %q", got)
 	}
@@ -75,11 +75,11 @@ func TestHostileCSS(t *testing.T) {
 		div, section, button, textarea { position: static !important; opacity: 0 !important; transform: scale(9) !important }
 		chat-widget { display: none !important; color: red !important; font-size: 99px !important; visibility: hidden !important }
 		</style><script src="/widget.js" defer></script>`)
-	p.open(h.URL + "/rude")
-	p.until("$('.toggle').checkVisibility({ visibilityProperty: true, opacityProperty: true })")
-	p.click(".toggle")
+	p.Open(h.URL + "/rude")
+	p.Until("$('.toggle').checkVisibility({ visibilityProperty: true, opacityProperty: true })")
+	p.Click(".toggle")
 	h.next().ready()
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 	for js, want := range map[string]string{
 		"getComputedStyle($('.panel')).position":        "fixed",
 		"getComputedStyle($('.greeting')).visibility":   "visible",
@@ -100,8 +100,8 @@ func TestThemeAndParts(t *testing.T) {
 		chat-widget { --chat-accent: rgb(1, 2, 3); --chat-width: 333px }
 		chat-widget::part(heading) { font-size: 31px }
 		</style><chat-widget theme="dark"></chat-widget><script src="/widget.js" defer></script>`)
-	p.open(h.URL + "/themed")
-	p.until("$('.toggle')")
+	p.Open(h.URL + "/themed")
+	p.Until("$('.toggle')")
 	for js, want := range map[string]string{
 		"getComputedStyle($('.toggle')).backgroundColor":          "rgb(1, 2, 3)",
 		"String($('.panel').offsetWidth)":                         "333",
@@ -113,7 +113,7 @@ func TestThemeAndParts(t *testing.T) {
 			t.Errorf("%s is %q, want %q", js, got, want)
 		}
 	}
-	p.prefer("prefers-reduced-motion", "reduce")
+	p.Prefer("prefers-reduced-motion", "reduce")
 	if got := eval[string](p, "getComputedStyle($('.panel')).transitionDuration + getComputedStyle($('.dots i')).animationName"); got != "0snone" {
 		t.Errorf("motion is not reduced: %s", got)
 	}
@@ -122,14 +122,14 @@ func TestThemeAndParts(t *testing.T) {
 func TestRightToLeft(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
 	h.extra["/rtl"] = page(`<!doctype html><html lang="ar" dir="rtl"><title>متجر</title><script src="/widget.js" data-title="اسألنا" defer></script><body>`)
-	p.open(h.URL + "/rtl")
-	p.click(".toggle")
+	p.Open(h.URL + "/rtl")
+	p.Click(".toggle")
 	c := h.next()
 	c.ready()
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 	_, r := ask(p, c, "مرحبا", "")
 	r.delta("- عنصر\n\nEnglish, too\n\n```\ncode\n```").finish("stop")
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 	// What begins a line is on the right: the launcher on the left, a user's message too, the marker of a list right.
 	for _, js := range []string{
 		"$('.toggle').getBoundingClientRect().left < 100",
@@ -149,15 +149,15 @@ func TestRightToLeft(t *testing.T) {
 func TestSmallScreens(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
 	h.extra["/shop"] = shopPage
-	p.run(chromedp.EmulateViewport(320, 480))
-	p.open(h.URL + "/shop")
-	p.click(".toggle")
+	p.Run(chromedp.EmulateViewport(320, 480))
+	p.Open(h.URL + "/shop")
+	p.Click(".toggle")
 	c := h.next()
 	c.ready()
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 	_, r := ask(p, c, strings.Repeat("longword", 20), "")
 	r.delta(sample + strings.Repeat("unbreakable", 30)).finish("stop")
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 	for _, js := range []string{
 		"$('.panel').getBoundingClientRect().width === 320 && $('.panel').getBoundingClientRect().height === 480",
 		"$('.log').scrollWidth === $('.log').clientWidth",
@@ -176,10 +176,10 @@ func TestOtherOrigin(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
 	site := newFakeHub(t)
 	site.extra["/page"] = page(`<!doctype html><html lang="en"><title>Site</title><script src="` + h.URL + `/widget.js" crossorigin defer></script><body>`)
-	p.open(site.URL + "/page")
-	p.click(".toggle")
+	p.Open(site.URL + "/page")
+	p.Click(".toggle")
 	h.next().ready()
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 }
 
 // The API that the README documents.
@@ -187,9 +187,9 @@ func TestAPI(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
 	const fixed = "0c6f2a52-6e3b-4a7e-9d5e-0a4f8f1d2b3c"
 	h.extra["/own"] = page(`<!doctype html><html lang="en"><title>Own</title><chat-widget server="` + h.URL + `/" conversation="` + fixed + `" storage="none"></chat-widget><script src="/widget.js" defer></script>`)
-	p.open(h.URL + "/own")
-	p.until("w.state === 'idle'")
-	p.do("w.send('from the page')") // connects without being opened
+	p.Open(h.URL + "/own")
+	p.Until("w.state === 'idle'")
+	p.Do("w.send('from the page')") // connects without being opened
 	c := h.next()
 	if c.conversation != fixed {
 		t.Errorf("conversation %s", c.conversation)
@@ -198,20 +198,20 @@ func TestAPI(t *testing.T) {
 	m := c.expect("message")
 	c.send(ack(m, ""))
 	c.reply(m["id"].(string)).delta("ok").finish("stop")
-	p.until("w.state === 'ready' && $('.root').classList.contains('unread')")
-	p.do("w.open()")
-	p.until("$('.panel').checkVisibility({ visibilityProperty: true }) && !$('.root').classList.contains('unread')")
-	p.do("w.close(); w.title = 'Renamed'")
-	p.until("$('.heading').textContent === 'Renamed'")
+	p.Until("w.state === 'ready' && $('.root').classList.contains('unread')")
+	p.Do("w.open()")
+	p.Until("$('.panel').checkVisibility({ visibilityProperty: true }) && !$('.root').classList.contains('unread')")
+	p.Do("w.close(); w.title = 'Renamed'")
+	p.Until("$('.heading').textContent === 'Renamed'")
 	if got := eval[int](p, "localStorage.length"); got != 0 {
 		t.Errorf("%d things kept, though storage is none", got)
 	}
-	p.do("w.setAttribute('conversation', '" + strings.ToUpper(fixed) + "'); w.open()")
+	p.Do("w.setAttribute('conversation', '" + strings.ToUpper(fixed) + "'); w.open()")
 	if c = h.next(); c.conversation != strings.ToUpper(fixed) || c.query.Has("after") {
 		t.Errorf("changed to %s with %v", c.conversation, c.query)
 	}
-	p.do("const el = w; el.remove(); document.body.append(el)") // moving it in the page is no harm
+	p.Do("const el = w; el.remove(); document.body.append(el)") // moving it in the page is no harm
 	h.next().ready()
-	p.until("w.state === 'ready' && $$('.root').length === 1")
-	p.do("w.remove()")
+	p.Until("w.state === 'ready' && $$('.root').length === 1")
+	p.Do("w.remove()")
 }

@@ -16,8 +16,6 @@ import (
 	"lumos/backend/static"
 )
 
-const patience = 20 * time.Second // for anything a test waits for
-
 // frame is one message on the wire, in either direction.
 type frame map[string]any
 

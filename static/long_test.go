@@ -11,7 +11,7 @@ import (
 // elements they moved, not in time.
 func TestLongReply(t *testing.T) {
 	_, p, c := openPage(t)
-	p.do(`window.counts = []; window.changes = 0;
+	p.Do(`window.counts = []; window.changes = 0;
 		new MutationObserver((records) => {
 			for (const m of records) changes += 1 + m.addedNodes.length + m.removedNodes.length;
 		}).observe($('.list'), { childList: true, subtree: true, characterData: true });`)
@@ -34,11 +34,11 @@ func TestLongReply(t *testing.T) {
 		}
 		r.delta(fmt.Sprintf("mark%d ", step))
 		fmt.Fprintf(&whole, "mark%d ", step)
-		p.until(fmt.Sprintf("$('.assistant').textContent.includes('mark%d')", step))
-		p.do("counts.push(changes); changes = 0")
+		p.Until(fmt.Sprintf("$('.assistant').textContent.includes('mark%d')", step))
+		p.Do("counts.push(changes); changes = 0")
 	}
 	r.finish("stop")
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 	counts := eval[[]int](p, "counts")
 	t.Logf("changes of the document per %d tokens: %v", perStep, counts)
 	first, last := counts[1], counts[len(counts)-1] // the first step also has the first paint
@@ -54,7 +54,7 @@ func TestLongReply(t *testing.T) {
 	// A very long listing is laid out in pieces, a very long paragraph in short nodes.
 	_, r = ask(p, c, "And code", r.id)
 	r.delta("```\n" + strings.Repeat("line of code\n", 2000) + "```\n" + strings.Repeat("word ", 5000)).finish("stop")
-	p.until("w.state === 'ready' && $$('.assistant').length === 2")
+	p.Until("w.state === 'ready' && $$('.assistant').length === 2")
 	if got := eval[int](p, "Math.max(...$$('.assistant:last-child pre span').map((s) => s.childNodes.length))"); got > 100 {
 		t.Errorf("%d nodes in one piece of a listing", got)
 	}

@@ -103,7 +103,7 @@ func TestMarkdown(t *testing.T) {
 	h := newFakeHub(t)
 	h.extra["/renderer"] = rendererPage(t)
 	p := newTab(t)
-	p.open(h.URL + "/renderer")
+	p.Open(h.URL + "/renderer")
 	for _, c := range markdownCases {
 		t.Run(c.name, func(t *testing.T) {
 			if got := eval[string](p, "render("+literal(c.in)+").innerHTML"); got != c.want {
@@ -157,8 +157,8 @@ func TestHostileMarkdown(t *testing.T) {
 	h := newFakeHub(t)
 	h.extra["/renderer"] = rendererPage(t)
 	p := newTab(t)
-	p.open(h.URL + "/renderer")
-	p.do(`window.bad = ''; window.hacked = () => { bad += 'executed ' };
+	p.Open(h.URL + "/renderer")
+	p.Do(`window.bad = ''; window.hacked = () => { bad += 'executed ' };
 		const tags = new Set('P BR STRONG EM DEL CODE SPAN A H3 H4 H5 H6 UL OL LI BLOCKQUOTE HR FIGURE FIGCAPTION BUTTON PRE DIV TABLE THEAD TBODY TR TH TD'.split(' '));
 		const attributes = new Set('class dir tabindex href target rel start'.split(' '));
 		window.inspect = (root) => {
@@ -201,8 +201,8 @@ func TestMarkdownWork(t *testing.T) {
 	h := newFakeHub(t)
 	h.extra["/renderer"] = rendererPage(t)
 	p := newTab(t)
-	p.open(h.URL + "/renderer")
-	p.do(`window.work = (unit, times) => {
+	p.Open(h.URL + "/renderer")
+	p.Do(`window.work = (unit, times) => {
 		let calls = 0;
 		const spied = [[Element.prototype, 'append'], [Element.prototype, 'replaceWith'], [CharacterData.prototype, 'appendData']];
 		const saved = spied.map(([o, name]) => o[name]);

@@ -34,8 +34,8 @@ func TestResumeByOffset(t *testing.T) {
 	client := c.query.Get("client")
 	m, r := ask(p, c, "Hello", "")
 	r.delta("Grüße 😀 **", "und") // 18 bytes
-	p.until("$('.assistant').textContent.includes('und')")
-	p.do("window.kept = $('.assistant p')")
+	p.Until("$('.assistant').textContent.includes('und')")
+	p.Do("window.kept = $('.assistant p')")
 	c.cut()
 
 	c = h.next()
@@ -46,8 +46,8 @@ func TestResumeByOffset(t *testing.T) {
 	c.readyAfter(r.id, r.id)
 	r.start(c, m, 18)
 	r.delta(" 你好**!").finish("stop")
-	p.until("w.state === 'ready'")
-	if got, want := p.html(), "<p>Grüße 😀 <strong>und 你好</strong>!</p>"; got != want {
+	p.Until("w.state === 'ready'")
+	if got, want := p.Html(), "<p>Grüße 😀 <strong>und 你好</strong>!</p>"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if !eval[bool](p, "kept === $('.assistant p')") {
@@ -64,13 +64,13 @@ func TestResumeCutsToTheOffset(t *testing.T) {
 		h, p, c := openPage(t)
 		m, r := ask(p, c, "Hello", "")
 		r.delta("Grüße 😀 und so")
-		p.until("w.state === 'writing'")
+		p.Until("w.state === 'writing'")
 		c.cut()
 		c = h.next()
 		c.readyAfter(r.id, r.id)
 		r.start(c, m, len(keep))
 		r.delta("NEU").finish("stop")
-		p.until("w.state === 'ready'")
+		p.Until("w.state === 'ready'")
 		if got := eval[string](p, "$('.assistant .body').textContent"); got != keep+"NEU" {
 			t.Errorf("cut to %q: shown %q", keep, got)
 		}
@@ -82,7 +82,7 @@ func TestEpoch(t *testing.T) {
 	h, p, c := openPage(t)
 	m, r := ask(p, c, "Hello", "")
 	r.delta("one ")
-	p.until("w.state === 'writing'")
+	p.Until("w.state === 'writing'")
 	start := frame{"type": "start", "messageId": r.id, "after": m, "epoch": 2, "messageMetadata": frame{"conversation_id": c.conversation}}
 	c.send(start)
 	c.send(frame{"type": "stopped", "outcome": "nothing_running"})
@@ -91,7 +91,7 @@ func TestEpoch(t *testing.T) {
 	c.resumes(t, r.id, "4", "")
 	c.readyAfter(r.id, r.id)
 	c.send(start, frame{"type": "text-start", "id": r.id, "offset": 4}, frame{"type": "text-delta", "id": r.id, "delta": "two", "offset": 7})
-	p.mustContain("one two")
+	p.MustContain("one two")
 	c.cut()
 	h.next().resumes(t, r.id, "7", "2")
 }
@@ -102,7 +102,7 @@ func TestReplyEndedMeanwhile(t *testing.T) {
 		h, p, c := openPage(t)
 		m, r := ask(p, c, "Hello", "")
 		r.delta("The answer ")
-		p.until("w.state === 'writing'")
+		p.Until("w.state === 'writing'")
 		c.cut()
 		c = h.next()
 		whole := assistant(r.id, "The answer is 42.", "stop")
@@ -114,7 +114,7 @@ func TestReplyEndedMeanwhile(t *testing.T) {
 		default:
 			c.ready(user(m, "Hello"), whole)
 		}
-		p.until("w.state === 'ready' && $('.assistant .body').textContent === 'The answer is 42.' && $$('.msg').length === 2")
+		p.Until("w.state === 'ready' && $('.assistant .body').textContent === 'The answer is 42.' && $$('.msg').length === 2")
 	}
 }
 
@@ -122,7 +122,7 @@ func TestReplyEndedMeanwhile(t *testing.T) {
 // what the hub has already is not said twice.
 func TestUnsentMessages(t *testing.T) {
 	h, p, c := openPage(t)
-	p.say("Hello")
+	p.Say("Hello")
 	id := c.expect("message")["id"].(string)
 	c.cut()
 	c = h.next()
@@ -131,9 +131,9 @@ func TestUnsentMessages(t *testing.T) {
 		t.Errorf("sent again as %v, want id %s", again, id)
 	}
 	c.cut()
-	p.until("$('.note').checkVisibility() && $('.note').textContent === 'Sending…'")
+	p.Until("$('.note').checkVisibility() && $('.note').textContent === 'Sending…'")
 
-	p.run(chromedp.Reload()) // unsent survives a reload, too
+	p.Run(chromedp.Reload()) // unsent survives a reload, too
 	c = h.next()
 	c.ready()
 	if again := c.expect("message"); again["id"] != id {
@@ -145,7 +145,7 @@ func TestUnsentMessages(t *testing.T) {
 	c.ready(user(id, "Hello")) // the hub had it: only the acknowledgement was lost
 	r := c.reply(id)
 	r.delta("Hi").finish("stop")
-	p.until("w.state === 'ready' && $$('.msg').length === 2 && !$('.user .note').textContent")
+	p.Until("w.state === 'ready' && $$('.msg').length === 2 && !$('.user .note').textContent")
 	select {
 	case f := <-c.frames:
 		t.Errorf("sent %v once more", f)
@@ -159,28 +159,28 @@ func TestWhatFollowsIsDropped(t *testing.T) {
 	_, p, c := openPage(t)
 	m, r := ask(p, c, "Hello", "")
 	r.delta("Hi").finish("stop")
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 	c.send(ack(user(m, "Hello"), ""))
 	m2, r2 := ask(p, c, "More", r.id)
 	r2.delta("answer").finish("stop")
 	shown := "$$('.msg .body').map((b) => b.textContent).join('|')"
-	p.until(shown + " === 'Hello|Hi|More|answer'")
+	p.Until(shown + " === 'Hello|Hi|More|answer'")
 
 	c.send(ack(user(m2, "More"), r.id))
 	elsewhere := uuid.NewString()
 	c.send(ack(user(elsewhere, "from REST"), r2.id))
 	c.reply(elsewhere).delta("yes").finish("stop")
-	p.until(shown + " === 'Hello|Hi|More|answer|from REST|yes'")
+	p.Until(shown + " === 'Hello|Hi|More|answer|from REST|yes'")
 
 	c.send(ack(user(m2, "Edited"), r.id))
 	c.reply(m2).delta("other").finish("stop")
-	p.until(shown + " === 'Hello|Hi|Edited|other'")
+	p.Until(shown + " === 'Hello|Hi|Edited|other'")
 
 	c.reply(m).delta("regenerated").finish("stop")
-	p.until(shown + " === 'Hello|regenerated'")
+	p.Until(shown + " === 'Hello|regenerated'")
 
 	c.send(ack(user(uuid.NewString(), "First"), ""))
-	p.until(shown + " === 'First'")
+	p.Until(shown + " === 'First'")
 }
 
 // Answers to stop and regenerate can be lost as well: they are sent again.
@@ -188,8 +188,8 @@ func TestStopAndRegenerateAreRepeated(t *testing.T) {
 	h, p, c := openPage(t)
 	m, r := ask(p, c, "Hello", "")
 	r.delta("Hi")
-	p.until("w.state === 'writing'")
-	p.click(".send")
+	p.Until("w.state === 'writing'")
+	p.Click(".send")
 	c.expect("stop")
 	c.cut()
 	c = h.next()
@@ -200,7 +200,7 @@ func TestStopAndRegenerateAreRepeated(t *testing.T) {
 	}
 	r.abort()
 	c.send(frame{"type": "stopped", "outcome": "stopped"})
-	p.click(".regenerate")
+	p.Click(".regenerate")
 	c.expect("regenerate")
 	c.cut()
 	c = h.next()
@@ -209,11 +209,11 @@ func TestStopAndRegenerateAreRepeated(t *testing.T) {
 		t.Errorf("regenerates %v", f)
 	}
 	c.reply(m).delta("New").finish("stop")
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 	c.cut()
 	c = h.next()
 	c.readyAfter(c.query.Get("after"), "")
-	p.say("done")
+	p.Say("done")
 	c.expect("message") // and nothing else
 }
 
@@ -221,8 +221,8 @@ func TestReloadInMidReply(t *testing.T) {
 	h, p, c := openPage(t)
 	m, r := ask(p, c, "Hello", "")
 	r.delta("The beginning ")
-	p.until("w.state === 'writing'")
-	p.run(chromedp.Reload())
+	p.Until("w.state === 'writing'")
+	p.Run(chromedp.Reload())
 	again := h.next()
 	if again.conversation != c.conversation || again.query.Has("after") || again.query.Has("again") {
 		t.Errorf("conversation %s, query %v", again.conversation, again.query)
@@ -231,7 +231,7 @@ func TestReloadInMidReply(t *testing.T) {
 	again.send(f)
 	r.start(again, m, 0)
 	r.delta("The beginning and the end.").finish("stop")
-	p.until("w.state === 'ready' && $('.assistant .body').textContent === 'The beginning and the end.'")
+	p.Until("w.state === 'ready' && $('.assistant .body').textContent === 'The beginning and the end.'")
 }
 
 // Each close code does what the contract says of it.
@@ -243,7 +243,7 @@ func TestCloseCodes(t *testing.T) {
 		h, p, c := openPage(t)
 		_, r := ask(p, c, "Hello", "")
 		r.delta("Hi").finish("stop")
-		p.until("w.state === 'ready'")
+		p.Until("w.state === 'ready'")
 		c.close(code)
 		if state == "reconnecting" {
 			if c = h.next(); c.query.Get("again") != "1" {
@@ -251,12 +251,12 @@ func TestCloseCodes(t *testing.T) {
 			}
 			continue
 		}
-		p.until("w.state === '" + state + "'")
+		p.Until("w.state === '" + state + "'")
 		if !eval[bool](p, "$('.send').disabled") {
 			t.Errorf("%d: the composer still sends", code)
 		}
 		h.none(300 * time.Millisecond)
-		p.click(".notice button")
+		p.Click(".notice button")
 		c = h.next()
 		if c.query.Has("again") || (code == 4404) == c.query.Has("after") {
 			t.Errorf("%d: a person's click connects with %v", code, c.query)
@@ -269,23 +269,23 @@ func TestExpiredSinceLastVisit(t *testing.T) {
 	h, p, c := openPage(t)
 	_, r := ask(p, c, "Hello", "")
 	r.delta("Hi").finish("stop")
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 	old := c.conversation
-	p.run(chromedp.Reload())
+	p.Run(chromedp.Reload())
 	c = h.next()
 	c.close(4404)
 	if c = h.next(); c.conversation == old {
 		t.Error("asks for the same conversation again")
 	}
 	c.ready()
-	p.until("w.state === 'ready' && $('.greeting').checkVisibility()")
+	p.Until("w.state === 'ready' && $('.greeting').checkVisibility()")
 }
 
 func TestTokenArrives(t *testing.T) {
 	h, p, c := openPage(t)
 	c.close(4401)
-	p.until("w.state === 'denied'")
-	p.do("w.setAttribute('token', 'a.b-c.d_e')")
+	p.Until("w.state === 'denied'")
+	p.Do("w.setAttribute('token', 'a.b-c.d_e')")
 	c = h.next()
 	if got := strings.Join(c.protocols, ","); got != "chathub.v1, bearer.a.b-c.d_e" {
 		t.Errorf("subprotocols %q", got)
@@ -303,11 +303,11 @@ func fastPage() http.Handler {
 func TestDeadConnection(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
 	h.extra["/fast"] = fastPage()
-	p.open(h.URL + "/fast")
+	p.Open(h.URL + "/fast")
 	c := h.next() // never says ready
 	c = h.next()
 	c.ready()
-	p.until("w.state === 'ready'")
+	p.Until("w.state === 'ready'")
 	c.deaf.Store(true)
 	if c = h.next(); c.query.Get("again") != "1" {
 		t.Errorf("query %v", c.query)
@@ -319,23 +319,23 @@ func TestOnline(t *testing.T) {
 	h, p, c := openPage(t)
 	_, r := ask(p, c, "Hello", "")
 	r.delta("Hi")
-	p.until("w.state === 'writing'")
-	p.do("Math.random = () => 1e5") // the next try is hours away
+	p.Until("w.state === 'writing'")
+	p.Do("Math.random = () => 1e5") // the next try is hours away
 	c.cut()
-	p.until("w.state === 'reconnecting'")
+	p.Until("w.state === 'reconnecting'")
 	h.none(300 * time.Millisecond)
-	p.do("dispatchEvent(new Event('online'))")
+	p.Do("dispatchEvent(new Event('online'))")
 	c = h.next()
 	c.cut()
-	p.until("w.state === 'reconnecting' && $('.notice').textContent.includes('lost')")
-	p.do("document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
+	p.Until("w.state === 'reconnecting' && $('.notice').textContent.includes('lost')")
+	p.Do("document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
 	c = h.next()
 	c.readyAfter(r.id, r.id)
-	p.until("w.state !== 'reconnecting'")
+	p.Until("w.state !== 'reconnecting'")
 	c.cut()
-	p.until("w.state === 'reconnecting'")
-	p.do("dispatchEvent(new Event('online'))")
+	p.Until("w.state === 'reconnecting'")
+	p.Do("dispatchEvent(new Event('online'))")
 	h.next().cut()
-	p.click(".notice button") // "Try now"
+	p.Click(".notice button") // "Try now"
 	h.next()
 }

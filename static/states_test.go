@@ -25,27 +25,27 @@ type gallery struct {
 
 // show stops at a state of the page.
 func (g *gallery) show(state string) {
-	g.t.Helper()
+	g.T.Helper()
 	for _, scheme := range []string{"light", "dark"} {
-		g.prefer("prefers-color-scheme", scheme)
-		g.do("$('.root').getAnimations({ subtree: true }).forEach((a) => { try { a.finish() } catch { a.cancel() } })")
+		g.Prefer("prefers-color-scheme", scheme)
+		g.Do("$('.root').getAnimations({ subtree: true }).forEach((a) => { try { a.finish() } catch { a.cancel() } })")
 		for _, violation := range eval[[]string](g.tab, `axe.run(document, { resultTypes: ['violations'] })
 			.then((r) => r.violations.flatMap((v) => v.nodes.map((n) => v.id + ': ' + n.target.flat().join(' ') + ' ' + n.failureSummary)))`) {
-			g.t.Errorf("%s, %s, %s: %s", g.name, state, scheme, violation)
+			g.T.Errorf("%s, %s, %s: %s", g.name, state, scheme, violation)
 		}
 		if g.dir == "" {
 			continue
 		}
 		for _, width := range []int64{360, 1280} {
-			g.run(chromedp.EmulateViewport(width, 800))
-			g.do("$('.root').classList.contains('behind') || w.follow()")
-			png, err := chromedp.Run(g.ctx, chromedp.CaptureScreenshot())
+			g.Run(chromedp.EmulateViewport(width, 800))
+			g.Do("$('.root').classList.contains('behind') || w.follow()")
+			png, err := chromedp.Run(g.Ctx, chromedp.CaptureScreenshot())
 			if err != nil {
-				g.t.Fatal(err)
+				g.T.Fatal(err)
 			}
 			file := filepath.Join(g.dir, fmt.Sprintf("%s-%d-%s-%s.png", g.name, width, scheme, state))
 			if err := os.WriteFile(file, png, 0o644); err != nil {
-				g.t.Fatal(err)
+				g.T.Fatal(err)
 			}
 		}
 	}
@@ -62,11 +62,11 @@ func TestStates(t *testing.T) {
 			h := newFakeHub(t)
 			h.extra["/shop"] = shopPage
 			g := &gallery{tab: newTab(t), name: name, dir: os.Getenv("SCREENSHOTS")}
-			g.open(h.URL + path)
-			g.run(chromedp.Evaluate[chromedp.Void](axe))
+			g.Open(h.URL + path)
+			g.Run(chromedp.Evaluate[chromedp.Void](axe))
 			if path == "/shop" {
 				g.show("00-closed")
-				g.click(".toggle")
+				g.Click(".toggle")
 			}
 			g.walk(h)
 		})
@@ -77,44 +77,44 @@ func (g *gallery) walk(h *fakeHub) {
 	c := h.next()
 	g.show("01-connecting")
 	c.ready()
-	g.until("w.state === 'ready'")
+	g.Until("w.state === 'ready'")
 	g.show("02-empty")
 
 	m, r := ask(g.tab, c, "What is backpressure? A short answer please, with an example in Go.", "")
-	g.until("w.state === 'waiting'")
+	g.Until("w.state === 'waiting'")
 	g.show("03-waiting")
 	r.delta(sample[:330])
-	g.until("$('.assistant pre')")
+	g.Until("$('.assistant pre')")
 	g.show("04-writing")
 	r.delta(sample[330:]).finish("stop")
-	g.until("w.state === 'ready'")
+	g.Until("w.state === 'ready'")
 	g.show("05-done")
-	g.do("$('.log').scrollTop = 90")
-	g.until("$('.jump').checkVisibility()")
+	g.Do("$('.log').scrollTop = 90")
+	g.Until("$('.jump').checkVisibility()")
 	g.show("06-behind")
-	g.click(".jump")
+	g.Click(".jump")
 
 	m, r = ask(g.tab, c, "And in Rust?", r.id)
 	r.delta("In Rust the same idea is a `Stream` that is *polled*:")
-	g.until("w.state === 'writing'")
-	g.click(".send")
+	g.Until("w.state === 'writing'")
+	g.Click(".send")
 	c.expect("stop")
 	r.abort()
 	c.send(frame{"type": "stopped", "outcome": "stopped"})
-	g.mustContain("Stopped")
+	g.MustContain("Stopped")
 	g.show("07-stopped")
-	g.click(".msg:last-child .regenerate")
+	g.Click(".msg:last-child .regenerate")
 	c.expect("regenerate")
 	r = c.reply(m)
 	r.delta("In Rust")
 	r.fail("upstream_busy", "The model is busy right now. Please try again in a moment.")
-	g.mustContain("busy")
+	g.MustContain("busy")
 	g.show("08-failed")
 
-	g.say("مرحبا، هل تتكلم العربية؟")
+	g.Say("مرحبا، هل تتكلم العربية؟")
 	f := c.expect("message")
 	c.send(frame{"type": "error", "code": "rate_limited", "errorText": "Too many messages in a short time.", "ref": f["id"], "retry_after": 12})
-	g.mustContain("Too many")
+	g.MustContain("Too many")
 	g.show("09-refused")
 
 	for _, ending := range []struct {
@@ -122,28 +122,28 @@ func (g *gallery) walk(h *fakeHub) {
 		state string
 	}{{4001, "taken"}, {4401, "denied"}, {1007, "failed"}} {
 		c.close(ending.code)
-		g.until("w.state === '" + ending.state + "'")
+		g.Until("w.state === '" + ending.state + "'")
 		g.show("10-" + ending.state)
-		g.click(".notice button")
+		g.Click(".notice button")
 		c = h.next()
 		c.ready(user(uuid.NewString(), "What is backpressure?"), assistant(uuid.NewString(), sample, "stop"))
-		g.until("w.state === 'ready'")
+		g.Until("w.state === 'ready'")
 	}
-	g.do("Math.random = () => 0.5")
+	g.Do("Math.random = () => 0.5")
 	c.cut()
 	h.next().cut()
 	c = h.next()
-	g.do("Math.random = () => 1e5")
+	g.Do("Math.random = () => 1e5")
 	c.cut()
-	g.mustContain("Trying again")
-	g.say("Are you there?")
-	g.until("$('.user:last-child .note').checkVisibility()")
+	g.MustContain("Trying again")
+	g.Say("Are you there?")
+	g.Until("$('.user:last-child .note').checkVisibility()")
 	g.show("11-reconnecting")
-	g.click(".notice button")
+	g.Click(".notice button")
 	c = h.next()
 	c.ready(user(uuid.NewString(), "What is backpressure?"), assistant(uuid.NewString(), sample, "length"))
 	c.expect("message")
 	c.close(4404)
-	g.until("w.state === 'expired'")
+	g.Until("w.state === 'expired'")
 	g.show("12-expired")
 }

@@ -62,7 +62,7 @@ func read(names ...string) string {
 
 var (
 	commentOrIndent = regexp.MustCompile(`(?m)^\s*(?://.*\n|/\*\*(?s:.*?)\*/\n)|^\s+`)
-	cssSpace        = regexp.MustCompile(`([:;,{}])\s+|\s+([{}])`)
+	cssSpace        = regexp.MustCompile(`\s*([{}])\s*|([:;,])\s+`)
 )
 
 // bare leaves out what only a reader of the sources needs. It knows no
