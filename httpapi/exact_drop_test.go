@@ -19,7 +19,7 @@ import (
 // simulator meant and what the session holds, byte for byte.
 func TestExactDrop(t *testing.T) {
 	x := newExactServer(t, exactOptions{})
-	exactRuns(t, 2000, func(seed uint64) error { return playDrop(x, seed) })
+	exactRuns(t, 1500, func(seed uint64) error { return playDrop(x, seed) })
 }
 
 // dropRun is one conversation of one page.

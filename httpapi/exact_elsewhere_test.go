@@ -27,7 +27,7 @@ func TestExactElsewhere(t *testing.T) {
 	x := newExactServer(t, exactOptions{sendBuffer: 4 << 10, voice: func(*mistralsim.Request) mistralsim.Answer {
 		return randomAnswer(rand.New(rand.NewPCG(asked.Add(1), 5)))
 	}})
-	exactRuns(t, 300, func(seed uint64) error { return playElsewhere(x, seed) })
+	exactRuns(t, 150, func(seed uint64) error { return playElsewhere(x, seed) })
 }
 
 // randomAnswer is a reply that takes a moment, or fails.

@@ -23,6 +23,7 @@ type livePage struct {
 	said   []sayFrame    // not yet acknowledged
 	closed error         // how the last connection ended, if the hub ended it
 	wrong  error         // the first thing that the contract does not allow
+	pongs  int
 
 	reading sync.WaitGroup
 }
@@ -96,6 +97,13 @@ func (p *livePage) say(content string) {
 	}
 }
 
+// fault notes what the test itself found wrong.
+func (p *livePage) fault(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wrong = err
+}
+
 // send sends a frame, if the page is there.
 func (p *livePage) send(frame string) {
 	p.mu.Lock()
@@ -153,6 +161,9 @@ func (p *livePage) take(raw []byte) error {
 	if f.Type == "error" && f.ID == "" && !slices.Contains(liveErrors, f.Code) {
 		return fmt.Errorf("refused: %s", raw)
 	}
+	if f.Type == "pong" {
+		p.pongs++
+	}
 	p.said = slices.DeleteFunc(p.said, func(s sayFrame) bool { return f.Ref == s.id || p.page.find(s.id) >= 0 })
 	return nil
 }
@@ -184,7 +195,7 @@ func (p *livePage) away() bool {
 func (p *livePage) until(holds func(closed int) (bool, error)) error {
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
-	for limit := time.Now().Add(rigPatience / 2); ; <-look.C {
+	for limit := time.Now().Add(refPatience / 2); ; <-look.C {
 		wrong, closed := p.state()
 		if wrong != nil {
 			return wrong

@@ -170,7 +170,7 @@ func (x *exactServer) stored(session string) ([]*refMessage, error) {
 // settled returns the conversation once its newest reply has ended. Nothing
 // may be said meanwhile.
 func (x *exactServer) settled(session string) ([]*refMessage, error) {
-	limit := time.Now().Add(rigPatience)
+	limit := time.Now().Add(refPatience)
 	for {
 		messages, err := x.stored(session)
 		if err != nil {
@@ -190,7 +190,7 @@ func (x *exactServer) settled(session string) ([]*refMessage, error) {
 func exactRuns(t *testing.T, runs int, play func(seed uint64) error) {
 	t.Helper()
 	if raceEnabled {
-		runs /= 4
+		runs /= 6
 	}
 	if testing.Short() {
 		runs /= 10

@@ -116,9 +116,6 @@ func BenchmarkStop(b *testing.B) {
 			p := new(refPage)
 			var took []time.Duration
 			for b.Loop() {
-				if err := s.conn.SetDeadline(time.Now().Add(rigPatience)); err != nil {
-					b.Fatal(err)
-				}
 				req := begin(b, s, p, requests, bb.begun)
 				sent := time.Now()
 				if err := s.write(`{"type":"stop"}`); err != nil {

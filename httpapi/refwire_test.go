@@ -20,6 +20,10 @@ import (
 // errRefDropped is what a refConn says at the byte at which it was to break.
 var errRefDropped = errors.New("dropped on purpose")
 
+// refPatience is how long a client waits for the next bytes. Nothing is measured
+// by it: it only ends a test that hangs, also on a machine that is busy.
+const refPatience = time.Minute
+
 // refConn is a client's TCP connection that breaks at an exact byte of what is
 // received, and takes no more at a time than it is told to.
 type refConn struct {
@@ -47,7 +51,7 @@ func dialRef(addr string, d refDial) (*refConn, error) {
 	if d.receive > 0 {
 		err = conn.SetReadBuffer(d.receive)
 	}
-	return conn, errors.Join(err, conn.SetDeadline(time.Now().Add(rigPatience)))
+	return conn, err
 }
 
 // Read implements net.Conn.
@@ -61,6 +65,9 @@ func (c *refConn) Read(p []byte) (int, error) {
 	}
 	if c.left > 0 {
 		p = p[:min(int64(len(p)), c.left)]
+	}
+	if err := c.SetReadDeadline(time.Now().Add(refPatience)); err != nil {
+		return 0, err
 	}
 	n, err := c.TCPConn.Read(p)
 	if c.left > 0 {
@@ -213,7 +220,10 @@ func (s *refSocket) writeFrame(op byte, payload []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, err := s.conn.Write(b)
+	err := s.conn.SetWriteDeadline(time.Now().Add(refPatience))
+	if err == nil {
+		_, err = s.conn.Write(b)
+	}
 	return err
 }
 
