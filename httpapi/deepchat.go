@@ -13,7 +13,7 @@ import (
 )
 
 // defaultEndPhrase is what the deep-chat widget is told at a reply's end, and
-// has to be set to: stream={"simulation":"[DONE]"}.
+// has to be set to: connect={…,"stream":{"simulation":"[DONE]"}}.
 const defaultEndPhrase = "[DONE]"
 
 // deepChat tells whether the client is a deep-chat widget.
