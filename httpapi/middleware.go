@@ -83,6 +83,12 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'") // the page has its own
+		if len(r.TransferEncoding) > 0 {
+			// It may have told its length in the other way too, which net/http does
+			// not let us see; another reader would find another request behind it
+			// (RFC 9112, section 6.1).
+			h.Set("Connection", "close")
+		}
 		rec := &recorder{ResponseWriter: w, rc: http.NewResponseController(w), timeout: s.WriteTimeout}
 		rec.extend() // what the connection's last request left may be over
 		defer func() {
