@@ -211,7 +211,7 @@ func (r *elseRun) settle() error {
 // session was deleted.
 func (r *elseRun) gone() error {
 	for _, p := range r.pages {
-		_, closed := p.state()
+		closed, _ := p.state()
 		if closed == 0 { // connected; unless the other page has taken over, which it may yet read
 			err := p.until(func(code int) (bool, error) {
 				closed = code

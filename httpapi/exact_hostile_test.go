@@ -100,7 +100,7 @@ func playStampede(x *exactServer, seed uint64) error {
 		if err != nil {
 			return err
 		}
-		if _, closed := p.state(); closed == 0 {
+		if closed, _ := p.state(); closed == 0 {
 			open++
 		}
 	}

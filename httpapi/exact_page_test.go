@@ -168,19 +168,19 @@ func (p *livePage) take(raw []byte) error {
 	return nil
 }
 
-// state returns what is wrong with the page, and whether and how the hub has
-// closed its connection: 0 for not, 1006 for without a word.
-func (p *livePage) state() (wrong error, closed int) {
+// state returns whether and how the hub has closed the page's connection (0: it
+// has not, 1006: without a word), and what is wrong with the page.
+func (p *livePage) state() (closed int, wrong error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var frame *refClosed
 	switch {
 	case p.closed == nil:
-		return p.wrong, 0
+		return 0, p.wrong
 	case errors.As(p.closed, &frame):
-		return p.wrong, frame.code
+		return frame.code, p.wrong
 	}
-	return p.wrong, 1006
+	return 1006, p.wrong
 }
 
 // away tells whether the page has no connection.
@@ -196,7 +196,7 @@ func (p *livePage) until(holds func(closed int) (bool, error)) error {
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
 	for limit := time.Now().Add(refPatience / 2); ; <-look.C {
-		wrong, closed := p.state()
+		closed, wrong := p.state()
 		if wrong != nil {
 			return wrong
 		}

@@ -43,13 +43,19 @@ func failureOf(m session.Message, err error) *Error {
 // end stores the reply, whose text cannot change any more, and tells the
 // followers. The caller has sealed it.
 func (h *Hub) end(r *Reply, m session.Message, failure *Error) {
-	m.ID, m.Role, m.Model = r.ID, session.Assistant, r.Model
-	m.Content, m.Timestamp, m.Epochs = r.content(), session.Now(), r.writers()
+	m = r.ended(m)
 	err := h.store(r, m)
 	if h.shared != nil && errors.Is(err, session.ErrLost) {
 		err = errMoved
 	}
 	r.finish(End{Message: m, Err: err, failure: failure})
+}
+
+// ended returns m, which says why the reply ended, with all else that is stored.
+func (r *Reply) ended(m session.Message) session.Message {
+	m.ID, m.Role, m.Model = r.ID, session.Assistant, r.Model
+	m.Content, m.Timestamp, m.Epochs = r.content(), session.Now(), r.writers()
+	return m
 }
 
 // store stores an ended reply. A store that is away is asked again for as long as
@@ -109,6 +115,11 @@ const storeTimeout = 5 * time.Second
 // settle waits until whoever sealed the reply has ended it.
 func (h *Hub) settle(r *Reply) End {
 	e, _ := r.wait(context.Background())
+	if h.shared == nil && errors.Is(e.Err, session.ErrNotFound) {
+		// Its session is gone. One that was made anew under the same id in that
+		// moment may have the reply, though, and would be busy for ever.
+		_ = h.store(r, r.ended(session.Message{FinishReason: session.FinishStopped}))
+	}
 	return e
 }
 

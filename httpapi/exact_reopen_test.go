@@ -1,0 +1,64 @@
+package httpapi_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+)
+
+// lateStore is a store whose deletions return late.
+type lateStore struct {
+	session.Store
+	deleted func() // called when the session is gone, before the hub hears of it
+}
+
+func (s lateStore) Delete(ctx context.Context, id uuid.UUID) error {
+	err := s.Store.Delete(ctx, id)
+	s.deleted()
+	return err
+}
+
+// TestReopenedWhileDeleted makes a session anew under its id, as useChat does,
+// in the moment between its deletion and the hub's hearing of it. The reply that
+// runs there is taken for one of the session that was deleted; that must not
+// leave the new session busy.
+func TestReopenedWhileDeleted(t *testing.T) {
+	id := uuid.NewString()
+	body := `{"id":"` + id + `","trigger":"submit-message","messages":[{"id":"m1","role":"user","parts":[{"type":"text","text":"hold"}]}]}`
+	answer, gate := held(1, "a", "b")
+	answered := make(chan struct{})
+	var r *rig
+	r = newRig(t, withStore(func(s session.Store) session.Store {
+		return lateStore{s, func() {
+			go func() {
+				defer close(answered)
+				resp, err := r.client.Post(r.url+"/api/chat", "application/json", strings.NewReader(body))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer resp.Body.Close()
+				_, _ = io.Copy(io.Discard, resp.Body) // until the reply ends
+			}()
+			<-gate.reached
+		}}
+	}))
+	r.answer("hold", answer)
+	r.do("POST", "/api/chat", `{"id":"`+id+`","trigger":"submit-message","messages":[{"id":"m0","role":"user","parts":[{"type":"text","text":"before"}]}]}`)
+
+	if got := r.do("DELETE", "/sessions/"+id, ""); got.StatusCode != http.StatusOK {
+		t.Fatalf("DELETE: %s %s", got.Status, got.body)
+	}
+	gate.open()
+	await(t, answered, "the stream of the reply ends")
+	eventually(t, "the session takes the next message", func() bool {
+		got := r.do("POST", "/chat", `{"message":"next","conversation_id":"`+id+`"}`)
+		return got.StatusCode == http.StatusOK
+	})
+}
