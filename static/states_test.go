@@ -144,6 +144,6 @@ func (g *gallery) walk(h *fakeHub) {
 	c.ready(user(uuid.NewString(), "What is backpressure?"), assistant(uuid.NewString(), sample, "length"))
 	c.expect("message")
 	c.close(4404)
-	g.Until("w.state === 'expired'")
+	g.Until("w.state === 'expired' && $('.input').value.includes('Are you there?')") // what could not be sent is in the box again
 	g.show("12-expired")
 }

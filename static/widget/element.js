@@ -156,18 +156,31 @@ class ChatWidget extends HTMLElement {
 
   act(target) {
     if (!target) return;
-    const { hub } = this;
+    const { hub, log } = this;
     const row = target.closest('.msg')?.row;
     const code = target.closest('figure')?.querySelector('pre').textContent;
     ({
       toggle: () => (this.shown ? this.close() : this.open()),
       close: () => this.close(),
-      new: () => (this.newChat(), this.input.focus()),
+      new: () => {
+        this.newChat();
+        this.input.focus();
+      },
       send: () => (this.busy ? hub.stop() : this.submit()),
-      jump: () => ((this.stuck = true), this.follow()),
+      jump: () => {
+        this.stuck = true;
+        this.follow();
+      },
       copy: () => this.copy(target, code ?? row.message.content),
-      regenerate: () => hub.regenerate(row.message.id),
-      again: () => (hub.state === 'expired' ? this.newChat() : hub.connect(hub.state === 'reconnecting')),
+      regenerate: () => {
+        hub.regenerate(row.message.id);
+        log.focus();
+      },
+      again: () => {
+        if (hub.state === 'expired') this.newChat();
+        else hub.connect(hub.state === 'reconnecting');
+        log.focus();
+      },
     })[target.classList[0]]?.();
   }
 

@@ -150,7 +150,8 @@ class Hub {
 
   closed(code) {
     this.drop();
-    if (code === 1009 || code === 4404) for (const m of this.unsent) this.refuse({ code: 'message_too_large' }, m);
+    const error = { 1009: { code: 'message_too_large' }, 4404: { text: '' } }[code];
+    if (error) for (const m of this.unsent) this.refuse(error, m);
     if (FINAL[code]) return this.set(FINAL[code]);
     const most = Math.min(30000, 500 * 2 ** ++this.tries);
     this.wait((code === 1008 ? 10000 : 0) + Math.random() * most, () => this.connect(true));

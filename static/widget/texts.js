@@ -3,7 +3,7 @@
 const TEXTS = {
   title: 'Chat',
   greeting: 'Hello! How can I help?',
-  toggle: 'Open or close the chat',
+  toggle: 'Chat',
   close: 'Close',
   new: 'New chat',
   log: 'Messages',
