@@ -209,16 +209,23 @@ func (r *Reply) content() string {
 }
 
 // wait returns when the reply has ended, or with ctx's error.
-func (r *Reply) wait(ctx context.Context) (End, error) {
+func (r *Reply) wait(ctx context.Context) (End, error) { return r.await(ctx, true) }
+
+// await is wait, and without patience it returns ErrCut when the store is away
+// for too long.
+func (r *Reply) await(ctx context.Context, patient bool) (End, error) {
 	wake := make(chan struct{}, 1)
 	f := r.follow(wake, Place{})
 	defer f.close()
 	for {
 		r.mu.Lock()
-		end := r.end
+		end, away := r.end, f.aways != r.aways
 		r.mu.Unlock()
-		if end != nil {
+		switch {
+		case end != nil:
 			return *end, nil
+		case away && !patient:
+			return End{}, ErrCut
 		}
 		select {
 		case <-wake:

@@ -88,6 +88,9 @@ func (c copying) Rewritten(n int, epochs []session.Epoch) {
 	c.r.wake()
 }
 
+// Away implements session.Copy.
+func (c copying) Away() { writing(c).Away() }
+
 // Orphaned implements session.Copy: whoever follows a reply that nobody writes
 // takes it over.
 func (c copying) Orphaned() {

@@ -47,11 +47,11 @@ func (h *Hub) stream(ctx context.Context, r *Reply, s Sink, wake chan struct{}, 
 }
 
 // Wait returns when the reply has ended, wherever it is written.
-// Errors: ctx's; those of the store.
+// Errors: ctx's; those of the store; ErrCut.
 func (h *Hub) Wait(ctx context.Context, r *Reply) (End, error) {
 	for {
 		r.reading(1)
-		e, err := r.wait(ctx)
+		e, err := r.await(ctx, false)
 		r.reading(-1)
 		if err != nil || e.Err != errMoved {
 			return e, err

@@ -66,7 +66,13 @@ func (h *Hub) store(r *Reply, m session.Message) error {
 		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 		err := h.sessions.Finish(ctx, r.Conversation, m)
 		cancel()
-		if !errors.Is(err, session.ErrUnavailable) {
+		switch {
+		case err == nil, errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrLost):
+			return err
+		case !errors.Is(err, session.ErrUnavailable), time.Since(began) > session.AwayAfter:
+			if h.shared != nil {
+				h.abandon(r) // or it would be held, and never end
+			}
 			return err
 		}
 		pause := time.NewTimer(again)
@@ -74,12 +80,6 @@ func (h *Hub) store(r *Reply, m session.Message) error {
 		case <-pause.C:
 		case <-h.closing:
 			pause.Stop()
-			return err
-		}
-		if time.Since(began) > session.AwayAfter {
-			if h.shared != nil {
-				h.abandon(r)
-			}
 			return err
 		}
 	}

@@ -93,6 +93,8 @@ type Copy interface {
 	// c has behind them was lost with the last one and is not part of the reply.
 	// What is appended from now on was written in the last of epochs.
 	Rewritten(n int, epochs []Epoch)
+	// Away: as for a Source.
+	Away()
 	// Orphaned: nobody writes it, and whoever cares adopts it. May come again.
 	Orphaned()
 	// Ended: Get tells how. Nothing follows.

@@ -127,7 +127,7 @@ func (r *Redis) retake(ctx context.Context, w *writer) verdict {
 func (r *Redis) stored(w *writer, length int) verdict {
 	r.mu.Lock()
 	lost := w.stored - length
-	w.stored, w.failing, w.away = length, time.Time{}, false
+	w.stored, w.outage = length, outage{}
 	source := w.source
 	tell := length > w.shown
 	if tell {
@@ -150,13 +150,7 @@ func (r *Redis) stored(w *writer, length int) verdict {
 // failed notes that an append did not get through.
 func (r *Redis) failed(w *writer, err error) verdict {
 	r.mu.Lock()
-	now := time.Now()
-	first := w.failing.IsZero()
-	if first {
-		w.failing = now
-	}
-	tell := !w.away && now.Sub(w.failing) >= AwayAfter
-	w.away = w.away || tell
+	first, tell := w.outage.lasts()
 	source := w.source
 	r.mu.Unlock()
 	if first {

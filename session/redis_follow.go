@@ -34,6 +34,7 @@ type follow struct {
 	epoch  int64 // as of which
 	asked  int   // what it had when the look under way was built
 	orphan *time.Timer
+	outage outage
 	done   bool
 }
 
@@ -87,7 +88,7 @@ func (r *Redis) followed(reply uuid.UUID) *follow {
 func (r *Redis) sendLooks(ctx context.Context, c rueidis.Client, batch []*follow, settle func(*follow, verdict)) {
 	if c == nil {
 		for _, f := range batch {
-			settle(f, later)
+			settle(f, f.missed())
 		}
 		return
 	}
@@ -109,7 +110,7 @@ func (r *Redis) sendLooks(ctx context.Context, c rueidis.Client, batch []*follow
 func (r *Redis) looked(f *follow, result rueidis.RedisResult) verdict {
 	list, err := result.ToArray()
 	if err != nil {
-		return later
+		return f.missed()
 	}
 	a := &answer{rest: list}
 	if a.string() != "ok" {
@@ -127,6 +128,7 @@ func (r *Redis) looked(f *follow, result rueidis.RedisResult) verdict {
 	if f.done {
 		return dropped
 	}
+	f.outage = outage{}
 	f.rewrite(epochs, f.have)
 	full := len(text) == maxLook
 	if f.take(f.asked, []byte(text)) || full {
@@ -140,6 +142,16 @@ func (r *Redis) looked(f *follow, result rueidis.RedisResult) verdict {
 		f.orphan = time.AfterFunc(wait, f.orphaned)
 	}
 	return rest
+}
+
+// missed notes that a look got no answer.
+func (f *follow) missed() verdict {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, tell := f.outage.lasts(); tell && !f.done {
+		f.copy.Away()
+	}
+	return later
 }
 
 // left tells whether the copy is fed no more.

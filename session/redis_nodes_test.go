@@ -236,22 +236,37 @@ func TestAway(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t)
 	a := newNode(t, RedisConfig{URL: "redis://" + server.addr})
+	b := newNode(t, RedisConfig{URL: "redis://" + server.addr})
 	r, written := a.begin(t)
 	written.write("one ")
 	written.keeps(t, 4)
+	copied := &page{}
+	b.Follow(r.conversation, r.id, 0, 0, copied)
+	copied.reads(t, "one ")
 	server.kill()
 	written.write("two ")
 	eventually(t, "appends fail", func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		w := a.writers[r.id]
-		if w == nil || w.failing.IsZero() {
+		if w == nil || w.outage.since.IsZero() {
 			return false
 		}
-		w.failing = w.failing.Add(-AwayAfter)
+		w.outage.since = w.outage.since.Add(-AwayAfter)
 		return true
 	})
 	written.is(t, "it is told", func() bool { return written.away == 1 })
+	eventually(t, "looks fail", func() bool {
+		f := b.followed(r.id)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.outage.since.IsZero() {
+			return false
+		}
+		f.outage.since = f.outage.since.Add(-AwayAfter)
+		return true
+	})
+	copied.is(t, "who follows is told", func() bool { return copied.away == 1 })
 	for range 3 {
 		written.write("more ")
 	}

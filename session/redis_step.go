@@ -54,7 +54,9 @@ func (r *Redis) try(ctx context.Context, f func(context.Context, rueidis.Client)
 		case <-pause.C:
 		case <-limit.Done():
 			pause.Stop()
-			if ctx.Err() != nil {
+			// A deadline is no reason of its own: after a pause of the whole
+			// process it may be the first to be seen.
+			if ctx.Err() == context.Canceled {
 				return ctx.Err()
 			}
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -1,9 +1,11 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -165,5 +167,22 @@ func TestFailedOver(t *testing.T) {
 		t.Fatal(got)
 	}
 	written.keeps(t, 4)
+	a.ends(t, r, written)
+}
+
+// TestLateDeadline: a step whose time was over before it began, as after a pause
+// of the process, says no more than that nothing is known.
+func TestLateDeadline(t *testing.T) {
+	t.Parallel()
+	a := newNode(t, RedisConfig{URL: "redis://" + startRedis(t).addr})
+	r, written := a.begin(t)
+	written.write("text")
+	written.keeps(t, 4)
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	m := Message{ID: r.id, Content: "text", FinishReason: FinishStop, Timestamp: Now()}
+	if err := a.Finish(ctx, r.conversation, m); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v, want ErrUnavailable", err)
+	}
 	a.ends(t, r, written)
 }

@@ -23,8 +23,7 @@ type writer struct {
 	stored   int    // what Redis has of it, as far as is known
 	shown    int    // what the source was told
 	renew    time.Time
-	failing  time.Time // since when appends fail; zero: they do not
-	away     bool      // and it was told so
+	outage   outage
 }
 
 func (w *writer) lane() *lane { return &w.ln }

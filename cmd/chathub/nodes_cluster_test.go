@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,11 +49,12 @@ func (c *cluster) join(t testing.TB, n int, redis string, settings ...string) {
 		c.nodes = append(c.nodes, one)
 		t.Cleanup(func() {
 			one.kill()
-			switch log := one.log.String(); {
-			case strings.Contains(log, "DATA RACE"), strings.Contains(log, "panic"):
+			log := one.log.String()
+			if strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic") {
 				t.Errorf("log of node %s:\n%s", one.name, log)
-			case t.Failed() && testing.Verbose():
-				t.Logf("log of node %s:\n%s", one.name, log)
+			}
+			if t.Failed() { // go test -artifacts -outputdir keeps it
+				_ = os.WriteFile(filepath.Join(t.ArtifactDir(), "node-"+one.name+".log"), []byte(log), 0o600)
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -53,13 +54,19 @@ type page struct {
 	session  string
 	client   string
 	messages []*message
-	wire     *wire // nil: away
+	wire     *wire         // nil: away
+	within   time.Duration // how long it takes for a connection to come about; 0: patience
 
 	welcome bool
 	current *message // whose chunks come
 	opened  bool     // its text-start was seen
 	done    bool     // its text-end was seen
 }
+
+// violation is an error of what came over a connection: the hub broke the contract.
+type violation struct{ error }
+
+func (v violation) Unwrap() error { return v.error }
 
 func newID() string { return uuid.NewString() }
 
@@ -110,7 +117,7 @@ func (p *page) take(raw []byte) (frame, error) {
 		err = p.apply(f)
 	}
 	if err != nil {
-		err = fmt.Errorf("%w\nframe: %.400s", err, raw)
+		err = violation{fmt.Errorf("%w\nframe: %.400s", err, raw)}
 	}
 	return f, err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // answer is a response, read to its end.
@@ -47,7 +49,11 @@ func (n *node) request(ctx context.Context, method, path string, body any, heade
 
 // try sends a request and reads the answer.
 func (n *node) try(method, path string, body any, header map[string]string) (answer, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	return n.tryFor(patience, method, path, body, header)
+}
+
+func (n *node) tryFor(within time.Duration, method, path string, body any, header map[string]string) (answer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	resp, err := n.request(ctx, method, path, body, header)
 	if err != nil {
@@ -114,6 +120,11 @@ func (n *node) stored(session string) ([]*message, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.messages()
+}
+
+// messages reads a ChatSession.
+func (a answer) messages() ([]*message, error) {
 	if a.status != http.StatusOK {
 		return nil, fmt.Errorf("GET /sessions: %d %s", a.status, a.body)
 	}
@@ -139,7 +150,8 @@ type events struct {
 	lastID string // of the last whole event
 	id     string // of the reply
 	text   string
-	end    string // finish, abort or error, once it came
+	end    string        // finish, abort or error, once it came
+	within time.Duration // how long one response may take; 0: patience
 
 	cancel context.CancelFunc
 	body   io.ReadCloser
@@ -161,7 +173,7 @@ func (e *events) open(at *node, method, path string, body any, header map[string
 	if e.lastID != "" {
 		all["Last-Event-ID"] = e.lastID
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(e.within, patience))
 	e.cancel = cancel
 	resp, err := at.request(ctx, method, path, body, all)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,7 +65,7 @@ func (p *page) dialQuery(at *node, query string, drop int) error {
 		return &dropConn{conn, drop}, err
 	}}
 	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(p.within, patience))
 	defer cancel()
 	ws, _, err := websocket.Dial(ctx, "ws://"+at.addr+path+"?"+query, &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: transport}, Subprotocols: []string{"chathub.v1"},

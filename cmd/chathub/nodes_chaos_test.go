@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The chaos test is a random run made from a seed. A long one:
+//
+//	go test ./cmd/chathub -run TestChaos -v -timeout 20m -chaos.for=5m -chaos.seed=7
+var (
+	chaosSeed    = flag.Uint64("chaos.seed", 1, "seed of TestChaos")
+	chaosFor     = flag.Duration("chaos.for", 10*time.Second, "how long TestChaos makes trouble")
+	chaosClients = flag.Int("chaos.clients", 24, "conversations that go on at a time in TestChaos")
+	chaosNodes   = flag.Int("chaos.nodes", 3, "nodes of TestChaos")
+)
+
+// TestChaos has visitors talk over three nodes of which one after the other is
+// killed, paused or sent away, and over a Redis that is killed, too. Not a byte
+// may be lost, doubled, reordered or another reply's, and whatever was
+// acknowledged is there at the end.
+func TestChaos(t *testing.T) {
+	c := startCluster(t, *chaosNodes, "DRAIN_TIMEOUT=1s")
+	ctx, cancel := context.WithTimeout(t.Context(), *chaosFor)
+	defer cancel()
+
+	var visitors, trouble sync.WaitGroup
+	var mu sync.Mutex
+	var sum tally
+	for i := range *chaosClients {
+		visitors.Go(func() {
+			v := newVisitor(c, *chaosSeed<<8|uint64(i))
+			if err := v.talk(ctx); err != nil {
+				t.Error(err)
+				cancel()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			sum.add(v.sum)
+		})
+	}
+	m := &mischief{c: c, rng: rand.New(rand.NewPCG(*chaosSeed, 11)), done: map[string]int{}}
+	trouble.Go(func() {
+		if err := m.make(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	trouble.Wait()
+	visitors.Wait()
+	t.Logf("seed %d: %+v, %s", *chaosSeed, sum, m)
+	if sum.Replies < *chaosClients {
+		t.Errorf("only %d replies", sum.Replies)
+	}
+	for _, n := range c.nodes {
+		for line := range strings.Lines(n.log.String()) {
+			if strings.Contains(line, "level=ERROR") {
+				t.Errorf("node %s: %s", n.name, line)
+			}
+		}
+	}
+}
+
+// mischief does to nodes and Redis what happens to them in years.
+type mischief struct {
+	c    *cluster
+	rng  *rand.Rand
+	done map[string]int
+}
+
+func (m *mischief) String() string { return strings.TrimPrefix(fmt.Sprint(m.done), "map") }
+
+// make makes trouble until ctx ends, and puts everything right again.
+func (m *mischief) make(ctx context.Context) error {
+	for m.rest(ctx, 500, 3000) {
+		n := m.c.nodes[m.rng.IntN(len(m.c.nodes))]
+		var err error
+		switch what := m.rng.IntN(10); {
+		case what < 4:
+			m.done["killed"]++
+			n.kill()
+			m.rest(ctx, 0, 1500)
+			err = n.start()
+		case what < 5:
+			m.done["sent away"]++
+			n.signal(syscall.SIGTERM)
+			n.wait()
+			err = n.start()
+		case what < 6: // longer than a lease
+			m.done["paused long"]++
+			n.pause()
+			m.rest(ctx, 10500, 13000)
+			n.resume()
+		case what < 8:
+			m.done["paused"]++
+			n.pause()
+			m.rest(ctx, 100, 4000)
+			n.resume()
+		default:
+			m.done["Redis killed"]++
+			m.c.redis.kill()
+			m.rest(ctx, 50, 2500)
+			err = m.c.redis.start()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rest waits for a random time, in milliseconds. It reports false when ctx has
+// ended.
+func (m *mischief) rest(ctx context.Context, least, most int) bool {
+	pause := time.NewTimer(time.Duration(least+m.rng.IntN(most-least)) * time.Millisecond)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
