@@ -38,6 +38,7 @@ type conn struct {
 	pre     []byte       // what net/http had read already; the reader's
 	armed   time.Time    // when the write deadline was set; whoever writes has it
 	reads   pace         // the reader's
+	hurried int          // how often the peer sent faster than it is read; the reader's
 	active  atomic.Int64 // Unix nanoseconds at which bytes last passed
 
 	mu      sync.Mutex // guards what follows
@@ -65,6 +66,10 @@ func (c *conn) Read(p []byte) (int, error) {
 		now := time.Now().UnixNano()
 		c.active.Store(now)
 		if wait := c.reads.next(now); wait > 0 {
+			if c.hurried++; c.hurried > hurriedReads {
+				c.metrics.Rejected("frames")
+				return 0, errFlood
+			}
 			time.Sleep(wait)
 		}
 	}

@@ -78,7 +78,7 @@ const (
 // client is refused for.
 var reasons = []string{
 	"messages", "sessions", "replies", "client_connections", "connections", "stored_sessions",
-	"session_messages", "message_bytes", "body_bytes", "reply_bytes", "upstream", "token", "origin",
+	"session_messages", "message_bytes", "body_bytes", "reply_bytes", "upstream", "frames", "token", "origin",
 }
 
 // factory makes metrics in the hub's namespace.
