@@ -70,25 +70,28 @@ func (h *Hub) endUnauthorized() {
 // Drain has the hub take nothing new and sends the connections away with
 // CloseGoingAway: those without a running reply over the next two seconds, the
 // others behind their reply's end. When ctx ends, running replies are stopped
-// and stored. It returns when no reply and no connection is left.
+// and stored. It returns when no reply and no connection is left, or Run ends.
 func (h *Hub) Drain(ctx context.Context) {
-	drained := make(chan struct{})
-	if h.do(func() {
-		if h.draining {
-			return
+	var drained <-chan struct{} // nil: nothing is left since an earlier call
+	_ = h.do(func() {
+		if !h.draining {
+			h.draining, h.drained = true, make(chan struct{})
+			for _, c := range h.conns {
+				time.AfterFunc(rand.N(drainSpread), func() {
+					_ = h.do(func() { c.leave(CloseGoingAway, "the server is going away") })
+				})
+			}
 		}
-		h.draining, h.drained = true, drained
-		for _, c := range h.conns {
-			time.AfterFunc(rand.N(drainSpread), func() {
-				_ = h.do(func() { c.leave(CloseGoingAway, "the server is going away") })
-			})
-		}
+		drained = h.drained
 		h.checkDrained()
-	}) != nil {
+	})
+	if drained == nil {
 		return
 	}
 	select {
 	case <-drained:
+		return
+	case <-h.closing:
 		return
 	case <-ctx.Done():
 	}
@@ -116,6 +119,7 @@ func (h *Hub) Drain(ctx context.Context) {
 	defer grace.Stop()
 	select {
 	case <-drained:
+	case <-h.closing:
 	case <-grace.C:
 	}
 }

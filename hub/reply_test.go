@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -220,9 +221,9 @@ func TestReplyWait(t *testing.T) {
 func TestReplyPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := someReply("x")
-		gone := 0
+		var gone atomic.Int32
 		first := r.follow(make(chan struct{}, 1), Place{})
-		r.begin(func() {}, time.Minute, func() { gone++ })
+		r.begin(func() {}, time.Minute, func() { gone.Add(1) })
 		time.Sleep(time.Hour)
 		second := r.follow(make(chan struct{}, 1), Place{})
 		first.close()
@@ -231,20 +232,20 @@ func TestReplyPatience(t *testing.T) {
 		time.Sleep(59 * time.Second)
 		third := r.follow(make(chan struct{}, 1), Place{})
 		time.Sleep(time.Hour)
-		if third.close(); gone != 0 {
+		if third.close(); gone.Load() != 0 {
 			t.Error("given up while somebody followed")
 		}
 		time.Sleep(61 * time.Second)
 		synctest.Wait()
-		if gone != 1 {
-			t.Errorf("given up %d times", gone)
+		if gone.Load() != 1 {
+			t.Errorf("given up %d times", gone.Load())
 		}
 		r.finishAs(session.FinishStopped)
 		last := r.follow(make(chan struct{}, 1), Place{})
 		last.close()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if gone != 1 {
+		if gone.Load() != 1 {
 			t.Error("given up behind its end")
 		}
 	})

@@ -1,0 +1,310 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/tmc/langchaingo/llms"
+
+	"lumos/backend/session"
+)
+
+func TestConnTalks(t *testing.T) {
+	inWorld(t, paced(3), nil, func(w *world) {
+		s := w.join(w.session())
+		w.say(s, "hello")
+		pass(time.Minute)
+		want := []string{"ready", "message", "start", "text-start", "text-delta", "text-end", "finish"}
+		if got := s.types(); !slices.Equal(got, want) || s.text() != "word word word " {
+			t.Errorf("got %v saying %q", got, s.text())
+		}
+	})
+}
+
+// TestConnEnds: how each thing that goes wrong ends a connection.
+func TestConnEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(w *world, s *memSocket, id uuid.UUID)
+		want CloseCode // 0: without a word
+	}{
+		{"the peer goes", func(_ *world, s *memSocket, _ uuid.UUID) { s.Kill() }, 0},
+		{"binary", func(w *world, s *memSocket, _ uuid.UUID) { s.in <- nil }, CloseUnsupported},
+		{"not UTF-8", func(w *world, s *memSocket, _ uuid.UUID) { s.in <- []byte("\xff") }, CloseInvalidUTF8},
+		{"deleted", func(w *world, _ *memSocket, id uuid.UUID) { _ = w.hub.Delete(w.ctx, id) }, CloseNotFound},
+		{"expired", func(w *world, _ *memSocket, id uuid.UUID) { w.hub.Gone(id) }, CloseNotFound},
+		{"gone, and nobody said so", func(w *world, s *memSocket, id uuid.UUID) {
+			_ = w.hub.sessions.Delete(w.ctx, id)
+			w.say(s, "hello?")
+		}, CloseNotFound},
+		{"the hub ends", func(w *world, _ *memSocket, _ uuid.UUID) { w.stop() }, CloseGoingAway},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, paced(1), nil, func(w *world) {
+				id := w.session()
+				s := w.join(id)
+				tt.do(w, s, id)
+				synctest.Wait()
+				if code, ended := s.closed(); !ended || code != tt.want {
+					t.Errorf("closed with %d, ended %v; want %d", code, ended, tt.want)
+				}
+				if n := len(w.hub.conns); n != 0 && !w.hub.stopped() { // all is at rest
+					t.Errorf("%d connections are left", n)
+				}
+			})
+		})
+	}
+}
+
+// TestServeRefuses: a socket for which there is no place is closed at once.
+func TestServeRefuses(t *testing.T) {
+	inWorld(t, paced(1), nil, func(w *world) {
+		if code, _ := w.join(uuid.New()).closed(); code != CloseNotFound {
+			t.Errorf("an unknown session: %d", code)
+		}
+		id := w.session()
+		w.hub.Drain(w.ctx)
+		if code, _ := w.join(id).closed(); code != CloseGoingAway {
+			t.Errorf("while draining: %d", code)
+		}
+		w.stop()
+		if code, _ := w.join(id).closed(); code != CloseGoingAway {
+			t.Errorf("behind the end: %d", code)
+		}
+	})
+}
+
+// TestExpiry: an open connection keeps its session; when it is gone the session
+// has its time, and then a connection finds nothing.
+func TestExpiry(t *testing.T) {
+	inWorld(t, paced(1), nil, func(w *world) {
+		id := w.session()
+		s := w.join(id)
+		pass(24 * time.Hour)
+		if _, ended := s.closed(); ended {
+			t.Fatal("the connection ended")
+		}
+		s.Kill()
+		pass(4 * time.Minute)
+		s = w.join(id)
+		if _, ended := s.closed(); ended {
+			t.Fatal("the session is gone before its time")
+		}
+		s.Kill()
+		pass(7 * time.Minute)
+		if code, _ := w.join(id).closed(); code != CloseNotFound {
+			t.Errorf("closed with %d", code)
+		}
+	})
+}
+
+// TestTakeover: the newest wins, the older one is told, and a stalled one is
+// not waited for longer than a moment.
+func TestTakeover(t *testing.T) {
+	for _, stalled := range []bool{false, true} {
+		inWorld(t, paced(100), nil, func(w *world) {
+			id := w.session()
+			old := w.join(id)
+			w.say(old, "hello")
+			if stalled {
+				old.set(&old.stalled)
+			}
+			pass(3 * time.Second)
+			began := time.Now()
+			s := newMemSocket()
+			w.hub.Serve(w.ctx, s, Join{Conversation: id, Offset: -1, Arrived: began})
+			<-s.arrivals
+			if took := time.Since(began); took > takeoverWait || stalled != (took > 0) {
+				t.Errorf("stalled %v: ready after %v", stalled, took)
+			}
+			pass(3 * time.Second)
+			if code, ended := old.closed(); !ended || code != CloseTakenOver {
+				t.Errorf("stalled %v: the older one is closed with %d, ended %v", stalled, code, ended)
+			}
+			if got := s.text(); got != strings.Repeat("word ", 6) {
+				t.Errorf("stalled %v: the newer one has %q", stalled, got)
+			}
+			if w.hub.conns[id] == nil || w.hub.conns[id].sock != s {
+				t.Error("the newer one has not the conversation")
+			}
+		})
+	}
+}
+
+// TestTakeoverByManyAtOnce: of all that come one is left, and it has everything.
+func TestTakeoverByManyAtOnce(t *testing.T) {
+	inWorld(t, paced(20), nil, func(w *world) {
+		id := w.session()
+		w.say(w.join(id), "hello")
+		var all []*memSocket
+		for i := range 50 {
+			s := newMemSocket()
+			all = append(all, s)
+			go w.hub.Serve(w.ctx, s, Join{Conversation: id, Offset: -1, Arrived: time.Now()})
+			if i%7 == 0 {
+				time.Sleep(time.Duration(rand.IntN(1000)) * time.Millisecond)
+			}
+		}
+		pass(time.Minute)
+		open := 0
+		for _, s := range all {
+			if code, ended := s.closed(); !ended {
+				open++
+				if s.text() != strings.Repeat("word ", 20) {
+					t.Errorf("the last one has %q", s.text())
+				}
+			} else if code != CloseTakenOver {
+				t.Errorf("one was closed with %d", code)
+			}
+		}
+		if open != 1 {
+			t.Errorf("%d are open", open)
+		}
+	})
+}
+
+// TestStalledOthers: one that takes nothing delays nobody, and costs no frames.
+func TestStalledOthers(t *testing.T) {
+	inWorld(t, paced(100), nil, func(w *world) {
+		stalled, lively := w.join(w.session()), w.join(w.session())
+		w.say(stalled, "hello")
+		w.say(lively, "hello")
+		stalled.set(&stalled.stalled)
+		pass(99 * time.Second)
+		if got := lively.text(); got != strings.Repeat("word ", 99) {
+			t.Errorf("the lively one has %d bytes", len(got))
+		}
+		if n := len(stalled.held); n > 2 {
+			t.Errorf("%d frames are held for the stalled one", n)
+		}
+	})
+}
+
+// TestStopInItsPlace: a stop is answered behind its reply's abort, and one that
+// stops nothing at once.
+func TestStopInItsPlace(t *testing.T) {
+	inWorld(t, paced(100), nil, func(w *world) {
+		s := w.join(w.session())
+		w.say(s, `{"type":"stop"}`)
+		w.say(s, "hello")
+		pass(2 * time.Second)
+		w.say(s, `{"type":"stop","id":"`+uuid.NewString()+`"}`)
+		s.in <- []byte(`{"type":"stop"}`)
+		w.say(s, "and again")
+		pass(time.Minute + 50*time.Second)
+		want := []string{
+			"ready", "stopped", "message", "start", "text-start", "text-delta", "stopped", "text-end", "abort", "stopped",
+			"message", "start", "text-start", "text-delta", "text-end", "finish",
+		}
+		if got := s.types(); !slices.Equal(got, want) {
+			t.Errorf("got  %v\nwant %v", got, want)
+		}
+	})
+}
+
+// TestStopReachesTheModel in no time, also before the first token.
+func TestStopReachesTheModel(t *testing.T) {
+	for _, after := range []time.Duration{0, time.Second, 5500 * time.Millisecond} {
+		var ended time.Time
+		model := modelFunc(func(ctx context.Context, m []llms.MessageContent, say func(string) error) (string, error) {
+			defer func() { ended = time.Now() }()
+			return paced(100)(ctx, m, say)
+		})
+		inWorld(t, model, nil, func(w *world) {
+			s := w.join(w.session())
+			w.say(s, "hello")
+			pass(after)
+			asked := time.Now()
+			w.say(s, `{"type":"stop"}`)
+			if !ended.Equal(asked) {
+				t.Errorf("stopped after %v, the model ended %v later", after, ended.Sub(asked))
+			}
+			if m := w.stored(w.hub.conns[uuid.MustParse(s.took()[0]["conversation_id"].(string))].conversation); len(m) != 2 || m[1].FinishReason != session.FinishStopped {
+				t.Errorf("stored: %+v", m)
+			}
+		})
+	}
+}
+
+// TestConnPanicsNever throws frames of every kind at a connection.
+func TestConnPanicsNever(t *testing.T) {
+	inWorld(t, paced(2), nil, func(w *world) {
+		rnd := rand.New(rand.NewPCG(5, 6))
+		id := w.session()
+		s := w.join(id)
+		ids := []string{someID, uuid.NewString(), uuid.NewString()}
+		for i := range 2000 {
+			frames := []string{
+				"text", `{"type":"stop"}`, `{"type":"regenerate"}`, `{"type":"ping"}`, "{", `{"type":"message"}`,
+				fmt.Sprintf(`{"type":"message","id":%q,"content":"%d"}`, ids[rnd.IntN(3)], rnd.IntN(3)),
+				fmt.Sprintf(`{"type":"stop","id":%q}`, ids[rnd.IntN(3)]),
+				fmt.Sprintf(`{"type":"regenerate","of":%q}`, ids[rnd.IntN(3)]),
+			}
+			s.in <- []byte(frames[rnd.IntN(len(frames))])
+			if i%10 == 0 {
+				time.Sleep(time.Duration(rnd.IntN(3000)) * time.Millisecond)
+			}
+			if i%50 == 0 {
+				synctest.Wait()
+				for _, f := range s.took() { // replies are named, too
+					if f["type"] == "start" {
+						ids[2] = f["messageId"].(string)
+					}
+				}
+			}
+		}
+		pass(time.Minute)
+		if _, ended := s.closed(); ended {
+			t.Fatal("the connection ended")
+		}
+		w.say(s, `{"type":"ping"}`)
+		if got := s.types(); got[len(got)-1] != "pong" {
+			t.Errorf("the last frame is %s", got[len(got)-1])
+		}
+		wantTold(t, s.took(), w.stored(id))
+	})
+}
+
+// wantTold fails the test unless a client that follows the contract has of
+// these frames the messages that are stored.
+func wantTold(t *testing.T, frames []map[string]any, stored []session.Message) {
+	t.Helper()
+	type message struct{ id, text string }
+	var has []message
+	text := func(f map[string]any, key string) string { s, _ := f[key].(string); return s }
+	index := func(id string) int { return slices.IndexFunc(has, func(m message) bool { return m.id == id }) }
+	cut := func(after string) {
+		if i := index(after); i >= 0 || after == "" {
+			has = has[:i+1]
+		}
+	}
+	for _, f := range frames {
+		switch f["type"] {
+		case "message":
+			if i := index(text(f, "id")); i < 0 || has[i].text != text(f, "content") { // else an acknowledgement
+				cut(text(f, "after"))
+				has = append(has, message{text(f, "id"), text(f, "content")})
+			}
+		case "start":
+			cut(text(f, "after"))
+			has = append(has, message{id: text(f, "messageId")})
+		case "text-delta":
+			has[len(has)-1].text += text(f, "delta")
+		}
+	}
+	if len(has) != len(stored) {
+		t.Fatalf("told of %d messages, %d are stored", len(has), len(stored))
+	}
+	for i, m := range stored {
+		if has[i].id != m.ID.String() || has[i].text != m.Content {
+			t.Errorf("message %d is told as %q, stored as %q", i, has[i].text, m.Content)
+		}
+	}
+}
