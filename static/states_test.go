@@ -80,7 +80,7 @@ func (g *gallery) walk(h *fakeHub) {
 	g.Until("w.state === 'ready'")
 	g.show("02-empty")
 
-	m, r := ask(g.tab, c, "What is backpressure? A short answer please, with an example in Go.", "")
+	_, r := ask(g.tab, c, "What is backpressure? A short answer please, with an example in Go.", "")
 	g.Until("w.state === 'waiting'")
 	g.show("03-waiting")
 	r.delta(sample[:330])
@@ -94,7 +94,7 @@ func (g *gallery) walk(h *fakeHub) {
 	g.show("06-behind")
 	g.Click(".jump")
 
-	m, r = ask(g.tab, c, "And in Rust?", r.id)
+	m, r := ask(g.tab, c, "And in Rust?", r.id)
 	r.delta("In Rust the same idea is a `Stream` that is *polled*:")
 	g.Until("w.state === 'writing'")
 	g.Click(".send")
