@@ -28,6 +28,7 @@ type asking struct {
 	began     time.Time
 	first     time.Duration // until the first text; 0: none yet
 	continued int
+	history   []session.Message
 	full      bool // the reply has as many bytes as it may
 }
 
@@ -42,6 +43,7 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 		return failed(err), err
 	}
 	defer done()
+	a.history = history
 	p := h.newPrompt(history, h.cfg.MaxContextTokens)
 	trimmed := false
 	for {
@@ -168,7 +170,11 @@ func (a *asking) report(e End, err error) {
 		attrs = append(attrs, slog.String("request_id", a.r.from.Request))
 	}
 	if err != nil {
-		attrs = append(attrs, slog.Any("error", err))
+		said := []string{a.r.content()}
+		for _, m := range a.history {
+			said = append(said, m.Content)
+		}
+		attrs = append(attrs, slog.String("error", unquoted(err.Error(), said)))
 	}
 	a.h.log.LogAttrs(context.Background(), level, "reply ended", attrs...)
 }
