@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 
@@ -74,6 +76,38 @@ func BenchmarkFrame(b *testing.B) {
 			for b.Loop() {
 				buf = AppendDelta(buf[:0], id, delta, 12345)
 			}
+		})
+	}
+}
+
+// BenchmarkAttachDetach has a client come to a conversation, be told that it is
+// ready, and go, beside others that stay.
+func BenchmarkAttachDetach(b *testing.B) {
+	for _, others := range []int{0, 10_000} {
+		b.Run(fmt.Sprintf("others=%d", others), func(b *testing.B) {
+			h := New(Config{Sessions: session.NewManager(session.NewMemory(0, 0)), Model: paced(0), ModelName: "m", Logger: slog.New(slog.DiscardHandler)})
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan struct{})
+			go func() { defer close(ended); _ = h.Run(ctx) }()
+			attach := func() *memSocket {
+				made, err := h.sessions.New(ctx, "", uuid.Nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				s := newMemSocket()
+				h.Serve(ctx, s, Join{Conversation: made.ID, Offset: -1, Arrived: made.CreatedAt})
+				<-s.arrivals
+				return s
+			}
+			for range others {
+				attach()
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				attach().Kill()
+			}
+			cancel()
+			<-ended
 		})
 	}
 }
