@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,6 +19,11 @@ func TestMain(m *testing.M) {
 	if binaryDir, err = os.MkdirTemp("", "chathub-test-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+	// The tests over processes wait more than they work: for leases to run out.
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		_ = parallel.Value.Set("8")
 	}
 	code := m.Run()
 	_ = os.RemoveAll(binaryDir)

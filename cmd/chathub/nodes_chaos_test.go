@@ -78,10 +78,15 @@ func (m *mischief) String() string { return strings.TrimPrefix(fmt.Sprint(m.done
 
 // make makes trouble until ctx ends, and puts everything right again.
 func (m *mischief) make(ctx context.Context) error {
+	first := []int{0, 9, 7, 4} // a short run has some of everything that is short
 	for m.rest(ctx, 500, 3000) {
 		n := m.c.nodes[m.rng.IntN(len(m.c.nodes))]
+		what := m.rng.IntN(10)
+		if len(first) > 0 {
+			what, first = first[0], first[1:]
+		}
 		var err error
-		switch what := m.rng.IntN(10); {
+		switch {
 		case what < 4:
 			m.done["killed"]++
 			n.kill()

@@ -29,16 +29,19 @@ func startCluster(t testing.TB, n int, settings ...string) *cluster {
 	return c
 }
 
-// join adds n nodes, which reach Redis at an address.
+// join adds n nodes, which reach Redis at an address; "": they have none.
 func (c *cluster) join(t testing.TB, n int, redis string, settings ...string) {
 	t.Helper()
 	path := builtBinary(t)
+	if redis != "" {
+		settings = append(settings, "REDIS_URL=redis://"+redis)
+	}
 	for range n {
 		addr := freeAddr(t)
 		host, port, _ := net.SplitHostPort(addr)
 		one := &node{name: strconv.Itoa(len(c.nodes)), addr: addr, path: path, dir: t.TempDir()}
 		one.env = append([]string{
-			"HOST=" + host, "PORT=" + port, "REDIS_URL=redis://" + redis,
+			"HOST=" + host, "PORT=" + port,
 			"MISTRAL_BASE_URL=" + c.model.url, "MISTRAL_API_KEY=none", "MESSAGES_PER_MINUTE=0",
 			"GOMAXPROCS=1", "GORACE=halt_on_error=1",
 		}, settings...)

@@ -12,6 +12,7 @@ import (
 // TestNodeDeath kills a node in the middle of several replies, each followed in
 // another way. Their lease has to run out first, as it has in life.
 func TestNodeDeath(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	a, b := c.nodes[0], c.nodes[1]
 	const halt = 20
@@ -130,6 +131,7 @@ func whole(t *testing.T, at *node, g *page, p *plan) {
 // other words than it would have found. Whoever comes back too late changes
 // nothing.
 func TestPausedNode(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	a, b := c.nodes[0], c.nodes[1]
 	g, p := c.say(t, a, 1, 40, 20)
@@ -166,6 +168,7 @@ func TestPausedNode(t *testing.T) {
 // TestDeadlyReply has every node die that writes one reply. The leases are cut
 // short: that they run out is shown elsewhere.
 func TestDeadlyReply(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	g, p := c.say(t, c.nodes[0], 1, 40, 8)
 	for i := range 4 {
@@ -199,6 +202,7 @@ func TestDeadlyReply(t *testing.T) {
 // TestRollingDeploy ends a node as a deployment does. Its reply goes on
 // elsewhere at once, not when a lease has run out.
 func TestRollingDeploy(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2, "DRAIN_TIMEOUT=500ms")
 	a, b := c.nodes[0], c.nodes[1]
 	g, p := c.say(t, a, 1, 40, 20)

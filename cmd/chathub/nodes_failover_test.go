@@ -85,6 +85,7 @@ func (r *relay) move(to string) {
 
 // TestFailover moves to a replica that lacks the end of a running reply.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		dies bool // the writer, at the same time

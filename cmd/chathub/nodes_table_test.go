@@ -234,6 +234,7 @@ func TestAcrossNodes(t *testing.T) {
 
 // TestExpiryAcrossNodes has a session expire that another node served.
 func TestExpiryAcrossNodes(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2, "SESSION_TTL=1s")
 	a, b := c.nodes[0], c.nodes[1]
 	g := newPage(t)

@@ -109,6 +109,7 @@ func (n *node) goroutines(t testing.TB) int {
 // TestRedisAway kills Redis in the middle of a reply that both nodes show, and
 // starts it again.
 func TestRedisAway(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	a, b := c.nodes[0], c.nodes[1]
 	before := []int{a.goroutines(t), b.goroutines(t)}
@@ -181,6 +182,7 @@ func TestRedisAwayForLong(t *testing.T) {
 	if !*longTests {
 		t.Skip("takes 40 s; -long runs it")
 	}
+	t.Parallel()
 	c := startCluster(t, 2)
 	a, b := c.nodes[0], c.nodes[1]
 	g, p := c.say(t, a, 1, 60, 20)
@@ -230,6 +232,7 @@ func TestRedisAwayForLong(t *testing.T) {
 // TestSlowRedis has Redis answer nothing for a moment, and for longer than
 // anybody waits.
 func TestSlowRedis(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	a, b := c.nodes[0], c.nodes[1]
 	before := a.goroutines(t)
@@ -274,6 +277,7 @@ func TestSlowRedis(t *testing.T) {
 
 // TestFullRedis fills Redis up in the middle of a reply.
 func TestFullRedis(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	a, b := c.nodes[0], c.nodes[1]
 	before := b.goroutines(t)

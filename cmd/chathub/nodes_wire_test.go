@@ -173,12 +173,13 @@ func (p *page) expect(t testing.TB, kind string) frame {
 	}
 }
 
-// readTo reads until the last message's content is text.
+// readTo reads until the last message's content is text, or more of a reply
+// that flows.
 func (p *page) readTo(t testing.TB, text string) {
 	t.Helper()
 	for {
 		if m := p.last(); m != nil && m.Role == "assistant" {
-			if m.Content == text {
+			if strings.HasPrefix(m.Content, text) {
 				return
 			}
 			if !strings.HasPrefix(text, m.Content) {
