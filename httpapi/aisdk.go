@@ -75,7 +75,8 @@ func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Hub.AdmitMessage(r.Context(), caller(r)); err != nil {
 		return err
 	}
-	if err := s.openSDK(r, conversation, len(in.Messages)); err != nil {
+	first := len(in.Messages) == 1 && turn.Kind != session.Again
+	if err := s.openSDK(r, conversation, first); err != nil {
 		return err
 	}
 	reply, err := s.saySDK(r, conversation, turn)
@@ -114,9 +115,9 @@ func (in *sdkRequest) turn(conversation uuid.UUID) (session.Turn, error) {
 }
 
 // openSDK finds the conversation, or makes it for its first message.
-func (s *server) openSDK(r *http.Request, conversation uuid.UUID, messages int) error {
+func (s *server) openSDK(r *http.Request, conversation uuid.UUID, first bool) error {
 	_, err := s.Sessions.Check(r.Context(), conversation, subject(r))
-	if !errors.Is(err, session.ErrNotFound) || conversation.Version() != 4 || messages != 1 {
+	if !errors.Is(err, session.ErrNotFound) || conversation.Version() != 4 || !first {
 		return err
 	}
 	if s.Hub.Draining() {
