@@ -107,7 +107,8 @@ func TestWriteTimeout(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		if cut := time.Since(stopped); cut < httpapi.DefaultWriteTimeout || cut > httpapi.DefaultWriteTimeout+2*pause {
+		// The deadline of a write may be an eighth old.
+		if cut := time.Since(stopped); cut < httpapi.DefaultWriteTimeout*7/8 || cut > httpapi.DefaultWriteTimeout+2*pause {
 			t.Errorf("cut off after %v, want %v", cut, httpapi.DefaultWriteTimeout)
 		}
 		// It comes back, and gets what it lacks.

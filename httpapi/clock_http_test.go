@@ -33,8 +33,9 @@ func TestSlowBody(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		const head = "POST /chat HTTP/1.1\r\nHost: hub\r\nContent-Length: 100\r\n\r\n"
 		for name, trickle := range map[string]bool{"stops": false, "trickles": true} {
-			c, began := r.wire(), time.Now()
+			c, began, sent := r.wire(), time.Now(), make(chan struct{})
 			go func() {
+				defer close(sent)
 				_, _ = io.WriteString(c, head+`{"message":"`)
 				for trickle {
 					time.Sleep(time.Second)
@@ -55,6 +56,7 @@ func TestSlowBody(t *testing.T) {
 				t.Errorf("%s: it took %v", name, took)
 			}
 			_, _ = io.Copy(io.Discard, answer) // until the server closes
+			<-sent
 		}
 	})
 }
