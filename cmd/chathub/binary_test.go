@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // binaryDir is where builtBinary puts the program; it goes with the test run.
@@ -27,6 +29,10 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	_ = os.RemoveAll(binaryDir)
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	os.Exit(code)
 }
 
