@@ -70,6 +70,15 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 	}
+	if sock.gone() {
+		// It gave up while this node was paused or waited for the store, and may
+		// be connected elsewhere: it is not to take the conversation from itself.
+		if seat != nil {
+			s.Hub.Leave(seat)
+		}
+		sock.Kill()
+		return nil
+	}
 	join.Arrived, join.From, join.Expires = arrived, caller(r), identityOf(r).expires
 	s.Hub.Serve(ctx, sock, join)
 	return nil

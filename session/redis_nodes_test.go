@@ -32,8 +32,8 @@ func TestStopElsewhere(t *testing.T) {
 				written.is(t, "the writer knows", func() bool { return written.lost })
 				copied.is(t, "the copy has ended", func() bool { return copied.ended && copied.text == text })
 				written.write("too late")
-				if err := a.Finish(t.Context(), r.conversation, Message{ID: r.id, Content: text + "too late"}); err != nil {
-					t.Errorf("finish of what is stored: %v", err)
+				if err := a.Finish(t.Context(), r.conversation, Message{ID: r.id, Content: text + "too late"}); err != ErrLost {
+					t.Errorf("finish of what was stopped: %v, want ErrLost", err)
 				}
 				if got := a.last(t, r.conversation); got.Content != text || got.FinishReason != FinishStopped {
 					t.Errorf("stored %d bytes, %s", len(got.Content), got.FinishReason)

@@ -186,3 +186,28 @@ func TestLateDeadline(t *testing.T) {
 	}
 	a.ends(t, r, written)
 }
+
+// TestStopBeforeFinish: a writer that has come to the end when another node
+// stops the reply must not take what that one stored for its own end.
+func TestStopBeforeFinish(t *testing.T) {
+	t.Parallel()
+	onRedis(t, func(t *testing.T, url string) {
+		a, b := newNode(t, RedisConfig{URL: url}), newNode(t, RedisConfig{URL: url})
+		r, written := a.begin(t)
+		written.write("one ")
+		written.keeps(t, 4)
+		stopped := Message{ID: r.id, FinishReason: FinishStopped, Timestamp: Now()}
+		if _, err := b.Stop(t.Context(), r.conversation, stopped); err != nil {
+			t.Fatal(err)
+		}
+		m := Message{ID: r.id, Content: "one two", FinishReason: FinishStop, Timestamp: Now()}
+		for range 2 {
+			if err := a.Finish(t.Context(), r.conversation, m); !errors.Is(err, ErrLost) {
+				t.Errorf("%v, want ErrLost", err)
+			}
+		}
+		if got := a.last(t, r.conversation); got.Content != "one " || got.FinishReason != FinishStopped {
+			t.Errorf("stored is %q %s", got.Content, got.FinishReason)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestNodeDeath kills a node in the middle of several replies, each followed in
@@ -163,6 +164,30 @@ func TestPausedNode(t *testing.T) {
 	if d := differs(g.messages, stored); err != nil || d != "" {
 		t.Error(err, d)
 	}
+}
+
+// TestStrayConnection: an attempt to connect that the page gave up, because the
+// node was paused, does not take the conversation from it when it gets through.
+func TestStrayConnection(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 2)
+	a, b := c.nodes[0], c.nodes[1]
+	g := newPage(t)
+	g.open(t, b)
+	a.pause()
+	g.within = 200 * time.Millisecond
+	if err := g.dial(a, 0); err == nil {
+		t.Fatal("a paused node answers")
+	}
+	g.within = 0
+	g.connect(t, b)
+	a.resume()
+	eventually(t, "A has seen the attempt", func() bool { return a.log.says("msg=request", "/ws/"+g.session[:8]) })
+	if holder := c.redis.do("GET", c.redis.key(g.session, "conn")); !strings.Contains(holder, g.client) {
+		t.Errorf("the conversation has %q", holder)
+	}
+	g.send(t, frame{Type: "ping"})
+	g.expect(t, "pong")
 }
 
 // TestDeadlyReply has every node die that writes one reply. The leases are cut

@@ -3,10 +3,16 @@
 local now, id, lease, kind, header, at, rest, size = unpack(ARGV, 4)
 if call('EXISTS', session) == 0 then return {'not found'} end
 if call('HGET', reply, 'id') ~= id then
-  -- It may have been stored, the answer lost, and the reply cut since: its
-  -- text is still there then.
-  local stored = call('ZSCORE', ids, id) or lease ~= '' and call('EXISTS', text .. id) == 1
-  return {stored and 'ok' or 'lost'}
+  -- It may have been stored and the answer lost. If it was cut since, its text
+  -- is still there. What another node stored in its place has another header.
+  local at = call('ZRANK', ids, id)
+  local mine
+  if at then
+    mine = string.match(record(at), '^%a%d+ (.-)\n') == header
+  else
+    mine = lease ~= '' and call('EXISTS', text .. id) == 1 and call('STRLEN', text .. id) == tonumber(size)
+  end
+  return {mine and 'ok' or 'lost'}
 end
 if call('HGET', reply, 'lease') ~= lease then return {'lost'} end
 
