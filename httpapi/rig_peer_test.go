@@ -271,8 +271,3 @@ func (p *peer) leave() {
 		p.t.Errorf("close: %v", err)
 	}
 }
-
-// origin has the handshake come from a page of origin.
-func origin(value string) func(*websocket.DialOptions) {
-	return func(o *websocket.DialOptions) { o.HTTPHeader.Set("Origin", value) }
-}
