@@ -64,8 +64,9 @@ var raceCases = []storeCase{
 	{"a reply is finished once", func(c *talk) {
 		turn := submit("hi")
 		c.start(turn)
+		m := Message{ID: turn.Reply, Content: "same", Timestamp: Now()}
 		atOnce(10, func(i int) {
-			if err := c.Finish(c.ctx, c.id, Message{ID: turn.Reply, Content: "same", Timestamp: Now()}); err != nil {
+			if err := c.Finish(c.ctx, c.id, m); err != nil {
 				c.Error(err)
 			}
 		})
