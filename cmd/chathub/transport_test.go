@@ -46,13 +46,17 @@ func TestTransport(t *testing.T) {
 func startTalker(t testing.TB) string {
 	t.Helper()
 	var replies atomic.Int64
-	server := httptest.NewServer(mistralsim.New(mistralsim.Config{Record: -1, Answer: func(*mistralsim.Request) mistralsim.Answer {
+	server := httptest.NewServer(mistralsim.New(mistralsim.Config{Record: -1, Answer: func(r *mistralsim.Request) mistralsim.Answer {
 		n := replies.Add(1)
 		tokens := []string{fmt.Sprintf("Réponse %d: ", n)}
 		for i := range 120 {
 			tokens = append(tokens, fmt.Sprintf("wörd%d 😀 ", i))
 		}
-		return mistralsim.Answer{Tokens: tokens, Pace: 2 * time.Millisecond}
+		pace := 2 * time.Millisecond
+		if r.LastUser() == "Are you a computer?" { // a page is loaded amid this one
+			pace = 40 * time.Millisecond
+		}
+		return mistralsim.Answer{Tokens: tokens, Pace: pace}
 	}}))
 	t.Cleanup(func() {
 		server.CloseClientConnections()

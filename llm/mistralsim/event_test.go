@@ -2,6 +2,7 @@ package mistralsim
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -76,8 +77,11 @@ func TestHold(t *testing.T) {
 		}
 		release <- struct{}{}
 	}
-	leave() // held before the end
 	r := sim.Requests()[0]
+	for r.Sent() < 2 { // it is on its way
+		runtime.Gosched()
+	}
+	leave() // held before the end
 	wait(t, r)
 	if r.Gone().IsZero() || r.Sent() != 2 {
 		t.Errorf("gone %v after %d tokens", r.Gone(), r.Sent())
