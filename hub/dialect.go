@@ -119,13 +119,20 @@ func (DeepChat) ready(*follow, ready) error    { return nil }
 func (DeepChat) said(*follow, said) error      { return nil }
 func (DeepChat) stopped(*follow, string) error { return nil }
 func (DeepChat) pong() []byte                  { return nil }
-func (DeepChat) start(f *follow, _ *Reply, _ int) error {
-	f.kept = f.kept[:0]
-	return nil
+
+// start comes again when another node goes on with the reply. What the widget
+// has behind offset is taken back.
+func (DeepChat) start(f *follow, r *Reply, offset int) error {
+	if offset == f.passed {
+		return nil
+	}
+	f.kept, f.passed = f.kept[:0], offset
+	return f.send(deepText{Text: r.content()[:offset], Overwrite: true})
 }
 
 // delta keeps back what the widget would take for the end, until more has come.
-func (d DeepChat) delta(f *follow, _ *Reply, delta []byte, _ int) error {
+func (d DeepChat) delta(f *follow, _ *Reply, delta []byte, offset int) error {
+	f.passed = offset
 	f.kept = append(f.kept, delta...)
 	if string(f.kept) == d.EndPhrase {
 		return nil
@@ -136,6 +143,7 @@ func (d DeepChat) delta(f *follow, _ *Reply, delta []byte, _ int) error {
 }
 
 func (d DeepChat) end(f *follow, r *Reply, e *End) error {
+	f.passed = 0
 	if len(f.kept) > 0 {
 		if err := d.last(f, r); err != nil {
 			return err

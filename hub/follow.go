@@ -34,6 +34,8 @@ type follow struct {
 	held int           // bytes written since the last flush; 0: not corked
 	kept []byte        // text that the dialect keeps back
 
+	passed int // how much of the reply the dialect was given, where it counts
+
 	probe Probe
 
 	after  uuid.UUID // the message before the reply that is being sent
