@@ -132,18 +132,6 @@ func (a answer) messages() ([]*message, error) {
 	return s.Messages, json.Unmarshal(a.body, &s)
 }
 
-// settled is stored once the newest reply has ended.
-func (n *node) settled(t testing.TB, session string) []*message {
-	t.Helper()
-	var all []*message
-	eventually(t, "the reply has ended", func() bool {
-		var err error
-		all, err = n.stored(session)
-		return err == nil && len(all) > 0 && all[len(all)-1].Role == "assistant"
-	})
-	return all
-}
-
 // events is one reply as server-sent events, over as many responses as it
 // takes. One goroutine uses it.
 type events struct {
