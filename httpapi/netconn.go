@@ -269,10 +269,9 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		early, _ := rw.Reader.Peek(n) // cannot fail: they are buffered
 		c.pre = append([]byte(nil), early...)
 	}
-	// The server may have set deadlines for the request.
-	if err := inner.SetDeadline(time.Time{}); err != nil {
-		return nil, nil, err
-	}
+	// The server may have set deadlines for the request. A client that is gone
+	// by now is told of by the first read.
+	_ = inner.SetDeadline(time.Time{})
 	h.conn = c
 	return c, bufio.NewReadWriter(bufio.NewReaderSize(c, wsBuffer), bufio.NewWriterSize(c, wsBuffer)), nil
 }

@@ -61,6 +61,16 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 		Metrics: metrics, Registry: registry, Logger: log,
 	}), log)
 
+	if cfg.DebugAddr != "" {
+		debug, err := net.Listen("tcp", cfg.DebugAddr)
+		if err != nil {
+			return fmt.Errorf("cannot listen on DEBUG_ADDR: %w", err)
+		}
+		defer debug.Close()
+		go func() { _ = newServer(http.DefaultServeMux, log).Serve(debug) }()
+		log.Info("pprof", "url", "http://"+debug.Addr().String()+"/debug/pprof/")
+	}
+
 	// Each stage ends the next: the server, then the hub, then the store.
 	hubCtx, stopHub := context.WithCancel(context.Background())
 	storeCtx, stopStore := context.WithCancel(context.Background())
@@ -77,15 +87,6 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 		}
 		return nil
 	})
-	if cfg.DebugAddr != "" {
-		debug, err := net.Listen("tcp", cfg.DebugAddr)
-		if err != nil {
-			return fmt.Errorf("cannot listen on DEBUG_ADDR: %w", err)
-		}
-		defer debug.Close()
-		go func() { _ = newServer(http.DefaultServeMux, log).Serve(debug) }()
-		log.Info("pprof", "url", "http://"+debug.Addr().String()+"/debug/pprof/")
-	}
 	log.Info("chathub listens", "url", visit(cfg.Host, ln.Addr()), "model", m.name, "store", store.name)
 
 	select {
