@@ -117,7 +117,11 @@ func TestKeySet(t *testing.T) {
 	k := testKeys()
 	secret := []byte("a secret in a set of public keys")
 	private := jwk("private", k.ec2)
-	private["d"] = number(k.ec2.D)
+	d, err := k.ec2.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	private["d"] = base64.RawURLEncoding.EncodeToString(d)
 	i := newIssuer(t,
 		map[string]any{"kty": "OKP", "kid": "odd", "crv": "none", "x": "?"}, map[string]any{}, jwk("broken", k.ec, "x", "AAAA"),
 		jwk("rsa", k.rsa), jwk("ec", k.ec, "alg", "ES256"),
