@@ -158,7 +158,9 @@ func FuzzSDKBody(f *testing.F) {
 				t.Fatalf("the stream is %q", w.Body)
 			}
 		case http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge:
-			var e struct{ Error struct{ Code, Message string } }
+			var e struct {
+				Error struct{ Code, Message string }
+			}
 			if json.Unmarshal(w.Body.Bytes(), &e) != nil || e.Error.Code == "" || e.Error.Message == "" {
 				t.Fatalf("%d %q", w.Code, w.Body)
 			}
