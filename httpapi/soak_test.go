@@ -36,7 +36,7 @@ func TestSoak(t *testing.T) {
 	r := newRig(t, withStore(func(session.Store) session.Store { return session.NewMemory(ttl, 0) }),
 		withLimits(hub.Limits{MessagesPerMinute: 600, RepliesPerClient: 20, ConnectionsPerClient: 50, SessionMessages: 40, ReplyBytes: 1 << 20}),
 		withAPI(func(c *httpapi.Config) {
-			c.WriteTimeout = time.Second
+			c.WriteTimeout = 5 * time.Second
 			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		}))
 	goroutines, heap := runtime.NumGoroutine(), memory()
