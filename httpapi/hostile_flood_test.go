@@ -269,7 +269,7 @@ func TestHostileClients(t *testing.T) {
 			stop()
 		}
 	})
-	eventually(t, "no goroutine is left of the attackers'", func() bool { return runtime.NumGoroutine() <= goroutines+5 })
+	eventuallyIn(t, 3*rigPatience, "no goroutine is left of the attackers'", func() bool { return runtime.NumGoroutine() <= goroutines+5 })
 	// What they said is stored for as long as a session lives, and logged here.
 	kept := int64(len(r.log.String()))
 	t.Logf("heap: %d KiB before, %d KiB after, of which the log %d KiB; requests to the model kept by the simulator: %d", heap>>10, memory()>>10, kept>>10, r.asked())

@@ -13,14 +13,20 @@ import (
 // eventually waits until a condition holds that nobody announces.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	limit, look := time.NewTimer(rigPatience), time.NewTicker(time.Millisecond)
+	eventuallyIn(t, rigPatience, what, holds)
+}
+
+// eventuallyIn is eventually with a patience of its own.
+func eventuallyIn(t testing.TB, patience time.Duration, what string, holds func() bool) {
+	t.Helper()
+	limit, look := time.NewTimer(patience), time.NewTicker(time.Millisecond)
 	defer limit.Stop()
 	defer look.Stop()
 	for !holds() {
 		select {
 		case <-look.C:
 		case <-limit.C:
-			t.Fatalf("not in %v: %s", rigPatience, what)
+			t.Fatalf("not in %v: %s", patience, what)
 		}
 	}
 }

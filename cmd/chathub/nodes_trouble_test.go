@@ -1,18 +1,12 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"flag"
 	"net/http"
 	"regexp"
 	"strconv"
 	"testing"
 	"time"
 )
-
-// longTests adds what takes longer than half a minute.
-var longTests = flag.Bool("long", false, "also have Redis away for longer than followers wait (40 s)")
 
 // frames reads a page's connection in the background.
 type frames struct {
@@ -175,58 +169,6 @@ func TestRedisAway(t *testing.T) {
 	for i, at := range c.nodes {
 		recovers(t, at, before[i])
 	}
-}
-
-// TestRedisAwayForLong keeps Redis away until nobody should wait any more.
-func TestRedisAwayForLong(t *testing.T) {
-	if !*longTests {
-		t.Skip("takes 40 s; -long runs it")
-	}
-	t.Parallel()
-	c := startCluster(t, 2)
-	a, b := c.nodes[0], c.nodes[1]
-	g, p := c.say(t, a, 1, 60, 20)
-	e := &events{within: 2 * patience}
-	defer e.close()
-	if err := e.open(b, "GET", "/sessions/"+g.session+"/stream", nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	e.readTo(t, p.before(20))
-	waits := make(chan answer, 2)
-	for _, at := range c.nodes {
-		go func() {
-			a, err := at.tryFor(2*patience, "POST", "/chat", chatMessageBody{p.said, g.session},
-				map[string]string{"Idempotency-Key": g.messages[0].ID})
-			if err != nil {
-				t.Error(err)
-			}
-			waits <- a
-		}()
-	}
-	in := g.background()
-	c.redis.kill()
-	p.release()
-	var lost broken
-	if err := <-in.over; !errors.As(err, &lost) || closeCode(err) != 1013 {
-		t.Errorf("the writer's follower: %v, want close code 1013", err)
-	}
-	if err := e.next(); !errors.As(err, &lost) || errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the follower at the other node: %v, want its stream to be cut", err)
-	}
-	for range c.nodes {
-		if a := <-waits; a.status != http.StatusServiceUnavailable || a.code() != "store_unavailable" {
-			t.Errorf("who waits by REST: %d %s", a.status, a.body)
-		}
-	}
-	if got := g.last().Content; got != p.before(20) {
-		t.Error(textDiff(got, p.before(20)))
-	}
-	if err := c.redis.start(); err != nil {
-		t.Fatal(err)
-	}
-	g.connect(t, b)
-	g.expect(t, "finish")
-	whole(t, b, g, p)
 }
 
 // TestSlowRedis has Redis answer nothing for a moment, and for longer than
