@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,13 +33,20 @@ var soakFor = flag.Duration("soak", 2*time.Second, "how long TestSoak goes on")
 // expire; attackers flood. Nobody loses a byte, and when all have left, so
 // have their goroutines and their memory.
 func TestSoak(t *testing.T) {
-	const ttl = 5 * time.Second
+	const ttl = 15 * time.Second
 	r := newRig(t, withStore(func(session.Store) session.Store { return session.NewMemory(ttl, 0) }),
 		withLimits(hub.Limits{MessagesPerMinute: 600, RepliesPerClient: 20, ConnectionsPerClient: 50, SessionMessages: 40, ReplyBytes: 1 << 20}),
 		withAPI(func(c *httpapi.Config) {
 			c.WriteTimeout = 5 * time.Second
 			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		}))
+	t.Cleanup(func() { // before the rig's own
+		if t.Failed() {
+			var left strings.Builder
+			_ = pprof.Lookup("goroutine").WriteTo(&left, 1)
+			t.Log(left.String())
+		}
+	})
 	goroutines, heap := runtime.NumGoroutine(), memory()
 
 	until := time.Now().Add(*soakFor)
