@@ -98,6 +98,7 @@ func TestDeleteSession(t *testing.T) {
 	p.delta(&reply, "to be")
 	follower := r.follow("GET", "/sessions/"+id+"/stream", "")
 	follower.until("text-delta")
+	g.wait(t)
 
 	if got := string(r.do("DELETE", "/sessions/"+id, "").want(http.StatusOK).body); strings.TrimSpace(got) != `{"message":"Session deleted successfully"}` {
 		t.Errorf("answered %s", got)
@@ -112,7 +113,6 @@ func TestDeleteSession(t *testing.T) {
 	if events := follower.rest(); events[len(events)-1].Type != "abort" || !follower.done {
 		t.Errorf("the stream ends with %+v, [DONE] %v", events[len(events)-1], follower.done)
 	}
-	g.wait(t)
 	await(t, r.sim.Requests()[0].Done(), "the upstream request ends")
 	if r.sim.Requests()[0].Gone().IsZero() {
 		t.Error("the upstream request was read to its end")

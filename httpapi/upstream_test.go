@@ -58,7 +58,7 @@ func wantSentence(t *testing.T, text string) {
 }
 
 func newUpstreamRig(t *testing.T) *rig {
-	return newRig(t, withLLM(func(c *llm.Config) { c.FirstTokenTimeout, c.IdleTimeout = 30*time.Millisecond, 30*time.Millisecond }))
+	return newRig(t, withLLM(func(c *llm.Config) { c.FirstTokenTimeout, c.IdleTimeout = 150*time.Millisecond, 150*time.Millisecond }))
 }
 
 // wantFailed checks that a failed reply is stored with what there was of it,

@@ -84,30 +84,6 @@ func TestStoreForgets(t *testing.T) {
 				t.Errorf("%d bytes of this epoch count as %d", len(text), got)
 			}
 		})
-		t.Run("and the adoption", func(t *testing.T) {
-			a, b, r, _, _, text := setup(t, url)
-			a.stop()
-			was, err := b.raw(t, "HGET", key(r.conversation, "reply"), "lease").ToString()
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.raw(t, "DEL", key(r.conversation, "turn"))
-			got, err := b.Adopt(t.Context(), r.conversation, r.id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			written := b.write(t, r.id, got.Text)
-			written.write("of an epoch that never was")
-			other := newNode(t, RedisConfig{URL: url})
-			copied := other.follow(r)
-			copied.reads(t, written.text)
-			b.raw(t, "HSET", key(r.conversation, "reply"), "lease", was, "epochs", "")
-			b.raw(t, "DEL", key(r.conversation, "turn"))
-			b.raw(t, "SET", key(r.conversation, "text:"+r.id.String()), text)
-			written.write("!")
-			written.is(t, "it knows", func() bool { return written.lost })
-			copied.is(t, "it is started over", func() bool { return copied.text == text })
-		})
 	})
 }
 
