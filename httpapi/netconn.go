@@ -38,7 +38,7 @@ type conn struct {
 	pre     []byte       // what net/http had read already; the reader's
 	armed   time.Time    // when the write deadline was set; whoever writes has it
 	reads   pace         // the reader's
-	flooded int          // reads of a flood in a row; the reader's
+	hurried int          // how often the peer sent faster than it is read; the reader's
 	active  atomic.Int64 // Unix nanoseconds at which bytes last passed
 
 	mu      sync.Mutex // guards what follows
@@ -65,8 +65,12 @@ func (c *conn) Read(p []byte) (int, error) {
 	if n > 0 {
 		now := time.Now().UnixNano()
 		c.active.Store(now)
-		if err := c.slow(now, n, len(p)); err != nil {
-			return 0, err
+		if wait := c.reads.next(now); wait > 0 {
+			if c.hurried++; c.hurried > hurriedReads {
+				c.metrics.Rejected("frames")
+				return 0, errFlood
+			}
+			time.Sleep(wait)
 		}
 	}
 	return n, err
