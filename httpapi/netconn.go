@@ -34,12 +34,14 @@ var errBehind = errors.New("httpapi: the peer takes nothing")
 type conn struct {
 	net.Conn
 	timeout time.Duration
-	metrics *hub.Metrics // may be nil
-	pre     []byte       // what net/http had read already; the reader's
-	armed   time.Time    // when the write deadline was set; whoever writes has it
-	reads   pace         // the reader's
-	hurried int          // how often the peer sent faster than it is read; the reader's
-	active  atomic.Int64 // Unix nanoseconds at which bytes last passed
+	metrics *hub.Metrics  // may be nil
+	in      *bufio.Reader // the library's, over this one; the reader's
+	pre     []byte        // what was read before the library asked for it; the reader's
+	first   [6]byte       // room for that; the reader's
+	armed   time.Time     // when the write deadline was set; whoever writes has it
+	reads   pace          // the reader's
+	hurried int           // how often the peer sent faster than it is read; the reader's
+	active  atomic.Int64  // Unix nanoseconds at which bytes last passed
 
 	mu      sync.Mutex // guards what follows
 	buf     *[]byte    // not yet written; nil: nothing
@@ -61,6 +63,28 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
+	return c.receive(p)
+}
+
+// await returns when the peer has sent something, or the connection has ended,
+// which the next Read tells. The library would wait with a kilobyte more of
+// stack: a goroutine that waits here gets by with the 2 KiB that it begins with.
+func (c *conn) await() {
+	// What answers our pings says nothing more.
+	const pong, masked = 0x8a, 0x80
+	for len(c.pre) == 0 && c.in.Buffered() == 0 {
+		n, err := c.receive(c.first[:])
+		if err != nil {
+			return
+		}
+		if n < len(c.first) || c.first[0] != pong || c.first[1] != masked {
+			c.pre = c.first[:n]
+		}
+	}
+}
+
+// receive reads from the peer, at a pace.
+func (c *conn) receive(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
 		now := time.Now().UnixNano()
@@ -272,6 +296,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	// The server may have set deadlines for the request. A client that is gone
 	// by now is told of by the first read.
 	_ = inner.SetDeadline(time.Time{})
+	c.in = bufio.NewReaderSize(c, wsBuffer)
 	h.conn = c
-	return c, bufio.NewReadWriter(bufio.NewReaderSize(c, wsBuffer), bufio.NewWriterSize(c, wsBuffer)), nil
+	return c, bufio.NewReadWriter(c.in, bufio.NewWriterSize(c, wsBuffer)), nil
 }

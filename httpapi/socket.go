@@ -21,6 +21,9 @@ type socket struct {
 	ws    *websocket.Conn
 }
 
+// Await implements hub.Socket.
+func (s socket) Await() { s.await() }
+
 // Read implements hub.Socket.
 func (s socket) Read() ([]byte, error) {
 	typ, p, err := s.ws.Read(context.Background())

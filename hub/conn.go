@@ -35,9 +35,13 @@ const (
 // ErrBinary is what a Socket's Read returns for a binary message.
 var ErrBinary = errors.New("hub: binary message")
 
-// Socket is a WebSocket as the hub needs one. Read is called by one goroutine;
-// all else may be called concurrently with it and with each other.
+// Socket is a WebSocket as the hub needs one. Await and Read are called by one
+// goroutine at a time; all else may be called concurrently with them and with
+// each other.
 type Socket interface {
+	// Await returns when there is something to read, or the socket has ended. It
+	// needs little stack.
+	Await()
 	// Read returns the next text message, which may not be UTF-8.
 	Read() ([]byte, error)
 	// Write sends one text message, which it does not keep.
@@ -75,9 +79,9 @@ type Join struct {
 	before *Conn // the connection that this one took over from
 }
 
-// Conn is one WebSocket in a conversation. Its reader is a goroutine that
-// lives as long as it does; its follower is one that lives while there is
-// something to write. Its place in the conversation is all that it remembers
+// Conn is one WebSocket in a conversation. Its reader is a goroutine that waits
+// for what the client sends, and hands over to a new one with every message; its
+// follower is one that lives while there is something to write. Its place in the conversation is all that it remembers
 // between the two.
 type Conn struct {
 	hub          *Hub
@@ -187,23 +191,33 @@ func CloseFor(err error) (CloseCode, string) {
 	return CloseTryLater, "the session store cannot be reached"
 }
 
-// read handles what the client sends until the connection ends.
+// read handles the next message that the client sends, and has another
+// goroutine wait for the one behind it: a stack that a message has made grow
+// never becomes small again, and an idle connection is little else than its stack.
 func (c *Conn) read() {
-	defer c.hub.detach(c)
-	for {
-		frame, err := c.sock.Read()
-		switch {
-		case errors.Is(err, ErrBinary):
-			c.Close(CloseUnsupported, "only text messages are understood")
-		case err != nil:
-			c.drop()
-			return
-		case !utf8.Valid(frame):
-			c.Close(CloseInvalidUTF8, "a text message must be UTF-8")
-		case !c.closed.Load():
-			c.handle(frame)
-		}
+	c.sock.Await()
+	if c.readMessage() {
+		go c.read()
+		return
 	}
+	c.hub.detach(c)
+}
+
+// readMessage handles one message, or reports that the connection has ended.
+func (c *Conn) readMessage() bool {
+	frame, err := c.sock.Read()
+	switch {
+	case errors.Is(err, ErrBinary):
+		c.Close(CloseUnsupported, "only text messages are understood")
+	case err != nil:
+		c.drop()
+		return false
+	case !utf8.Valid(frame):
+		c.Close(CloseInvalidUTF8, "a text message must be UTF-8")
+	case !c.closed.Load():
+		c.handle(frame)
+	}
+	return true
 }
 
 // handle does what one frame asks for.

@@ -35,6 +35,8 @@ func newMemSocket() *memSocket {
 	return s
 }
 
+func (s *memSocket) Await() {}
+
 func (s *memSocket) Read() ([]byte, error) {
 	select {
 	case frame := <-s.in:
