@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"time"
 
 	"lumos/backend/session"
@@ -49,7 +50,17 @@ func (h *Hub) end(r *Reply, m session.Message, failure *Error) {
 		err = errMoved
 	}
 	r.finish(End{Message: m, Err: err, failure: failure})
+	if len(m.Content) >= hugeReply {
+		// What it was written in is garbage now, as large as it is and in pieces too
+		// small for the next one's text: left to itself the process would hold two
+		// copies of every such reply.
+		debug.FreeOSMemory()
+	}
 }
+
+// hugeReply is the length, in bytes, from which on a reply is worth a garbage
+// collection of its own: far beyond what MAX_TOKENS allows by default.
+const hugeReply = 1 << 20
 
 // ended returns m, which says why the reply ended, with all else that is stored.
 func (r *Reply) ended(m session.Message) session.Message {
