@@ -80,7 +80,7 @@ func TestExactStalled(t *testing.T) {
 // TestExactCutOff has the hub cut such a reader off, without a close frame,
 // since none could be delivered. It resumes exactly.
 func TestExactCutOff(t *testing.T) {
-	x := newExactServer(t, exactOptions{sendBuffer: 64 << 10, writeTimeout: 50 * time.Millisecond})
+	x := newExactServer(t, exactOptions{sendBuffer: 64 << 10, writeTimeout: 500 * time.Millisecond})
 	pages, socks, plans := stalledReaders(t, x, 1)
 	p, plan := pages[0], plans[0]
 	plan.release()

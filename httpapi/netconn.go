@@ -46,6 +46,7 @@ type conn struct {
 	mu      sync.Mutex // guards what follows
 	buf     *[]byte    // not yet written; nil: nothing
 	corked  bool
+	instant *instant      // nil: not used yet
 	shut    bool          // a close frame has been written: no frame may follow
 	writing bool          // a goroutine is in writeOut
 	written chan struct{} // closed when it returns; made by whoever waits for that
@@ -101,17 +102,30 @@ func (c *conn) receive(p []byte) (int, error) {
 }
 
 // Write implements net.Conn, for the library, which writes whole control frames
-// and nothing else.
+// and nothing else. Behind a close frame it would answer the peer's, in vain.
 func (c *conn) Write(p []byte) (int, error) {
-	const closeFrame = 0x88
+	return len(p), c.writeControl(p)
+}
+
+// writeClose writes a close frame (RFC 6455, section 5.5.1). A reason has at
+// most 123 bytes.
+func (c *conn) writeClose(code uint16, reason string) error {
+	p := binary.BigEndian.AppendUint16([]byte{closeFrame, byte(2 + len(reason))}, code)
+	return c.writeControl(append(p, reason...))
+}
+
+const closeFrame = 0x88
+
+// writeControl writes a control frame, unless it would follow a close frame.
+func (c *conn) writeControl(p []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.usable(); err != nil {
-		return 0, err
+	if err := c.usable(); err != nil || c.shut {
+		return err
 	}
-	c.shut = c.shut || len(p) > 0 && p[0] == closeFrame
+	c.shut = len(p) > 0 && p[0] == closeFrame
 	c.take(p)
-	return len(p), c.send()
+	return c.send()
 }
 
 // writeText writes one text frame (RFC 6455, section 5.2): unfragmented, not
@@ -218,6 +232,34 @@ func (c *conn) Flush() error {
 	return c.writeOut()
 }
 
+// FlushNow ends what Cork began, if the peer has room for all that is held;
+// otherwise what is left stays corked.
+func (c *conn) FlushNow() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing || c.err != nil {
+		return false
+	}
+	if c.buf != nil {
+		now := time.Now()
+		if c.arm(now) != nil {
+			return false
+		}
+		n := c.writeNow(*c.buf)
+		if n > 0 {
+			c.active.Store(now.UnixNano())
+		}
+		if n < len(*c.buf) {
+			*c.buf = append((*c.buf)[:0], (*c.buf)[n:]...)
+			return false
+		}
+		release(c.buf)
+		c.buf = nil
+	}
+	c.corked = false
+	return true
+}
+
 // writeOut writes what is held, and what comes to be held meanwhile. c.mu is
 // held, but not during the writes.
 func (c *conn) writeOut() error {
@@ -227,10 +269,7 @@ func (c *conn) writeOut() error {
 		c.buf = nil
 		c.mu.Unlock()
 		err := c.writeAll(*out)
-		if cap(*out) <= 2*writeChunk { // a larger one is not worth keeping
-			*out = (*out)[:0]
-			buffers.Put(out)
-		}
+		release(out)
 		c.mu.Lock()
 		if err != nil && c.err == nil {
 			c.err = err
@@ -247,17 +286,31 @@ func (c *conn) writeOut() error {
 	return c.err
 }
 
+// release gives a buffer back. A large one is not worth keeping.
+func release(b *[]byte) {
+	if cap(*b) <= 2*writeChunk {
+		*b = (*b)[:0]
+		buffers.Put(b)
+	}
+}
+
+// arm gives the peer the write timeout to take something. Setting the deadline
+// costs as much as a small frame: an eighth early is no matter.
+func (c *conn) arm(now time.Time) error {
+	if now.Sub(c.armed) <= c.timeout/8 {
+		return nil
+	}
+	c.armed = now
+	return c.Conn.SetWriteDeadline(now.Add(c.timeout))
+}
+
 // writeAll writes p, and fails when the peer takes nothing for the timeout. To
 // take little is not to take nothing.
 func (c *conn) writeAll(p []byte) error {
 	for len(p) > 0 {
 		now := time.Now()
-		// Setting it costs as much as a small frame: an eighth early is no matter.
-		if now.Sub(c.armed) > c.timeout/8 {
-			c.armed = now
-			if err := c.Conn.SetWriteDeadline(now.Add(c.timeout)); err != nil {
-				return err
-			}
+		if err := c.arm(now); err != nil {
+			return err
 		}
 		n, err := c.Conn.Write(p[:min(len(p), writeChunk)])
 		if err != nil {

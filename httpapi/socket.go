@@ -53,13 +53,11 @@ func (s socket) Write(frame []byte) error { return s.writeText(frame) }
 // and a kilobyte to wait for the answer.
 func (s socket) Ping() { s.ping() }
 
-// Close implements hub.Socket. The library would wait for a silent peer for
-// five seconds, and CloseNow does not cut that short; closing the connection does.
+// Close implements hub.Socket. The library's would wait for a silent peer for
+// five seconds, which nothing cuts short, and would read beside the reader.
 func (s socket) Close(code hub.CloseCode, reason string) {
-	limit := time.AfterFunc(closeWait, s.Kill)
-	defer limit.Stop()
-	_ = s.ws.Close(websocket.StatusCode(code), reason)
-	s.Kill()
+	time.AfterFunc(closeWait, s.Kill)
+	_ = s.writeClose(uint16(code), reason)
 }
 
 // Kill implements hub.Socket.

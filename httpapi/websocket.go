@@ -56,7 +56,8 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 		return errHandled
 	}
 	if refused != nil {
-		sock.Close(closeUnauthorized(refused))
+		code, why := closeUnauthorized(refused)
+		hub.Refuse(sock, code, why)
 		return nil
 	}
 	join := hub.Join{Seat: seat, Offset: -1}
@@ -66,7 +67,7 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 		var code hub.CloseCode
 		var why string
 		if join, code, why = s.join(ctx, r); code != 0 {
-			sock.Close(code, why)
+			hub.Refuse(sock, code, why)
 			return nil
 		}
 	}

@@ -22,7 +22,7 @@ func BenchmarkAppendFollow(b *testing.B) {
 			for range n {
 				following.Go(func() {
 					wake := make(chan struct{}, 1)
-					f := r.follow(wake, Place{})
+					f := r.follow(&follower{wake: wake}, Place{})
 					defer f.close()
 					for {
 						delta, end, _ := f.next()
@@ -55,7 +55,7 @@ func BenchmarkReadBehind(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(r.Len()))
 	for b.Loop() {
-		f := r.follow(make(chan struct{}, 1), Place{})
+		f := r.follow(&follower{wake: make(chan struct{}, 1)}, Place{})
 		for delta, _, _ := f.next(); delta != nil; delta, _, _ = f.next() {
 		}
 		f.close()

@@ -51,11 +51,15 @@ type Socket interface {
 	// and fails when that lasts for the write timeout.
 	Cork()
 	Flush() error
+	// FlushNow is Flush if all that is held back can be sent without waiting;
+	// otherwise it returns false, and Flush is to be called.
+	FlushNow() bool
 	// Ping asks the peer for a sign of life, if nothing is being written. It
 	// does not wait for it: Active tells.
 	Ping()
-	// Close sends a close frame, waits for the peer's for a moment, and frees
-	// whatever is blocked. Kill does only the last.
+	// Close sends a close frame. Read goes on until the peer has answered it, or
+	// fails a moment later. Kill ends the socket now, and frees whatever is
+	// blocked.
 	Close(code CloseCode, reason string)
 	Kill()
 	// Active returns when bytes last passed, either way, but for pings.
@@ -119,7 +123,7 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 		var err error
 		if seat, err = h.sit(ctx, j); err != nil {
 			code, why := CloseFor(err)
-			sock.Close(code, why)
+			Refuse(sock, code, why)
 			return
 		}
 	}
@@ -159,10 +163,21 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 	})
 	if code != 0 {
 		h.Leave(seat)
-		sock.Close(code, why)
+		Refuse(sock, code, why)
 		return
 	}
 	h.unreserve(seat)
+}
+
+// Refuse closes a socket that nobody reads, and returns when it has ended.
+func Refuse(sock Socket, code CloseCode, reason string) {
+	sock.Close(code, reason)
+	for {
+		if _, err := sock.Read(); err != nil && !errors.Is(err, ErrBinary) {
+			sock.Kill()
+			return
+		}
+	}
 }
 
 // yieldsTo tells whether old keeps the conversation: to a page that came back
@@ -211,6 +226,7 @@ func (c *Conn) readMessage() bool {
 		c.Close(CloseUnsupported, "only text messages are understood")
 	case err != nil:
 		c.drop()
+		c.sock.Kill() // also behind the peer's answer to a close frame
 		return false
 	case !utf8.Valid(frame):
 		c.Close(CloseInvalidUTF8, "a text message must be UTF-8")
@@ -384,7 +400,7 @@ func (c *Conn) leave(code CloseCode, reason string) {
 // drop ends the connection without a word: the peer does not listen.
 func (c *Conn) drop() {
 	if c.closed.Swap(true) {
-		return // Close is at work, and frees the socket itself
+		return // a close frame is on its way, which must reach the peer
 	}
 	c.wakeFollower()
 	c.sock.Kill()

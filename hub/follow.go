@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,8 +26,10 @@ var errConnClosed = errors.New("hub: connection closed")
 
 // follow is a connection's follower while it runs: it writes what lies behind
 // the connection's place in the conversation, turn by turn, until nothing
-// does. It is a Sink for replies.
+// does. It is a Sink for replies, and a pusher.
 type follow struct {
+	acting sync.Mutex // held by its goroutine, except while it waits; guards all below
+
 	c    *Conn
 	wake chan struct{} // one slot
 	done chan struct{} // closed when the follower has returned
@@ -45,7 +48,9 @@ type follow struct {
 }
 
 func newFollow(c *Conn) *follow {
-	return &follow{c: c, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	f := &follow{c: c, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	f.acting.Lock()
+	return f
 }
 
 func (f *follow) poke() {
@@ -308,7 +313,9 @@ func (f *follow) Wait(wake <-chan struct{}) error {
 	if err := f.flush(); err != nil {
 		return err
 	}
+	f.acting.Unlock()
 	<-wake
+	f.acting.Lock()
 	if f.c.closed.Load() {
 		return errConnClosed
 	}
@@ -337,6 +344,31 @@ func (f *follow) write() error {
 		return f.flush()
 	}
 	return nil
+}
+
+// enter implements pusher.
+func (f *follow) enter() bool {
+	if !f.acting.TryLock() {
+		return false
+	}
+	if f.held > 0 {
+		f.acting.Unlock()
+		return false
+	}
+	return true
+}
+
+// leave implements pusher.
+func (f *follow) leave() { f.acting.Unlock() }
+
+// flushNow implements pusher.
+func (f *follow) flushNow() bool {
+	if f.held > 0 && !f.c.sock.FlushNow() {
+		return false
+	}
+	f.held = 0
+	f.probe.Flushed(f.c.hub.metrics)
+	return true
 }
 
 func (f *follow) flush() error {

@@ -76,6 +76,13 @@ func (s *memSocket) Flush() error {
 	return s.pass()
 }
 
+func (s *memSocket) FlushNow() bool {
+	s.mu.Lock()
+	stalled := s.stalled
+	s.mu.Unlock()
+	return !stalled && s.Flush() == nil
+}
+
 // pass gives what is held to the peer, or blocks until the socket is killed.
 func (s *memSocket) pass() error {
 	s.mu.Lock()

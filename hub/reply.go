@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,11 +29,12 @@ type Reply struct {
 	epochs    []session.Epoch
 	sealed    bool // nothing is appended any more; whoever sealed it ends it
 	end       *End
-	followers []chan<- struct{}
+	followers []*follower
 	readers   int                // of the followers, those that bring the text to a client
 	read      int                // how much of the text one of them has taken
 	unread    int                // how much was there when it ended and nobody was there to take it
 	cancel    context.CancelFunc // of the turn; nil before it begins
+	grown     int64              // when text was last appended, monotonic
 	patience  time.Duration      // how long it goes on with nobody following; 0: for ever
 	abandon   *time.Timer        // runs while nobody follows; nil without patience
 
@@ -114,7 +116,7 @@ func (r *Reply) honour(p Place) int {
 	return (&session.Running{Epochs: r.epochs}).Honour(p.Epoch, p.Offset)
 }
 
-// append adds p, which is whole characters, and wakes the followers. It
+// append adds p, which is whole characters, and brings it to the followers. It
 // reports false when the reply was sealed: the turn is over.
 func (r *Reply) append(p []byte) bool {
 	r.mu.Lock()
@@ -123,11 +125,14 @@ func (r *Reply) append(p []byte) bool {
 		return false
 	}
 	r.text.append(p)
-	store := r.store
-	if !r.gated {
-		r.wake()
+	store, sole := r.store, r.pushTo(len(p))
+	if sole == nil && !r.gated {
+		r.wakeReaders()
 	}
 	r.mu.Unlock()
+	if sole != nil && !sole.push() {
+		sole.poke()
+	}
 	if store != nil {
 		store()
 	}
@@ -190,13 +195,18 @@ func (r *Reply) finish(e End) {
 	r.wake()
 }
 
-// wake pokes every follower. r.mu is held. A follower that was poked already
-// will look anyway.
+// wake pokes every follower. r.mu is held.
 func (r *Reply) wake() {
 	for _, f := range r.followers {
-		select {
-		case f <- struct{}{}:
-		default:
+		f.poke()
+	}
+}
+
+// wakeReaders pokes those who want to know of more text. r.mu is held.
+func (r *Reply) wakeReaders() {
+	for _, f := range r.followers {
+		if !f.endOnly {
+			f.poke()
 		}
 	}
 }
@@ -215,7 +225,7 @@ func (r *Reply) wait(ctx context.Context) (End, error) { return r.await(ctx, tru
 // for too long.
 func (r *Reply) await(ctx context.Context, patient bool) (End, error) {
 	wake := make(chan struct{}, 1)
-	f := r.follow(wake, Place{})
+	f := r.follow(&follower{wake: wake, endOnly: true}, Place{})
 	defer f.close()
 	for {
 		r.mu.Lock()
@@ -235,45 +245,51 @@ func (r *Reply) await(ctx context.Context, patient bool) (End, error) {
 	}
 }
 
-// follower is somebody's place in a reply. It belongs to one goroutine.
+// follower is somebody's place in a reply. It belongs to one goroutine, which
+// lends it to the reply's writer while it waits (push.go).
 type follower struct {
-	r    *Reply
-	wake chan struct{}
-	off  int // in bytes
+	wake    chan struct{} // has room for one
+	endOnly bool          // it wants no text
+	pusher  pusher        // what it brings the text to, if that can be pushed to
+	r       *Reply
+	off     int // in bytes
+	left    bool
 
 	rewrites, aways int  // of the reply, as far as it has heard of them
 	claimed         bool // off is what a client said of a copy that may lack it yet
 }
 
-// follow registers wake, which has room for one, to be poked whenever there is
-// more behind a place, or the end. A place that the text cannot have is its
-// beginning.
-func (r *Reply) follow(wake chan struct{}, from Place) follower {
+// follow registers f to be poked whenever there is more behind a place, or the
+// end. A place that the text cannot have is its beginning.
+func (r *Reply) follow(f *follower, from Place) *follower {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	off := r.honour(from)
-	claimed := r.copied && off > 0
-	if !claimed && !r.text.splits(off) {
-		off = 0
+	f.r, f.off, f.rewrites, f.aways = r, r.honour(from), len(r.rewrites), r.aways
+	f.claimed = r.copied && f.off > 0
+	if !f.claimed && !r.text.splits(f.off) {
+		f.off = 0
 	}
-	r.followers = append(r.followers, wake)
+	r.followers = append(r.followers, f)
 	if r.abandon != nil {
 		r.abandon.Stop()
 	}
-	return follower{r: r, wake: wake, off: off, rewrites: len(r.rewrites), aways: r.aways, claimed: claimed}
+	return f
+}
+
+// poke has the follower look. One that was poked already will look anyway.
+func (f *follower) poke() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (f *follower) close() {
 	r := f.r
+	f.left = true
 	r.mu.Lock()
-	for i, w := range r.followers {
-		if w == f.wake {
-			last := len(r.followers) - 1
-			r.followers[i] = r.followers[last]
-			r.followers[last] = nil
-			r.followers = r.followers[:last]
-			break
-		}
+	if i := slices.Index(r.followers, f); i >= 0 {
+		r.followers = slices.Delete(r.followers, i, i+1)
 	}
 	alone := len(r.followers) == 0 && r.end == nil
 	if r.abandon != nil && alone {
@@ -312,13 +328,18 @@ func (f *follower) next() ([]byte, *End, error) {
 			return nil, nil, errRewritten
 		}
 	}
-	delta := r.text.from(f.off, min(maxDelta, r.visible()-f.off))
-	if len(delta) == 0 {
-		return nil, r.end, nil
+	if delta := f.take(); len(delta) > 0 {
+		return delta, nil, nil
 	}
+	return nil, r.end, nil
+}
+
+// take returns the next delta, and moves behind it. r.mu is held.
+func (f *follower) take() []byte {
+	delta := f.r.text.from(f.off, min(maxDelta, f.r.visible()-f.off))
 	f.off += len(delta)
-	r.read = max(r.read, f.off)
-	return delta, nil, nil
+	f.r.read = max(f.r.read, f.off)
+	return delta
 }
 
 // reading notes that n more, or fewer, followers bring the text to a client.

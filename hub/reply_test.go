@@ -82,7 +82,7 @@ func TestReplyOffsets(t *testing.T) {
 	for _, ended := range []bool{false, true} {
 		for offset, want := range map[int]int{0: 0, 1: 1, 2: 0, 3: 3, 4: 0, 5: 0, 6: 0, 7: 7, 8: 8, 9: 0, -1: 0, 1 << 40: 0} {
 			r := someReply(all)
-			f := r.follow(make(chan struct{}, 1), Place{Offset: offset})
+			f := r.follow(&follower{wake: make(chan struct{}, 1)}, Place{Offset: offset})
 			if f.off != want {
 				t.Errorf("offset %d is taken as %d, want %d", offset, f.off, want)
 			}
@@ -222,15 +222,15 @@ func TestReplyPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := someReply("x")
 		var gone atomic.Int32
-		first := r.follow(make(chan struct{}, 1), Place{})
+		first := r.follow(&follower{wake: make(chan struct{}, 1)}, Place{})
 		r.begin(func() {}, time.Minute, func() { gone.Add(1) })
 		time.Sleep(time.Hour)
-		second := r.follow(make(chan struct{}, 1), Place{})
+		second := r.follow(&follower{wake: make(chan struct{}, 1)}, Place{})
 		first.close()
 		time.Sleep(time.Hour)
 		second.close()
 		time.Sleep(59 * time.Second)
-		third := r.follow(make(chan struct{}, 1), Place{})
+		third := r.follow(&follower{wake: make(chan struct{}, 1)}, Place{})
 		time.Sleep(time.Hour)
 		if third.close(); gone.Load() != 0 {
 			t.Error("given up while somebody followed")
@@ -241,7 +241,7 @@ func TestReplyPatience(t *testing.T) {
 			t.Errorf("given up %d times", gone.Load())
 		}
 		r.finishAs(session.FinishStopped)
-		last := r.follow(make(chan struct{}, 1), Place{})
+		last := r.follow(&follower{wake: make(chan struct{}, 1)}, Place{})
 		last.close()
 		time.Sleep(time.Hour)
 		synctest.Wait()
@@ -255,7 +255,7 @@ func TestReplyPatience(t *testing.T) {
 func TestTokenPathAllocates(t *testing.T) {
 	r := newReply(uuid.New(), uuid.New(), "m")
 	wake := make(chan struct{}, 1)
-	f := r.follow(wake, Place{})
+	f := r.follow(&follower{wake: wake}, Place{})
 	defer f.close()
 	token, frame := []byte(" Grüße"), make([]byte, 0, 1<<10)
 	allocs := testing.AllocsPerRun(100_000, func() {

@@ -37,8 +37,8 @@ func (f *follower) rest() (string, error) {
 // from an earlier place, and has written beyond what the follower has since.
 func TestRewritten(t *testing.T) {
 	r, c := newCopy("one two three")
-	slow := r.follow(make(chan struct{}, 1), Place{})
-	quick := r.follow(make(chan struct{}, 1), Place{})
+	slow := r.follow(&follower{wake: make(chan struct{}, 1)}, Place{})
+	quick := r.follow(&follower{wake: make(chan struct{}, 1)}, Place{})
 	if got, err := slow.rest(); got != "one two three" || err != nil {
 		t.Fatal(got, err)
 	}
@@ -48,7 +48,7 @@ func TestRewritten(t *testing.T) {
 	c.Rewritten(21, append(epochs, session.Epoch{N: 7, At: 21})) // nothing is lost this time
 	c.Append([]byte("!"))
 
-	for name, f := range map[string]*follower{"slow": &slow, "quick": &quick} {
+	for name, f := range map[string]*follower{"slow": slow, "quick": quick} {
 		want := min(f.off, 8)
 		if got, err := f.rest(); got != "" || err != errRewritten {
 			t.Errorf("%s: %q, %v, want errRewritten", name, got, err)
@@ -63,7 +63,7 @@ func TestRewritten(t *testing.T) {
 	for at, want := range map[Place]int{
 		{0, 4}: 4, {0, 8}: 8, {0, 12}: 8, {5, 12}: 12, {5, 22}: 21, {7, 22}: 22, {6, 20}: 0,
 	} {
-		f := r.follow(make(chan struct{}, 1), at)
+		f := r.follow(&follower{wake: make(chan struct{}, 1)}, at)
 		if f.off != want {
 			t.Errorf("%+v counts as %d, want %d", at, f.off, want)
 		}
@@ -74,7 +74,7 @@ func TestRewritten(t *testing.T) {
 // TestClaimOfLostText has a client come with more than there turns out to be.
 func TestClaimOfLostText(t *testing.T) {
 	r, c := newCopy("")
-	f := r.follow(make(chan struct{}, 1), Place{0, 10})
+	f := r.follow(&follower{wake: make(chan struct{}, 1)}, Place{0, 10})
 	c.Append([]byte("one "))
 	if got, err := f.rest(); got != "" || err != nil {
 		t.Fatalf("%q, %v: the rest may yet come", got, err)
@@ -93,7 +93,7 @@ func TestClaimOfLostText(t *testing.T) {
 // looks for the reply elsewhere, with its offset as of before.
 func TestMovedBehindRewritten(t *testing.T) {
 	r, c := newCopy("one two three")
-	f := r.follow(make(chan struct{}, 1), Place{})
+	f := r.follow(&follower{wake: make(chan struct{}, 1)}, Place{})
 	_, _ = f.rest()
 	c.Rewritten(4, []session.Epoch{{N: 5, At: 4}})
 	r.finish(End{Err: errMoved})

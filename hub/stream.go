@@ -66,7 +66,9 @@ func (h *Hub) Wait(ctx context.Context, r *Reply) (End, error) {
 
 // stream returns how far it came.
 func (r *Reply) stream(s Sink, wake chan struct{}, from Place) (int, error) {
-	f := r.follow(wake, from)
+	f := &follower{wake: wake}
+	f.pusher, _ = s.(pusher)
+	r.follow(f, from)
 	defer f.close()
 	r.reading(1)
 	defer r.reading(-1)

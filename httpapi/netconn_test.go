@@ -1,0 +1,101 @@
+package httpapi
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// tcpPair joins a conn, which has a small send buffer, with its peer.
+func tcpPair(t testing.TB) (*conn, *net.TCPConn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	peer, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inner.(*net.TCPConn).SetWriteBuffer(16 << 10); err != nil {
+		t.Fatal(err)
+	}
+	if err := peer.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { inner.Close(); peer.Close() })
+	return &conn{Conn: inner, timeout: time.Minute}, peer.(*net.TCPConn)
+}
+
+// TestFlushNow has a peer that takes nothing until its window is full, in the
+// middle of a frame. What could be written at once and what had to wait make up
+// the frames.
+func TestFlushNow(t *testing.T) {
+	c, peer := tcpPair(t)
+	frame := bytes.Repeat([]byte("0123456789"), 100)
+	var want []byte
+	waits := 0
+	for i := 0; waits < 3; i++ {
+		c.Cork()
+		if err := c.writeText(frame); err != nil {
+			t.Fatal(err)
+		}
+		want = append(appendTextHeader(want, len(frame)), frame...)
+		if c.FlushNow() {
+			continue
+		}
+		waits++
+		if !c.corked {
+			t.Fatal("what is left may be overtaken")
+		}
+		c.ping() // nor may this
+		flushed := make(chan error, 1)
+		go func() { flushed <- c.Flush() }()
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(peer, got); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("the peer got other bytes than were written")
+		}
+		if err := <-flushed; err != nil {
+			t.Fatal(err)
+		}
+		want = want[:0]
+	}
+	peer.Close()
+	c.Cork()
+	for c.writeText(frame) == nil {
+		if !c.FlushNow() && c.Flush() != nil {
+			return
+		}
+		c.Cork()
+	}
+	t.Error("no error tells that the peer has gone")
+}
+
+// TestFlushNowAllocates: nothing, from a frame to the kernel.
+func TestFlushNowAllocates(t *testing.T) {
+	c, peer := tcpPair(t)
+	go func() { _, _ = io.CopyBuffer(io.Discard, struct{ io.Reader }{peer}, make([]byte, 4<<10)) }()
+	frame := []byte(`{"type":"text-delta","id":"00000000-0000-4000-8000-000000000000","delta":"token","offset":5}`)
+	allocs := testing.AllocsPerRun(1000, func() {
+		c.Cork()
+		if err := c.writeText(frame); err != nil {
+			t.Fatal(err)
+		}
+		if !c.FlushNow() {
+			_ = c.Flush()
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations a frame", allocs)
+	}
+}

@@ -1,0 +1,68 @@
+package hub
+
+import "time"
+
+// A token that comes at a model's own pace costs little but the system calls
+// that read and write it, and the waking of the goroutine that writes it. The
+// latter is saved where the writer of a reply, who has the text in hand, brings it
+// to the socket of a follower that is waiting for just that.
+
+const (
+	// pushGap is how far apart parts of a text must come to be pushed. What comes
+	// faster is left to the follower, which takes together what has come meanwhile.
+	pushGap = time.Millisecond
+	// maxPush is the longest text that is pushed, in bytes.
+	maxPush = 1 << 10
+)
+
+// pusher is a Sink that can be used by the reply's writer while the Sink's own
+// goroutine waits.
+type pusher interface {
+	Sink
+	// enter reports whether that goroutine waits and nothing is held back, and
+	// keeps it from going on until leave.
+	enter() bool
+	leave()
+	// flushNow sends what was held back, if the peer takes it at once; otherwise
+	// it leaves it to be flushed.
+	flushNow() bool
+}
+
+// pushTo returns the one follower that n bytes just appended are to be pushed
+// to, or nil. r.mu is held.
+func (r *Reply) pushTo(n int) *follower {
+	if len(r.followers) != 1 || r.followers[0].pusher == nil || r.gated || r.copied {
+		return nil
+	}
+	now := monotonic()
+	gap := now - r.grown
+	r.grown = now
+	if gap < int64(pushGap) || n > maxPush {
+		return nil
+	}
+	return r.followers[0]
+}
+
+// push brings a follower what there is behind its place, without waiting for
+// anybody. False: the follower has to look itself.
+func (f *follower) push() bool {
+	if !f.pusher.enter() {
+		return false
+	}
+	defer f.pusher.leave()
+	if f.left {
+		return true
+	}
+	f.r.mu.Lock()
+	behind := f.r.text.size - f.off
+	if behind > maxPush {
+		f.r.mu.Unlock()
+		return false
+	}
+	delta := f.take()
+	f.r.mu.Unlock()
+	if len(delta) == 0 {
+		return true
+	}
+	return f.pusher.Delta(f.r, delta, f.off) == nil && len(delta) == behind && f.pusher.flushNow()
+}
