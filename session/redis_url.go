@@ -15,10 +15,11 @@ import (
 var errRedisURL = errors.New("session: the Redis URL is not one of redis://[user:password@]host:port[,host:port…][/database], " +
 	"rediss://… (TLS) or unix:///path/of/socket")
 
-// redisOption parses what REDIS_URL may hold: the URLs of rueidis.ParseURL,
+// RedisOption parses what REDIS_URL may hold: the URLs of rueidis.ParseURL,
 // and commas between the nodes of a cluster, which may be whole URLs or hosts.
-// User, password and database are those of the first that has them.
-func redisOption(raw string) (rueidis.ClientOption, error) {
+// User, password and database are those of the first that has them. It is for
+// whoever looks at the Redis of a hub from beside.
+func RedisOption(raw string) (rueidis.ClientOption, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
 		return rueidis.ClientOption{}, errRedisURL

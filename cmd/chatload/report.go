@@ -53,6 +53,8 @@ type report struct {
 	LoadCPUSeconds float64 `json:"load_cpu_seconds"` // chatload's own, the simulator's included
 	Memory         memory  `json:"memory"`
 
+	Redis *redisCost `json:"redis,omitempty"` // the hub's store, where it is known
+
 	Drops    int            `json:"drops"`
 	Lost     int            `json:"lost"`
 	Restarts int            `json:"restarts"`
@@ -88,6 +90,9 @@ func (p *report) fill(s *shard, took time.Duration, tokenBytes int) {
 	if p.Tokens > 0 {
 		p.CPUPerMillion = p.CPUSeconds / float64(p.Tokens) * 1e6
 	}
+	if p.Redis != nil {
+		p.Redis.fill(p.Tokens)
+	}
 	p.Memory.Text = s.Bytes
 	p.Added, p.First = percentilesOf(s.added), percentilesOf(s.first)
 	p.Connect, p.Ready, p.Resume = percentilesOf(s.connect), percentilesOf(s.ready), percentilesOf(s.resume)
@@ -109,11 +114,16 @@ func (p *report) table(w io.Writer) {
 	fmt.Fprintf(w, "%s over %s: %s\n\n", p.Peer, p.Upstream, &l)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "ms\tcount\tp50\tp90\tp99\tp99.9\tmax\t")
+	var trip percentiles
+	if p.Redis != nil {
+		trip = p.Redis.RoundTrip
+	}
 	for _, row := range []struct {
 		name string
 		percentiles
 	}{
 		{"added, per token", p.Added}, {"first text", p.First}, {"connect", p.Connect}, {"ready", p.Ready}, {"resume", p.Resume},
+		{"a round trip of Redis", trip},
 	} {
 		if row.Count > 0 {
 			fmt.Fprintf(t, "%s\t%d\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", row.name, row.Count, row.P50, row.P90, row.P99, row.P999, row.Max)
@@ -136,6 +146,11 @@ func (p *report) table(w io.Writer) {
 		if m.Connections > 0 {
 			fmt.Fprintf(w, "idle     %d connections: %d bytes of RSS each (%d with the program itself)\n", m.Connections, m.PerIdle, m.TotalPer)
 		}
+	}
+	if r := p.Redis; r != nil {
+		fmt.Fprintf(w, "redis    CPU %.2f s: %.2f s per million tokens, %.2f with the hub's (%s)\n",
+			r.CPUSeconds, r.CPUPerMillion, r.CPUPerMillion+p.CPUPerMillion, r)
+		fmt.Fprintf(w, "         per thousand tokens %.1f commands, of them %.1f scripts that the hub sent and the rest by those\n", r.CommandsPer, r.ScriptsPer)
 	}
 	fmt.Fprintf(w, "ended    %d conversations, %d replies; connections dropped %d, lost %d, refused %d; replies begun again %d\n",
 		p.Conversations, p.Replies, p.Drops, p.Lost, p.Refused, p.Restarts)
