@@ -126,4 +126,9 @@ func testRedis(t *testing.T, hub string) {
 	if out = chatload(t, append([]string{"paced", "--redis=own"}, load...)...); !bytes.Contains(out, []byte("\nredis    CPU")) {
 		t.Errorf("got %s", out)
 	}
+	var rep report
+	out = chatload(t, "storm", hub, "--redis=own", "--conversations=20", "--tokens=50", "--pace=50", "--after=300ms", "--json")
+	if err := json.Unmarshal(out, &rep); err != nil || rep.Replies != 20 || rep.Drops == 0 || rep.Resume.Count != int64(rep.Drops) || rep.Refused != 0 {
+		t.Errorf("storm: %v in %s", err, out)
+	}
 }
