@@ -76,7 +76,7 @@ var _ Log = (*Redis)(nil)
 // first used, and again whenever that is needed; it does not fail for a Redis
 // that is away. Errors: a URL that cannot be understood.
 func NewRedis(cfg RedisConfig) (*Redis, error) {
-	option, err := redisOption(cfg.URL)
+	option, err := RedisOption(cfg.URL)
 	if err != nil {
 		return nil, err
 	}

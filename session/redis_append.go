@@ -98,7 +98,9 @@ func (r *Redis) sendAppends(ctx context.Context, c rueidis.Client, batch []*writ
 func (r *Redis) appended(ctx context.Context, w *writer, size int64) verdict {
 	switch size {
 	case -1:
-		r.lose(w)
+		if !r.lose(w) {
+			return rest
+		}
 		return dropped
 	case -2:
 		return r.retake(ctx, w)

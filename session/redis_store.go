@@ -158,6 +158,8 @@ func readSaid(a *answer, ended bool) Said {
 func (r *Redis) Finish(ctx context.Context, id uuid.UUID, m Message) error {
 	m.Role = Assistant
 	lease, at := r.writing(m.ID)
+	r.setEnding(m.ID, true)
+	defer r.setEnding(m.ID, false)
 	for {
 		at = min(at, len(m.Content))
 		status, rest, err := r.step(ctx, finishScript, id, stamp(Now()), m.ID.String(), lease,
@@ -172,11 +174,14 @@ func (r *Redis) Finish(ctx context.Context, id uuid.UUID, m Message) error {
 			}
 			continue
 		}
-		r.forgetWriter(m.ID)
+		w := r.forgetWriter(m.ID)
 		switch status {
 		case "not found":
 			return ErrNotFound
 		case "lost":
+			if w != nil {
+				r.warnLost(w)
+			}
 			return ErrLost
 		}
 		return nil

@@ -13,12 +13,15 @@ import (
 
 // errRedisURL does not show what was given: there may be a password in it.
 var errRedisURL = errors.New("session: the Redis URL is not one of redis://[user:password@]host:port[,host:port…][/database], " +
-	"rediss://… (TLS) or unix:///path/of/socket")
+	"rediss://…[?ca=file&cert=file&key=file] (TLS) or unix:///path/of/socket; " +
+	"what is neither letter nor digit in user and password must be percent-encoded")
 
-// redisOption parses what REDIS_URL may hold: the URLs of rueidis.ParseURL,
+// RedisOption parses what REDIS_URL may hold: the URLs of rueidis.ParseURL,
 // and commas between the nodes of a cluster, which may be whole URLs or hosts.
-// User, password and database are those of the first that has them.
-func redisOption(raw string) (rueidis.ClientOption, error) {
+// User, password and database are those of the first that has them. With
+// rediss:// the query may name PEM files: ca, who signed the certificates of
+// Redis, in place of the system's authorities; cert and key, what to show it.
+func RedisOption(raw string) (rueidis.ClientOption, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
 		return rueidis.ClientOption{}, errRedisURL
@@ -53,6 +56,11 @@ func redisOption(raw string) (rueidis.ClientOption, error) {
 	}
 	if option.TLSConfig != nil {
 		option.TLSConfig.ServerName = "" // of many, each shows its own certificate
+	}
+	if u, err := url.Parse(raw); err != nil {
+		return rueidis.ClientOption{}, errRedisURL
+	} else if err := addFiles(option.TLSConfig, u.Query()); err != nil {
+		return rueidis.ClientOption{}, err
 	}
 	option.DisableCache = true
 	option.DisableRetry = true // a step is repeated as a whole, see Redis.step

@@ -38,7 +38,7 @@ func TestRedisURL(t *testing.T) {
 	}
 	for i, tt := range tests {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
-			o, err := redisOption(tt.url)
+			o, err := RedisOption(tt.url)
 			if tt.addrs == "" {
 				if err == nil || strings.Contains(err.Error(), "secret") {
 					t.Errorf("%s: %v", tt.url, err)

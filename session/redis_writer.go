@@ -20,6 +20,7 @@ type writer struct {
 	epoch    int64
 	source   Source // nil until Write
 	expected bool   // Say is asking for the right to write
+	ending   bool   // Finish is giving it up
 	stored   int    // what Redis has of it, as far as is known
 	shown    int    // what the source was told
 	renew    time.Time
@@ -88,8 +89,14 @@ func (r *Redis) forgetWriter(reply uuid.UUID) *writer {
 }
 
 // lose ends the writing of w, of which Redis said that it is no longer ours.
-func (r *Redis) lose(w *writer) {
+// While Finish asks it is Finish that learns why: the reply may just have ended,
+// and lose does nothing and returns false.
+func (r *Redis) lose(w *writer) bool {
 	r.mu.Lock()
+	if w.ending {
+		r.mu.Unlock()
+		return false
+	}
 	ours := r.writers[w.reply] == w && !w.expected
 	if ours {
 		delete(r.writers, w.reply)
@@ -97,12 +104,26 @@ func (r *Redis) lose(w *writer) {
 	source := w.source
 	r.mu.Unlock()
 	if !ours {
-		return // it has ended here
+		return true // it has ended here
 	}
 	r.appends.shut(w)
-	r.log.Warn("a reply is no longer this node's to write", slog.String("session", shortID(w.conversation)))
+	r.warnLost(w)
 	if source != nil {
 		source.Lost()
+	}
+	return true
+}
+
+func (r *Redis) warnLost(w *writer) {
+	r.log.Warn("a reply is no longer this node's to write", slog.String("session", shortID(w.conversation)))
+}
+
+// setEnding notes that Finish asks for the end of a reply, or no longer does.
+func (r *Redis) setEnding(reply uuid.UUID, ending bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w := r.writers[reply]; w != nil {
+		w.ending = ending
 	}
 }
 

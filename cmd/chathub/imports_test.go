@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 var mayTouch = map[string][]string{
 	"github.com/coder/websocket":   {"httpapi", "cmd/chatload"},
 	"github.com/gorilla/mux":       {"httpapi"},
-	"github.com/redis/rueidis":     {"session"},
+	"github.com/redis/rueidis":     {"session", "cmd/chatload"},
 	"github.com/golang-jwt/jwt/v5": {"httpapi", "cmd/chathub"},
 	"github.com/alecthomas/kong":   {"cmd/chathub", "cmd/chatload"},
 	"net/http":                     {"httpapi", "llm", "llm/mistralsim", "static", "cmd/chathub", "cmd/chatload"},

@@ -53,7 +53,7 @@ func (p *problems) mappers() []kong.Option {
 			return d, ok && d > 0
 		}, p}),
 		kong.NamedMapper("pause", kind[time.Duration]{"a duration from 0: 0, 90s, 30m", duration, p}),
-		kong.NamedMapper("redis", kind[[]string]{"redis://host:port/database or rediss://..., with user:password@ before the host where needed, several separated by commas; special characters in a password as %2C", list(redisURL), p}),
+		kong.NamedMapper("redis", kind[[]string]{"redis://host:port/database, rediss://...?ca=file&cert=file&key=file or unix:///path, with user:password@ before the host where needed, several separated by commas; special characters in a password as %2C", list(redisURL), p}),
 		kong.NamedMapper("secret", kind[string]{"at least 32 bytes (RFC 7518, section 3.2)", func(s string) (string, bool) { return s, len(s) >= 32 }, p}),
 		kong.NamedMapper("jwks", kind[string]{"an https:// URL (http:// on a loopback address only)", jwksURL, p}),
 	}
@@ -187,7 +187,19 @@ func jwksURL(s string) (string, bool) {
 
 func redisURL(s string) (string, bool) {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || !hostPort(u) || strings.ContainsAny(s, "?#") {
+	if err != nil || strings.Contains(s, "#") {
+		return "", false
+	}
+	files, err := url.ParseQuery(u.RawQuery) // session.RedisOption reads them
+	for name, of := range files {
+		if u.Scheme != "rediss" || name != "ca" && name != "cert" && name != "key" || len(of) > 1 || of[0] == "" {
+			return "", false
+		}
+	}
+	if u.Scheme == "unix" {
+		return s, err == nil && u.Host == "" && len(u.Path) > 1
+	}
+	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || !hostPort(u) {
 		return "", false
 	}
 	database := strings.TrimPrefix(u.Path, "/")

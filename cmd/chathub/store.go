@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 
@@ -31,7 +33,11 @@ func newStore(cfg config, metrics *hub.Metrics, registry *prometheus.Registry, l
 		URL: strings.Join(cfg.RedisURL, ","), TTL: cfg.SessionTTL, OnTrip: metrics.RedisAsked, Logger: log,
 	})
 	if err != nil {
-		return store{}, err
+		return store{}, fmt.Errorf("REDIS_URL: %w", err)
+	}
+	if err := r.Check(context.Background()); err != nil {
+		r.Close()
+		return store{}, fmt.Errorf("REDIS_URL: %w", err)
 	}
 	return store{r, "redis", r.Counter(), r.Close}, nil
 }

@@ -38,7 +38,12 @@ func newClient(r *run, n int) *client {
 
 // converse lives through one conversation that was due to begin at a time.
 func (c *client) converse(ctx context.Context, due time.Time) error {
-	if err := c.connect(ctx, due); err != nil {
+	err := c.connect(ctx, due)
+	if err != nil && c.run.storm.Load() && again(err) {
+		c.missed(err)
+		err = c.resume(ctx) // it was about to begin when the peer went away
+	}
+	if err != nil {
 		return err
 	}
 	defer func() { c.ws.bye() }()

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ const testPatience = 20 * time.Second
 type fakeHub struct {
 	speech    *speech
 	tokens    int
+	shy       *atomic.Int64                               // so many connections end before their upgrade; nil: none
 	impatient bool                                        // ends a connection on which nothing was said yet
 	mangle    func(text string, offset int) (string, int) // of a delta; nil: as it is
 
@@ -69,6 +71,9 @@ func serveFake(t *testing.T, l load, spoil ...func(*fakeHub)) (*fakeHub, *run) {
 }
 
 func (h *fakeHub) serve(w http.ResponseWriter, req *http.Request) {
+	if h.shy != nil && h.shy.Add(-1) >= 0 {
+		panic(http.ErrAbortHandler)
+	}
 	conn, err := websocket.Accept(w, req, &websocket.AcceptOptions{Subprotocols: []string{"chathub.v1"}})
 	if err != nil {
 		return

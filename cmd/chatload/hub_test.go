@@ -40,6 +40,7 @@ func TestHub(t *testing.T) {
 	hub := buildHub(t)
 	t.Run("end to end", func(t *testing.T) { testEndToEnd(t, hub) })
 	t.Run("commands", func(t *testing.T) { testCommands(t, "--hub="+hub) })
+	t.Run("redis", func(t *testing.T) { testRedis(t, "--hub="+hub) })
 }
 
 // testEndToEnd starts the hub as a run does, over both kinds of upstream, and

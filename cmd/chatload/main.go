@@ -5,6 +5,7 @@
 //	chatload                                 200 conversations on a hub that it starts
 //	chatload --url wss://chat.example ...    a hub that runs already
 //	chatload ratio paced                     hub and floor in turn, and how they compare
+//	chatload ratio redis                     what it costs to have the conversations in Redis
 //
 // The model is simulated in this process (llm/mistralsim), so that the time
 // from the model's sending a token to a client's receiving it is known for each
@@ -41,6 +42,7 @@ type cli struct {
 	Ratio   struct {
 		Paced ratioCmd `kong:"cmd,set='conversations=500',set='ramp=500',set='tokens=1000',set='pace=50',help='500 replies at 50 tokens a second.'"`
 		Flat  ratioCmd `kong:"cmd,set='conversations=50',set='tokens=5000',set='pace=0',set='duration=5s',help='50 replies at a time, flat out.'"`
+		Redis redisCmd `kong:"cmd,set='conversations=500',set='ramp=500',set='tokens=1000',set='pace=50',set='redis=own',help='Not the floor but the hub in memory beside the hub with Redis: 500 replies at 50 tokens a second.'"`
 	} `cmd:"" help:"Hub and floor under the same load in turn, medians of several rounds."`
 	Floor floorCmd `cmd:"" help:"Serve the least that a relay can do, to compare with."`
 }
@@ -49,6 +51,7 @@ type cli struct {
 var defaults = kong.Vars{
 	"conversations": "200", "ramp": "200", "turns": "1", "tokens": "500", "pace": "50", "flush": "1",
 	"drops": "0", "slow": "0", "idle": "0", "settle": "0s", "duration": "0s",
+	"redis": "",
 }
 
 // errFailed is a run whose report tells what failed.

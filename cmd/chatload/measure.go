@@ -20,7 +20,7 @@ type target struct {
 	Sim      string `placeholder:"HOST:PORT" help:"With --url: serve the simulator here over plain HTTP, where that peer's MISTRAL_BASE_URL points. Without, replies are held against what the hub has stored, and nothing is known of when the model sent them."`
 	Hub      string `default:"./chathub" help:"Without --url: the hub's program, to be started for the run."`
 	Upstream string `enum:"h1,h2" default:"h1" help:"How a started peer reaches the simulator: h1, or h2 over TLS."`
-	Redis    string `env:"REDIS_URL" help:"A started hub's store; none: memory."`
+	Redis    string `env:"REDIS_URL" default:"${redis}" help:"A started hub's store, a URL as in REDIS_URL; own: a redis-server started for the run; none: memory. Of a hub at --url: the store that it has, to tell what that takes."`
 	Profile  string `placeholder:"FILE" help:"Write a CPU profile of a started hub: 5 s, from 1 s into the conversations on."`
 }
 
@@ -37,6 +37,21 @@ func (t *target) measure(ctx context.Context, l load, during func(context.Contex
 		return nil, fmt.Errorf("a directory for the peer: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	if t.Redis == ownRedis {
+		own := *t
+		t = &own
+		var stop func()
+		if t.Redis, stop, err = startRedis(ctx, dir); err != nil {
+			return nil, err
+		}
+		defer stop()
+	}
+	if t.Redis != "" && t.Peer == "hub" {
+		if r.redis, err = probeRedis(t.Redis); err != nil {
+			return nil, err
+		}
+		defer r.redis.client.Close()
+	}
 	if t.URL == "" || t.Sim != "" {
 		up, err := startUpstream(r, t.Sim, t.Sim == "" && t.Upstream == "h2", dir)
 		if err != nil {
@@ -131,6 +146,12 @@ func (t *target) observe(ctx context.Context, r *run, during func(context.Contex
 	}
 	proc.usage().forgetPeak()
 	own := usageOf(os.Getpid())
+	if r.redis != nil {
+		if err := r.redis.begin(ctx); err != nil {
+			r.tally.of(0).fail(err)
+			r.redis = nil
+		}
+	}
 	begin, before, ownBefore := time.Now(), proc.cpu(), own.cpu()
 	done := make(chan struct{})
 	go func() { r.talk(ctx); close(done) }()
@@ -140,6 +161,12 @@ func (t *target) observe(ctx context.Context, r *run, during func(context.Contex
 	}
 	took := time.Since(begin)
 	cpu, ownCPU := proc.cpu()-before, own.cpu()-ownBefore
+	if r.redis != nil {
+		var err error
+		if rep.Redis, err = r.redis.end(context.WithoutCancel(ctx)); err != nil {
+			r.tally.of(0).fail(err)
+		}
+	}
 	beside.Wait()
 	rep.CPUSeconds, rep.LoadCPUSeconds = cpu.Seconds(), ownCPU.Seconds()
 	m.Peak, m.End = proc.usage().peak(), proc.usage().rss()

@@ -10,41 +10,51 @@ import (
 	"text/tabwriter"
 )
 
-// ratioCmd loads hub and floor alike, in turn, so that what else the machine
-// does in the meantime hits both.
+// ratioCmd loads hub and floor alike.
 type ratioCmd struct {
 	loadCmd
 	Rounds int `default:"3" help:"Runs of each."`
 }
 
-// Run runs it.
-func (c *ratioCmd) Run(ctx context.Context) error {
-	var hub, floor []*report
+// side is one of two that are compared.
+type side struct {
+	target
+	reports []*report
+}
+
+// inTurns loads the sides alike, one after the other and all of that as often
+// as asked, so that what else the machine does in the meantime hits all. A run
+// that failed ends it, reported.
+func (c *ratioCmd) inTurns(ctx context.Context, sides ...*side) error {
 	for range c.Rounds {
-		for _, peer := range []string{"hub", "floor"} {
-			c.Peer = peer
-			rep, err := c.measure(ctx, c.load, nil)
-			if err != nil {
-				return fmt.Errorf("%s: %w", peer, err)
-			}
-			if rep.failed() {
+		for _, s := range sides {
+			rep, err := s.measure(ctx, c.load, nil)
+			switch {
+			case err != nil:
+				return fmt.Errorf("%s: %w", s.Peer, err)
+			case rep.failed():
 				return rep.print(c.JSON)
-			}
-			if ctx.Err() != nil {
+			case ctx.Err() != nil:
 				return context.Cause(ctx)
 			}
-			if peer == "hub" {
-				hub = append(hub, rep)
-			} else {
-				floor = append(floor, rep)
-			}
+			s.reports = append(s.reports, rep)
 		}
 	}
-	rows := compare(hub, floor)
-	if c.JSON {
-		return json.NewEncoder(os.Stdout).Encode(map[string]any{"ratio": rows, "hub": hub, "floor": floor})
+	return nil
+}
+
+// Run runs it.
+func (c *ratioCmd) Run(ctx context.Context) error {
+	hub, floor := &side{target: c.target}, &side{target: c.target}
+	hub.Peer, floor.Peer = "hub", "floor"
+	if err := c.inTurns(ctx, hub, floor); err != nil {
+		return err
 	}
-	printRatio(os.Stdout, rows, hub[0], c.Rounds)
+	rows := compare(hub.reports, floor.reports)
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{"ratio": rows, "hub": hub.reports, "floor": floor.reports})
+	}
+	printRatio(os.Stdout, rows, hub.reports[0], c.Rounds)
 	return nil
 }
 
@@ -56,22 +66,33 @@ type ratioRow struct {
 	Ratio float64 `json:"ratio"`
 }
 
+// figure is one that reports are compared by.
+type figure struct {
+	what string
+	of   func(*report) float64
+}
+
+// latencies are the figures of time.
+var latencies = []figure{
+	{"added latency p50, ms", func(p *report) float64 { return p.Added.P50 }},
+	{"added latency p99, ms", func(p *report) float64 { return p.Added.P99 }},
+	{"first text p50, ms", func(p *report) float64 { return p.First.P50 }},
+	{"first text p99, ms", func(p *report) float64 { return p.First.P99 }},
+}
+
+// amounts are those of how much.
+var amounts = []figure{
+	{"tokens/s", func(p *report) float64 { return p.TokensPerSecond }},
+	{"frames/s", func(p *report) float64 { return p.FramesPerSecond }},
+	{"tokens per frame", func(p *report) float64 { return p.TokensPerFrame }},
+	{"RSS at most, MiB", func(p *report) float64 { return mib(p.Memory.Peak) }},
+}
+
+func hubCPU(p *report) float64 { return p.CPUPerMillion }
+
 func compare(hub, floor []*report) []ratioRow {
 	var rows []ratioRow
-	for _, f := range []struct {
-		what string
-		of   func(*report) float64
-	}{
-		{"CPU s per million tokens", func(p *report) float64 { return p.CPUPerMillion }},
-		{"added latency p50, ms", func(p *report) float64 { return p.Added.P50 }},
-		{"added latency p99, ms", func(p *report) float64 { return p.Added.P99 }},
-		{"first text p50, ms", func(p *report) float64 { return p.First.P50 }},
-		{"first text p99, ms", func(p *report) float64 { return p.First.P99 }},
-		{"tokens/s", func(p *report) float64 { return p.TokensPerSecond }},
-		{"frames/s", func(p *report) float64 { return p.FramesPerSecond }},
-		{"tokens per frame", func(p *report) float64 { return p.TokensPerFrame }},
-		{"RSS at most, MiB", func(p *report) float64 { return mib(p.Memory.Peak) }},
-	} {
+	for _, f := range slices.Concat([]figure{{"CPU s per million tokens", hubCPU}}, latencies, amounts) {
 		row := ratioRow{What: f.what, Hub: median(hub, f.of), Floor: median(floor, f.of)}
 		if row.Floor > 0 {
 			row.Ratio = row.Hub / row.Floor

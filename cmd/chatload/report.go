@@ -53,10 +53,13 @@ type report struct {
 	LoadCPUSeconds float64 `json:"load_cpu_seconds"` // chatload's own, the simulator's included
 	Memory         memory  `json:"memory"`
 
+	Redis *redisCost `json:"redis,omitempty"` // the hub's store, where it is known
+
 	Drops    int            `json:"drops"`
 	Lost     int            `json:"lost"`
 	Restarts int            `json:"restarts"`
-	Refused  int            `json:"refused"`
+	Refused  int            `json:"refused"` // told to come back later
+	Absent   int            `json:"absent"`  // found nobody, while the peer was down
 	Inexact  int            `json:"inexact"`
 	Failures map[string]int `json:"failures,omitempty"`
 }
@@ -88,10 +91,13 @@ func (p *report) fill(s *shard, took time.Duration, tokenBytes int) {
 	if p.Tokens > 0 {
 		p.CPUPerMillion = p.CPUSeconds / float64(p.Tokens) * 1e6
 	}
+	if p.Redis != nil {
+		p.Redis.fill(p.Tokens)
+	}
 	p.Memory.Text = s.Bytes
 	p.Added, p.First = percentilesOf(s.added), percentilesOf(s.first)
 	p.Connect, p.Ready, p.Resume = percentilesOf(s.connect), percentilesOf(s.ready), percentilesOf(s.resume)
-	p.Drops, p.Lost, p.Restarts, p.Refused, p.Inexact = s.Drops, s.Lost, s.Restarts, s.Refused, s.Inexact
+	p.Drops, p.Lost, p.Restarts, p.Refused, p.Absent, p.Inexact = s.Drops, s.Lost, s.Restarts, s.Refused, s.Absent, s.Inexact
 	if len(s.failures) > 0 {
 		p.Failures = s.failures
 	}
@@ -109,11 +115,16 @@ func (p *report) table(w io.Writer) {
 	fmt.Fprintf(w, "%s over %s: %s\n\n", p.Peer, p.Upstream, &l)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "ms\tcount\tp50\tp90\tp99\tp99.9\tmax\t")
+	var trip percentiles
+	if p.Redis != nil {
+		trip = p.Redis.RoundTrip
+	}
 	for _, row := range []struct {
 		name string
 		percentiles
 	}{
 		{"added, per token", p.Added}, {"first text", p.First}, {"connect", p.Connect}, {"ready", p.Ready}, {"resume", p.Resume},
+		{"a round trip of Redis", trip},
 	} {
 		if row.Count > 0 {
 			fmt.Fprintf(t, "%s\t%d\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", row.name, row.Count, row.P50, row.P90, row.P99, row.P999, row.Max)
@@ -137,14 +148,28 @@ func (p *report) table(w io.Writer) {
 			fmt.Fprintf(w, "idle     %d connections: %d bytes of RSS each (%d with the program itself)\n", m.Connections, m.PerIdle, m.TotalPer)
 		}
 	}
-	fmt.Fprintf(w, "ended    %d conversations, %d replies; connections dropped %d, lost %d, refused %d; replies begun again %d\n",
-		p.Conversations, p.Replies, p.Drops, p.Lost, p.Refused, p.Restarts)
+	if m := p.Memory; m.Connections < l.Idle {
+		fmt.Fprintf(w, "idle     only %d of %d could be opened; the peer may be at its limit of open files (ulimit -n where it runs)\n", m.Connections, l.Idle)
+	}
+	if r := p.Redis; r != nil {
+		fmt.Fprintf(w, "redis    CPU %.2f s: %.2f s per million tokens, %.2f with the hub's (%s)\n",
+			r.CPUSeconds, r.CPUPerMillion, r.CPUPerMillion+p.CPUPerMillion, r)
+		fmt.Fprintf(w, "         per thousand tokens %.1f commands, of them %.1f scripts that the hub sent and the rest by those\n", r.CommandsPer, r.ScriptsPer)
+	}
+	fmt.Fprintf(w, "ended    %d conversations, %d replies; connections dropped %d, lost %d; replies begun again %d\n",
+		p.Conversations, p.Replies, p.Drops, p.Lost, p.Restarts)
+	if p.Resume.Count > 0 || p.Refused > 0 || p.Absent > 0 {
+		fmt.Fprintf(w, "resumed  %d connections; refused %d times; found nobody %d times\n", p.Resume.Count, p.Refused, p.Absent)
+	}
 	for _, what := range slices.Sorted(maps.Keys(p.Failures)) {
 		fmt.Fprintf(w, "FAILED   %d × %s\n", p.Failures[what], what)
 	}
-	if p.failed() {
+	switch {
+	case p.failed():
 		fmt.Fprintf(w, "result   FAILED, %d texts inexact\n", p.Inexact)
-	} else {
+	case l.Conversations == 0:
+		fmt.Fprintf(w, "result   every connection held\n")
+	default:
 		fmt.Fprintf(w, "result   every text exact, byte by byte\n")
 	}
 }

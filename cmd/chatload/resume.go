@@ -49,17 +49,37 @@ func (c *client) resume(ctx context.Context) error {
 			c.plan()
 			return nil
 		}
-		closed, _ := errors.AsType[*closeError](err)
-		op, _ := errors.AsType[*net.OpError](err)
-		if ctx.Err() != nil || time.Now().After(give) || (op == nil && !errors.Is(err, io.EOF) && (closed == nil || closed.code != 1013 && closed.code != 1001)) {
+		if ctx.Err() != nil || time.Now().After(give) || !again(err) {
 			return fmt.Errorf("resuming: %w", err)
 		}
-		c.shard.record(func(s *shard) { s.Refused++ })
+		c.missed(err)
 		if !pause(ctx, wait/2+time.Duration(c.rng.Int64N(int64(wait)))) {
 			return context.Cause(ctx)
 		}
 		wait = min(2*wait, time.Second)
 	}
+}
+
+// again says whether a connection that could not be made is worth another try:
+// nobody was there, or said to come back later.
+func again(err error) bool {
+	if closed, ok := errors.AsType[*closeError](err); ok {
+		return closed.code == 1013 || closed.code == 1001
+	}
+	_, op := errors.AsType[*net.OpError](err)
+	return op || errors.Is(err, io.EOF)
+}
+
+// missed counts a connection that could not be made, for now.
+func (c *client) missed(err error) {
+	_, refused := errors.AsType[*closeError](err)
+	c.shard.record(func(s *shard) {
+		if refused {
+			s.Refused++
+		} else {
+			s.Absent++
+		}
+	})
 }
 
 // connect opens the connection that was due at a time and reads `ready`.
@@ -84,6 +104,7 @@ func (c *client) connect(ctx context.Context, due time.Time) error {
 		if c.down.IsZero() {
 			s.connect.add(upgraded.Sub(due), 1)
 			s.ready.add(c.joined.Sub(upgraded), 1)
+			s.Joined++
 		} else {
 			s.resume.add(c.joined.Sub(c.down), 1)
 		}

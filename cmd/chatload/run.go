@@ -74,8 +74,9 @@ func (l *load) fit(limit func(want uint64) uint64, say io.Writer) {
 	if got >= need || l.Idle == 0 {
 		return
 	}
+	asked := l.Idle
 	l.Idle -= int(min(need-got, uint64(l.Idle)))
-	fmt.Fprintf(say, "chatload: the limit of %d open files (ulimit -n) lets through %d idle connections\n", got, l.Idle)
+	fmt.Fprintf(say, "chatload: %d idle connections in place of %d: a process may have %d files open here (ulimit -Hn)\n", l.Idle, asked, got)
 }
 
 // interval is the time between two tokens.
@@ -106,6 +107,7 @@ type run struct {
 	speech *speech
 	sent   *stamps
 	tally  *tally
+	redis  *redisProbe // nil: the peer has none that we know of
 	storm  atomic.Bool // connections that are lost now were cut on purpose
 
 	unknown bool // the model is not ours: what it will say is not known
@@ -133,7 +135,8 @@ func newRun(l load) (*run, error) {
 // there are ports.
 func (r *run) dialer(n int) *net.Dialer {
 	d := new(net.Dialer)
-	if ip := net.ParseIP(r.peer.base.Hostname()); n >= 20_000 && ip.To4() != nil && ip.IsLoopback() {
+	host := r.peer.base.Hostname()
+	if ip := net.ParseIP(host); n >= 20_000 && (host == "localhost" || ip.To4() != nil && ip.IsLoopback()) {
 		d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+n/20_000%250))}
 	}
 	return d

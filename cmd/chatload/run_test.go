@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -16,7 +17,7 @@ func watch(t *testing.T, r *run) *report {
 	}
 	var b bytes.Buffer
 	rep.table(&b)
-	if told := strings.Contains(b.String(), "every text exact"); told == rep.failed() {
+	if told := strings.Contains(b.String(), "result   every"); told == rep.failed() {
 		t.Errorf("failed: %v, and the table says\n%s", rep.failed(), &b)
 	}
 	return rep
@@ -137,6 +138,34 @@ func TestIdleConnectionsAreMissed(t *testing.T) {
 	_, r := serveFake(t, l, func(h *fakeHub) { h.impatient = true })
 	if rep := watch(t, r); !rep.failed() || rep.Failures["idle connection ended: EOF"] != 3 {
 		t.Errorf("got %+v", rep)
+	}
+}
+
+// TestStormAmidConnecting has the peer go away before some have connected.
+func TestStormAmidConnecting(t *testing.T) {
+	l := small()
+	l.Turns = 1
+	var shy atomic.Int64
+	_, r := serveFake(t, l, func(h *fakeHub) { h.shy = &shy })
+	shy.Store(5)
+	r.storm.Store(true)
+	if rep := watch(t, r); rep.failed() || rep.Replies != 8 || rep.Absent != 5 || rep.Refused != 0 || rep.Connect.Count != 8 {
+		t.Errorf("got %+v", rep)
+	}
+}
+
+// TestFewerIdleConnectionsAreTold is for a peer that takes no more of them.
+func TestFewerIdleConnectionsAreTold(t *testing.T) {
+	l := small()
+	l.Idle, l.Conversations = 9, 0
+	var shy atomic.Int64
+	_, r := serveFake(t, l, func(h *fakeHub) { h.shy = &shy })
+	shy.Store(4)
+	rep := watch(t, r)
+	var b bytes.Buffer
+	rep.table(&b)
+	if !rep.failed() || !strings.Contains(b.String(), "only 5 of 9 could be opened") {
+		t.Errorf("told as\n%s", &b)
 	}
 }
 

@@ -22,6 +22,7 @@ func (t timing) add(d time.Duration, n int) {
 
 // counts is what the clients count.
 type counts struct {
+	Joined        int // conversations, and idle connections, that got their `ready`
 	Conversations int // that came to their end
 	Replies       int // rebuilt whole and right
 	Bytes         int // of text, each counted once
@@ -30,11 +31,13 @@ type counts struct {
 	Drops         int // connections dropped on purpose, or lost in a restart
 	Lost          int // connections lost otherwise
 	Restarts      int // replies that went back behind what the client held
-	Refused       int // dials refused while the peer was down
+	Refused       int // connections that the peer refused for now
+	Absent        int // connections that found no peer
 	Inexact       int // replies that failed by their text
 }
 
 func (c *counts) add(o *counts) {
+	c.Joined += o.Joined
 	c.Conversations += o.Conversations
 	c.Replies += o.Replies
 	c.Bytes += o.Bytes
@@ -44,6 +47,7 @@ func (c *counts) add(o *counts) {
 	c.Lost += o.Lost
 	c.Restarts += o.Restarts
 	c.Refused += o.Refused
+	c.Absent += o.Absent
 	c.Inexact += o.Inexact
 }
 
