@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,9 @@ type rig struct {
 	client   *http.Client
 	log      *syncBuffer
 	stop     func() // ends all of it; may be called again
+	renew    func() // ends the hub, and has a new one take its place on the same store
+	serving  atomic.Pointer[http.Handler]
+	endHub   func()
 
 	mu      sync.Mutex
 	answers map[string]mistralsim.Answer // by what the user said
@@ -101,22 +105,33 @@ func (r *rig) start(n network, options []rigOption) {
 			o.api(&api)
 		}
 	}
-	url, stopServer := n.serve(httpapi.New(api))
+	r.run(httpapi.New(api))
+	r.renew = func() {
+		r.endHub()
+		r.hub = hub.New(cfg)
+		api.Hub = r.hub
+		r.run(httpapi.New(api))
+	}
+	url, stopServer := n.serve(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { (*r.serving.Load()).ServeHTTP(w, req) }))
 	r.url, r.client = url, &http.Client{Transport: &http.Transport{DialContext: n.dial}}
-
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = r.sessions.Run(ctx, r.hub.Gone) })
-	running.Go(func() { _ = r.hub.Run(ctx) })
 	r.stop = sync.OnceFunc(func() {
-		cancel()
-		running.Wait()
+		r.endHub()
 		r.client.CloseIdleConnections()
 		stopServer()
 		transport.CloseIdleConnections()
 		stopUpstream()
 	})
 	r.t.Cleanup(r.stop)
+}
+
+// run has the hub work, and h serve it, until endHub is called.
+func (r *rig) run(h http.Handler) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.sessions.Run(ctx, r.hub.Gone) })
+	running.Go(func() { _ = r.hub.Run(ctx) })
+	r.endHub = func() { cancel(); running.Wait() }
+	r.serving.Store(&h)
 }
 
 // answer sets what the model answers to a message.
