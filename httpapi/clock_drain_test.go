@@ -50,6 +50,8 @@ func TestDrain(t *testing.T) {
 			t.Errorf("sent away between %v and %v, want it spread over 2 s", first, last)
 		}
 		r.do("GET", "/readyz", "").wantError(http.StatusServiceUnavailable, "draining")
+		r.do("HEAD", "/readyz", "").want(http.StatusServiceUnavailable)
+		r.do("HEAD", "/healthz", "").want(http.StatusOK)
 		r.do("POST", "/chat", chatBody("", "hi")).wantError(http.StatusServiceUnavailable, "draining")
 		r.dial("/ws").wantClose(1001)
 		r.dial("/ws/" + busy.ready.Conversation).wantClose(1001)
