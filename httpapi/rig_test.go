@@ -47,6 +47,7 @@ type rigOption struct {
 	hub   func(*hub.Config)
 	api   func(*httpapi.Config)
 	llm   func(*llm.Config)
+	sim   func(*mistralsim.Config)
 	store func(session.Store) session.Store
 }
 
@@ -54,6 +55,9 @@ func withAPI(f func(*httpapi.Config)) rigOption               { return rigOption
 func withHub(f func(*hub.Config)) rigOption                   { return rigOption{hub: f} }
 func withLLM(f func(*llm.Config)) rigOption                   { return rigOption{llm: f} }
 func withStore(f func(session.Store) session.Store) rigOption { return rigOption{store: f} }
+
+// forgetful has the simulator keep no requests.
+var forgetful = rigOption{sim: func(c *mistralsim.Config) { c.Record = -1 }}
 
 // newRig starts a server on real sockets, which ends with the test.
 func newRig(t testing.TB, options ...rigOption) *rig {
@@ -68,7 +72,13 @@ func (r *rig) start(n network, options []rigOption) {
 	r.t.Helper()
 	r.log, r.answers = &syncBuffer{}, make(map[string]mistralsim.Answer)
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	r.sim = mistralsim.New(mistralsim.Config{Key: rigKey, Answer: r.reply})
+	sim := mistralsim.Config{Key: rigKey, Answer: r.reply}
+	for _, o := range options {
+		if o.sim != nil {
+			o.sim(&sim)
+		}
+	}
+	r.sim = mistralsim.New(sim)
 	upstream, stopUpstream := n.serve(r.sim)
 
 	transport := &http.Transport{DisableCompression: true, DialContext: n.dial}

@@ -62,9 +62,9 @@ type soakTurn struct {
 	id, said string
 	regen    string // the reply that is to be replaced; "": none, it is a message
 	want     string
-	stop     bool // it is stopped behind its first delta
-	delete   bool // there its conversation is deleted
-	hasty    int64
+	stop     bool       // it is stopped behind its first delta
+	delete   bool       // there its conversation is deleted
+	hasty    int64      // soak.hasty when it began
 	on       *refSocket // the connection that it was said on
 }
 
@@ -160,7 +160,8 @@ func (p *soaker) say(t *soakTurn) error {
 // check tells whether a reply is what the model meant, or its beginning, if it
 // was stopped.
 func (p *soaker) check(t *soakTurn, got, reason string) error {
-	if mayStop := t.stop || t.hasty != p.w.hasty.Load(); mayStop && reason == "stopped" {
+	mayStop := t.stop || t.hasty%2 == 1 || t.hasty != p.w.hasty.Load()
+	if mayStop && reason == "stopped" {
 		p.w.stops.Add(1)
 		if !strings.HasPrefix(t.want, got) {
 			return fmt.Errorf("stopped: %s", textDiff(got, t.want))

@@ -27,7 +27,7 @@ var soakFor = flag.Duration("soak", 4*time.Second, "how long TestSoak goes on")
 // then, people, and attackers.
 type soak struct {
 	*rig
-	hasty atomic.Int64 // how many drains did not wait for replies
+	hasty atomic.Int64 // drains that wait for no reply: one up when one begins and when it has ended
 
 	turns, drops, stops, again, posts, deletes, drains, floods atomic.Int64
 }
@@ -40,7 +40,7 @@ type soak struct {
 func TestSoak(t *testing.T) {
 	const ttl = 12 * time.Second
 	var toModel *http.Client
-	w := &soak{rig: newRig(t, withLLM(func(c *llm.Config) { toModel = c.HTTPClient }), withStore(func(session.Store) session.Store { return session.NewMemory(ttl, 0) }),
+	w := &soak{rig: newRig(t, forgetful, withLLM(func(c *llm.Config) { toModel = c.HTTPClient }), withStore(func(session.Store) session.Store { return session.NewMemory(ttl, 0) }),
 		withLimits(hub.Limits{MessagesPerMinute: 600, RepliesPerClient: 20, ConnectionsPerClient: 50, SessionMessages: 40, ReplyBytes: 1 << 20}),
 		withAPI(func(c *httpapi.Config) {
 			c.WriteTimeout = 5 * time.Second
@@ -98,7 +98,7 @@ func TestSoak(t *testing.T) {
 		return now-heap < 8<<20
 	})
 	t.Logf("in %v: %d turns (%d by POST, %d stopped, %d regenerated), %d deletions in mid-reply, %d drops, %d drains (%d hasty), %d floods",
-		*soakFor, w.turns.Load(), w.posts.Load(), w.stops.Load(), w.again.Load(), w.deletes.Load(), w.drops.Load(), w.drains.Load(), w.hasty.Load(), w.floods.Load())
+		*soakFor, w.turns.Load(), w.posts.Load(), w.stops.Load(), w.again.Load(), w.deletes.Load(), w.drops.Load(), w.drains.Load(), w.hasty.Load()/2, w.floods.Load())
 	t.Logf("heap %d KiB before, %d KiB after; goroutines %d before, %d after", heap>>10, now>>10, goroutines, left)
 	if w.turns.Load() == 0 || w.drops.Load() == 0 || w.drains.Load() == 0 {
 		t.Error("nothing happened")
@@ -123,12 +123,13 @@ func (w *soak) drainNowAndThen(over <-chan struct{}) {
 			return
 		case <-time.After(time.Second/2 + rand.N(3*time.Second)):
 		}
-		limit := time.Minute
 		if w.drains.Add(1)%3 == 0 {
 			w.hasty.Add(1)
-			limit = rand.N(50 * time.Millisecond)
+			w.drain(rand.N(50 * time.Millisecond))()
+			w.hasty.Add(1)
+		} else {
+			w.drain(time.Minute)()
 		}
-		w.drain(limit)()
 		w.renew()
 	}
 }
