@@ -50,7 +50,7 @@ func TestSoak(t *testing.T) {
 		if t.Failed() {
 			var left strings.Builder
 			_ = pprof.Lookup("goroutine").WriteTo(&left, 1)
-			t.Log(left.String())
+			t.Logf("%d sessions; %s", w.sessions.Store.(*session.Memory).Len(), left.String())
 		}
 	})
 	goroutines, heap := runtime.NumGoroutine(), memory()
