@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"lumos/backend/hub"
 	"lumos/backend/llm/mistralsim"
+	"lumos/backend/session"
 )
 
 // drain begins to drain the hub, and returns a function that waits until it
@@ -50,6 +53,8 @@ func TestDrain(t *testing.T) {
 			t.Errorf("sent away between %v and %v, want it spread over 2 s", first, last)
 		}
 		r.do("GET", "/readyz", "").wantError(http.StatusServiceUnavailable, "draining")
+		r.do("HEAD", "/readyz", "").want(http.StatusServiceUnavailable)
+		r.do("HEAD", "/healthz", "").want(http.StatusOK)
 		r.do("POST", "/chat", chatBody("", "hi")).wantError(http.StatusServiceUnavailable, "draining")
 		r.dial("/ws").wantClose(1001)
 		r.dial("/ws/" + busy.ready.Conversation).wantClose(1001)
@@ -97,6 +102,33 @@ func TestDrainDeadline(t *testing.T) {
 			t.Errorf("stored: %+v", m)
 		}
 	})
+}
+
+// slowStore is a store in which saying something takes a while.
+type slowStore struct {
+	session.Store
+	before func()
+}
+
+func (s slowStore) Say(ctx context.Context, id uuid.UUID, t session.Turn) (session.Said, error) {
+	s.before()
+	return s.Store.Say(ctx, id, t)
+}
+
+// TestDrainBeforeSaid: a reply that is given up before the store has it does
+// not keep its conversation busy.
+func TestDrainBeforeSaid(t *testing.T) {
+	var drain func()
+	bubble(t, func(t *testing.T, r *rig) {
+		drain = func() { r.drain(0); time.Sleep(time.Second) }
+		id := r.newSession()
+		waiting := r.later("POST", "/chat", chatBody(id, "hi"))
+		pass(10 * time.Second)
+		waiting()
+		if m := r.session(id).Messages; len(m) != 2 || m[1].FinishReason != "stopped" {
+			t.Errorf("stored: %+v", m)
+		}
+	}, withStore(func(s session.Store) session.Store { return slowStore{s, func() { drain() }} }))
 }
 
 // TestDrainStalled: a client that takes nothing does not hold the end.

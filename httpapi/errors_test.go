@@ -102,7 +102,7 @@ func TestMethodNotAllowed(t *testing.T) {
 	for path, allow := range map[string]string{
 		"/sessions": "POST", "/sessions/" + someID: "GET, DELETE", "/sessions/" + someID + "/stream": "GET",
 		"/sessions/" + someID + "/stop": "POST", "/chat": "POST", "/ws": "GET", "/ws/" + someID: "GET",
-		"/healthz": "GET", "/readyz": "GET", "/openapi.yaml": "GET", "/asyncapi.yaml": "GET", "/": "GET, HEAD",
+		"/healthz": "GET, HEAD", "/readyz": "GET, HEAD", "/openapi.yaml": "GET", "/asyncapi.yaml": "GET", "/": "GET, HEAD",
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
 			allowed := false

@@ -1,10 +1,12 @@
 package httpapi_test
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +120,36 @@ func TestFramesThatEndTheConnection(t *testing.T) {
 	}
 	if log := r.log.String(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "panic") {
 		t.Error(log)
+	}
+}
+
+// TestCompressionIsNotAgreedOn: compression that is offered is not taken, so a
+// client that compresses all the same breaks the protocol.
+func TestCompressionIsNotAgreedOn(t *testing.T) {
+	r := newRig(t)
+	conn, err := dialRef(r.addr(), refDial{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &refSocket{conn: conn, in: bufio.NewReader(conn)}
+	defer s.close()
+	_, err = io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: "+r.addr()+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(s.in, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols || len(resp.Header.Values("Sec-WebSocket-Extensions")) != 0 {
+		t.Fatalf("answered by %+v, %v", resp, err)
+	}
+	if _, err := s.read(); err != nil {
+		t.Fatalf("instead of ready: %v", err)
+	}
+	if _, err := io.WriteString(conn, masked(0xc1, "\xcaH\xcd\xc9\xc9\x07\x00")); err != nil { // "Hello", RFC 7692, section 7.2.3.1
+		t.Fatal(err)
+	}
+	if code, before := s.ended(); code != 1002 || len(before) != 0 {
+		t.Errorf("ended with %d behind %q, want 1002", code, before)
 	}
 }
 

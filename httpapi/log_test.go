@@ -42,6 +42,12 @@ func TestLogOfEverything(t *testing.T) {
 	}
 	r.do("GET", "/sessions/"+id+"?secret="+injected, "", auth, header("X-Request-Id", injected+"\tlevel=ERROR")).want(200)
 	r.do("GET", "/sessions/"+strings.ToUpper(id)+"/stream", "", auth, header("Last-Event-ID", id+":0")).want(204)
+	bare := strings.ReplaceAll(id, "-", "")
+	for _, odd := range []string{bare, "{" + id + "}", "urn:uuid:" + id, id[:35], strings.ReplaceAll(id, "-", "%252d"), strings.Repeat("x", 170) + "/" + id} {
+		if a := r.do("GET", "/sessions/"+odd, "", auth); a.StatusCode < 400 {
+			t.Errorf("GET /sessions/%s: %s", odd, a.Status)
+		}
+	}
 	r.do("GET", "/"+id+id+"%0alevel=ERROR%20"+id, "").want(404)
 	r.do("DELETE", "/sessions/"+id, "", auth).want(200)
 	p.wantClose(4404)
@@ -52,7 +58,7 @@ func TestLogOfEverything(t *testing.T) {
 	for what, text := range map[string]string{
 		"the key": rigKey, "what was said": said, "what was answered": answered, "a query or a made-up request id": injected,
 		"a token": token[:30], "the end of a token": token[len(token)-10:], "a subject": "Subject-of-the-token",
-		"a session's id": id[:9], "a session's id in capitals": strings.ToUpper(id)[:9], "a stack": "goroutine ",
+		"a session's id": id[:9], "a session's id in capitals": strings.ToUpper(id)[:9], "a session's id without dashes": bare[:9], "the end of one": bare[24:], "the end of one, with dashes": id[20:], "a stack": "goroutine ",
 	} {
 		if at := strings.Index(log, text); at >= 0 {
 			t.Errorf("the log has %s: …%.200s", what, log[max(0, at-100):])

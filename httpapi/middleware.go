@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -144,23 +145,23 @@ func requestID(r *http.Request) string {
 	return id
 }
 
-// logPath is the path with its ids cut short: a session's id opens it. The
-// query is left out.
+// logPath is the path with whatever may be a session's id, in however odd a
+// form, cut short: it opens the session. So of a segment that is no word of ours
+// the first 8 characters are left. The query is left out.
 func logPath(r *http.Request) string {
-	const idLen = 36
-	p := []byte(r.URL.Path)
-	if len(p) > 200 {
-		p = p[:200]
+	const most, idShown = 10, 8
+	segments := strings.Split(r.URL.Path, "/")
+	if len(segments) > most {
+		segments = append(segments[:most], "…")
 	}
-	var out []byte
-	for i := 0; i < len(p); {
-		if i+idLen <= len(p) && uuid.Validate(string(p[i:i+idLen])) == nil {
-			out = append(append(out, p[i:i+8]...), "…"...)
-			i += idLen
-			continue
+	for i, s := range segments {
+		switch s {
+		case "openapi.yaml", "asyncapi.yaml", "widget.js", "transport.js":
+		default:
+			if len(s) > idShown {
+				segments[i] = strings.ToValidUTF8(s[:idShown], "") + "…"
+			}
 		}
-		out = append(out, p[i])
-		i++
 	}
-	return string(out)
+	return strings.Join(segments, "/")
 }

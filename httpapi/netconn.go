@@ -40,7 +40,7 @@ type conn struct {
 	first   [6]byte       // room for that; the reader's
 	armed   time.Time     // when the write deadline was set; whoever writes has it
 	reads   pace          // the reader's
-	hurried int           // how often the peer sent faster than it is read; the reader's
+	waited  time.Duration // for a peer that sends too fast, without a break; the reader's
 	active  atomic.Int64  // Unix nanoseconds at which bytes last passed
 
 	mu      sync.Mutex // guards what follows
@@ -90,12 +90,8 @@ func (c *conn) receive(p []byte) (int, error) {
 	if n > 0 {
 		now := time.Now().UnixNano()
 		c.active.Store(now)
-		if wait := c.reads.next(now); wait > 0 {
-			if c.hurried++; c.hurried > hurriedReads {
-				c.metrics.Rejected("frames")
-				return 0, errFlood
-			}
-			time.Sleep(wait)
+		if err := c.slow(now, n, len(p)); err != nil {
+			return 0, err
 		}
 	}
 	return n, err

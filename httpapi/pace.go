@@ -6,15 +6,18 @@ import (
 )
 
 // How fast a peer of a WebSocket is read: so many reads at once, and then so
-// many a second. Each brings what the peer has sent by then, so a client that
-// sends a long message as fast as it can is within it; one that sends frame
-// upon frame, of whatever kind, waits in its own TCP window and costs little.
-// One that goes on so for about three seconds is dropped: what it has sent would
-// otherwise keep the connection busy long after it has left.
+// many a second. A read brings what the peer has sent by then, so who asks and
+// waits for the answer is within it, and so is who sends a long message, which
+// is read in large pieces. A read that fills the small buffer has found frames
+// in a row, dozens of them if they are empty, and counts for more. Who floods,
+// with frames of whatever kind, waits in its own TCP window; who makes us wait
+// for so long on end is dropped, since what it has sent would keep the
+// connection busy long after it has left.
 const (
 	readsAtOnce    = 1000
 	readsPerSecond = 100
-	hurriedReads   = 300
+	fullReadCost   = 10
+	floodPatience  = 3 * time.Second
 )
 
 var errFlood = errors.New("httpapi: the peer sends too much")
@@ -24,9 +27,29 @@ var errFlood = errors.New("httpapi: the peer sends too much")
 // value is ready; it has no lock.
 type pace int64
 
-// next counts one more at now and returns how long it has to wait.
-func (p *pace) next(now int64) time.Duration {
+// next counts one more, of this cost, at now and returns how long it has to wait.
+func (p *pace) next(now int64, cost int) time.Duration {
 	const every = pace(time.Second / readsPerSecond)
-	*p = max(*p, pace(now)) + every
+	*p = max(*p, pace(now)) + pace(cost)*every
 	return time.Duration(max(0, *p-pace(now)-readsAtOnce*every))
+}
+
+// slow is told of a read of n bytes into a buffer of size. It waits if the peer
+// is too fast. Errors: errFlood.
+func (c *conn) slow(now int64, n, size int) error {
+	cost := 1
+	if n == size && size <= wsBuffer && size > len(c.first) { // a frame's first bytes are always there
+		cost = fullReadCost
+	}
+	wait := c.reads.next(now, cost)
+	if wait == 0 {
+		c.waited = 0
+		return nil
+	}
+	if c.waited += wait; c.waited > floodPatience {
+		c.metrics.Rejected("frames")
+		return errFlood
+	}
+	time.Sleep(wait)
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,9 @@ type rig struct {
 	client   *http.Client
 	log      *syncBuffer
 	stop     func() // ends all of it; may be called again
+	renew    func() // ends the hub, and has a new one take its place on the same store
+	serving  atomic.Pointer[http.Handler]
+	endHub   func()
 
 	mu      sync.Mutex
 	answers map[string]mistralsim.Answer // by what the user said
@@ -43,6 +47,7 @@ type rigOption struct {
 	hub   func(*hub.Config)
 	api   func(*httpapi.Config)
 	llm   func(*llm.Config)
+	sim   func(*mistralsim.Config)
 	store func(session.Store) session.Store
 }
 
@@ -50,6 +55,9 @@ func withAPI(f func(*httpapi.Config)) rigOption               { return rigOption
 func withHub(f func(*hub.Config)) rigOption                   { return rigOption{hub: f} }
 func withLLM(f func(*llm.Config)) rigOption                   { return rigOption{llm: f} }
 func withStore(f func(session.Store) session.Store) rigOption { return rigOption{store: f} }
+
+// forgetful has the simulator keep no requests.
+var forgetful = rigOption{sim: func(c *mistralsim.Config) { c.Record = -1 }}
 
 // newRig starts a server on real sockets, which ends with the test.
 func newRig(t testing.TB, options ...rigOption) *rig {
@@ -64,7 +72,13 @@ func (r *rig) start(n network, options []rigOption) {
 	r.t.Helper()
 	r.log, r.answers = &syncBuffer{}, make(map[string]mistralsim.Answer)
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	r.sim = mistralsim.New(mistralsim.Config{Key: rigKey, Answer: r.reply})
+	sim := mistralsim.Config{Key: rigKey, Answer: r.reply}
+	for _, o := range options {
+		if o.sim != nil {
+			o.sim(&sim)
+		}
+	}
+	r.sim = mistralsim.New(sim)
 	upstream, stopUpstream := n.serve(r.sim)
 
 	transport := &http.Transport{DisableCompression: true, DialContext: n.dial}
@@ -101,22 +115,33 @@ func (r *rig) start(n network, options []rigOption) {
 			o.api(&api)
 		}
 	}
-	url, stopServer := n.serve(httpapi.New(api))
+	r.run(httpapi.New(api))
+	r.renew = func() {
+		r.endHub()
+		r.hub = hub.New(cfg)
+		api.Hub = r.hub
+		r.run(httpapi.New(api))
+	}
+	url, stopServer := n.serve(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { (*r.serving.Load()).ServeHTTP(w, req) }))
 	r.url, r.client = url, &http.Client{Transport: &http.Transport{DialContext: n.dial}}
-
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = r.sessions.Run(ctx, r.hub.Gone) })
-	running.Go(func() { _ = r.hub.Run(ctx) })
 	r.stop = sync.OnceFunc(func() {
-		cancel()
-		running.Wait()
+		r.endHub()
 		r.client.CloseIdleConnections()
 		stopServer()
 		transport.CloseIdleConnections()
 		stopUpstream()
 	})
 	r.t.Cleanup(r.stop)
+}
+
+// run has the hub work, and h serve it, until endHub is called.
+func (r *rig) run(h http.Handler) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.sessions.Run(ctx, r.hub.Gone) })
+	running.Go(func() { _ = r.hub.Run(ctx) })
+	r.endHub = func() { cancel(); running.Wait() }
+	r.serving.Store(&h)
 }
 
 // answer sets what the model answers to a message.

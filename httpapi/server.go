@@ -95,8 +95,9 @@ func New(cfg Config) http.Handler {
 	// Who opens a WebSocket is identified by its handler, behind the upgrade.
 	route("GET", "/ws", s.handleWebSocket)
 	route("GET", "/ws/{session_id}", s.handleWebSocket)
-	route("GET", "/healthz", s.handleHealth)
-	route("GET", "/readyz", s.handleReady)
+	// Load balancers ask with HEAD, too.
+	m.Handle("/healthz", onRoute("/healthz", s.handle(s.handleHealth))).Methods("GET", "HEAD")
+	m.Handle("/readyz", onRoute("/readyz", s.handle(s.handleReady))).Methods("GET", "HEAD")
 	route("GET", "/openapi.yaml", serveYAML(openAPI))
 	route("GET", "/asyncapi.yaml", serveYAML(asyncAPI))
 	m.Handle("/metrics", onRoute("/metrics", s.handleMetrics())).Methods("GET")

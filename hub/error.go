@@ -98,7 +98,7 @@ func Classify(err error) *Error {
 		return &Error{Code: CodeRateLimited, Text: "There are too many connections. Close one, or try again later.", RetryAfter: crowdRetry}
 	case errors.Is(err, session.ErrUnavailable), errors.Is(err, session.ErrLost), errors.Is(err, ErrCut):
 		return ErrorOf(CodeStoreUnavailable)
-	case errors.Is(err, ErrDraining):
+	case errors.Is(err, ErrDraining), errors.Is(err, errStopped): // a request that came in the last moment
 		return ErrorOf(CodeDraining)
 	case errors.As(err, &model):
 		return classifyModel(model)

@@ -32,6 +32,7 @@ func TestClassify(t *testing.T) {
 		{session.ErrLost, CodeStoreUnavailable, 0},
 		{ErrCut, CodeStoreUnavailable, 0},
 		{ErrDraining, CodeDraining, 0},
+		{errStopped, CodeDraining, 0},
 		{&Error{Code: CodeTooLarge, Text: "Too large."}, CodeTooLarge, 0},
 		{model(llms.ErrCodeAuthentication), CodeUpstreamAuth, 0},
 		{model(llms.ErrCodeRateLimit), CodeUpstreamBusy, busyAgain},
