@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"lumos/backend/session"
@@ -45,8 +46,12 @@ func failureOf(m session.Message, err error) *Error {
 func (h *Hub) end(r *Reply, m session.Message, failure *Error) {
 	m = r.ended(m)
 	err := h.store(r, m)
-	if h.shared != nil && errors.Is(err, session.ErrLost) {
+	switch {
+	case h.shared == nil, err == nil, errors.Is(err, session.ErrNotFound):
+	case errors.Is(err, session.ErrLost):
 		err = errMoved
+	default: // it was given up, and whoever comes when the store is back goes on
+		err = fmt.Errorf("%w: %w", errMoved, err)
 	}
 	r.finish(End{Message: m, Err: err, failure: failure})
 }
