@@ -143,6 +143,7 @@ func (h *Hub) find(conversation uuid.UUID, running *session.Running) *Reply {
 	}
 	if r == made {
 		h.shared.Follow(conversation, running.Reply, 0, running.Epoch(), copying{h, made})
+		h.lookForFollowers(made)
 	}
 	return r
 }

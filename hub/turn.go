@@ -14,7 +14,7 @@ func (h *Hub) turn(r *Reply, said session.Said) {
 	defer h.drop(r)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	if !r.begin(cancel, h.cfg.AbandonAfter, func() { h.giveUp(r) }) {
+	if !r.begin(cancel, h.cfg.AbandonAfter, func() { h.forsake(r) }) {
 		h.settle(r)
 		return
 	}
