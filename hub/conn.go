@@ -50,6 +50,9 @@ type Socket interface {
 	// Ping asks the peer for a sign of life, if nothing is being written. It
 	// does not wait for it: Active tells.
 	Ping()
+	// Alive returns nil when the peer has answered a ping that was sent since the
+	// call, an error when it has not by ctx's deadline. It is called before Read.
+	Alive(ctx context.Context) error
 	// Close sends a close frame, waits for the peer's for a moment, and frees
 	// whatever is blocked. Kill does only the last.
 	Close(code CloseCode, reason string)
@@ -113,7 +116,7 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 		j.Conversation = seat.conversation
 	} else {
 		var err error
-		if seat, err = h.sit(ctx, j); err != nil {
+		if seat, err = h.sit(ctx, sock, j); err != nil {
 			code, why := CloseFor(err)
 			sock.Close(code, why)
 			return
@@ -177,6 +180,8 @@ func CloseFor(err error) (CloseCode, string) {
 		return CloseNotFound, "no such session, or it was deleted or has expired"
 	case errors.Is(err, session.ErrTaken):
 		return CloseTakenOver, takenOver
+	case errors.Is(err, session.ErrGivenUp):
+		return CloseTryLater, "no answer came from the client in time"
 	case errors.Is(err, session.ErrFull):
 		return CloseTryLater, "the server holds as many sessions as it may"
 	case errors.Is(err, ErrCrowded):

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -88,4 +89,34 @@ func TestGivenUp(t *testing.T) {
 	if e, err := h.Wait(t.Context(), r); err != nil || e.Err != nil || e.Message.FinishReason != session.FinishStopped {
 		t.Errorf("%v, %v", e, err)
 	}
+}
+
+// TestStrayAttempt: a page's attempt to connect that it gave up does not take
+// its conversation from its live connection at another node.
+func TestStrayAttempt(t *testing.T) {
+	t.Parallel()
+	addr := miniredis.RunT(t).Addr()
+	a, b := hubOnRedis(t, addr, 0), hubOnRedis(t, addr, 0)
+	s, err := a.sessions.New(t.Context(), "", uuid.Nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := uuid.New()
+	connect := func(h *Hub, sock *memSocket) {
+		h.Serve(t.Context(), sock, Join{Conversation: s.ID, Client: client, Arrived: time.Now(), Offset: -1})
+	}
+	live, stray, next := newMemSocket(), newMemSocket(), newMemSocket()
+	stray.set(&stray.silent)
+	connect(a, live)
+	connect(b, stray)
+	if code, ended := stray.closed(); !ended || code != CloseTryLater {
+		t.Errorf("the stray one is closed with %d, ended %v", code, ended)
+	}
+	live.in <- []byte(`{"type":"ping"}`)
+	eventually(t, "the live one is answered", func() bool { return slices.Contains(live.types(), "pong") })
+	connect(b, next)
+	eventually(t, "the next one takes over", func() bool {
+		code, ended := live.closed()
+		return ended && code == CloseTakenOver && slices.Contains(next.types(), "ready")
+	})
 }
