@@ -57,6 +57,9 @@ type Socket interface {
 	// Ping asks the peer for a sign of life, if nothing is being written. It
 	// does not wait for it: Active tells.
 	Ping()
+	// Alive returns nil when the peer has answered a ping that was sent since the
+	// call, an error when it has not by ctx's deadline. It is called before Read.
+	Alive(ctx context.Context) error
 	// Close sends a close frame. Read goes on until the peer has answered it, or
 	// fails a moment later. Kill ends the socket now, and frees whatever is
 	// blocked.
@@ -121,7 +124,7 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 		j.Conversation = seat.conversation
 	} else {
 		var err error
-		if seat, err = h.sit(ctx, j); err != nil {
+		if seat, err = h.sit(ctx, sock, j); err != nil {
 			code, why := CloseFor(err)
 			Refuse(sock, code, why)
 			return
@@ -196,6 +199,8 @@ func CloseFor(err error) (CloseCode, string) {
 		return CloseNotFound, "no such session, or it was deleted or has expired"
 	case errors.Is(err, session.ErrTaken):
 		return CloseTakenOver, takenOver
+	case errors.Is(err, session.ErrGivenUp):
+		return CloseTryLater, "no answer came from the client in time"
 	case errors.Is(err, session.ErrFull):
 		return CloseTryLater, "the server holds as many sessions as it may"
 	case errors.Is(err, ErrCrowded):

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -114,6 +115,15 @@ func (s *memSocket) Ping() {
 	if !s.silent && !s.stalled {
 		s.active = time.Now()
 	}
+}
+
+func (s *memSocket) Alive(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.silent || s.stalled {
+		return errKilled
+	}
+	return nil
 }
 
 func (s *memSocket) Close(code CloseCode, _ string) {

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -144,6 +145,26 @@ func (r *Reply) append(p []byte) bool {
 func (r *Reply) seal() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.sealLocked()
+}
+
+// sealForsaken is seal, unless somebody here follows by now.
+func (r *Reply) sealForsaken() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.followers) == 0 && r.sealLocked()
+}
+
+// rest has it looked again, after a while, whether anybody follows.
+func (r *Reply) rest(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.end == nil && len(r.followers) == 0 {
+		r.abandon.Reset(d)
+	}
+}
+
+func (r *Reply) sealLocked() bool {
 	if r.sealed {
 		return false
 	}
@@ -317,7 +338,7 @@ func (f *follower) next() ([]byte, *End, error) {
 		return nil, nil, errRewritten
 	}
 	switch {
-	case r.end != nil && r.end.Err == errMoved:
+	case r.end != nil && errors.Is(r.end.Err, errMoved):
 		return nil, nil, errMoved
 	case f.aways != r.aways:
 		return nil, nil, ErrCut

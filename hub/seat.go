@@ -17,15 +17,15 @@ type Seat struct {
 }
 
 // sit takes a conversation's place from whoever has it at another node.
-func (h *Hub) sit(ctx context.Context, j Join) (*Seat, error) {
-	mode := session.FromAnybody
+func (h *Hub) sit(ctx context.Context, sock Socket, j Join) (*Seat, error) {
+	c := session.Claim{Client: j.Client, Alive: sock.Alive}
 	if j.Again && j.Client != uuid.Nil {
-		mode = session.FromItself
+		c.Mode = session.FromItself
 	}
-	return h.claim(ctx, j.Conversation, j.Client, mode)
+	return h.claim(ctx, j.Conversation, c)
 }
 
-func (h *Hub) claim(ctx context.Context, conversation, client uuid.UUID, mode session.ClaimMode) (*Seat, error) {
+func (h *Hub) claim(ctx context.Context, conversation uuid.UUID, c session.Claim) (*Seat, error) {
 	if err := h.sessions.Hold(ctx, conversation); err != nil {
 		return nil, err
 	}
@@ -34,8 +34,8 @@ func (h *Hub) claim(ctx context.Context, conversation, client uuid.UUID, mode se
 		return s, nil
 	}
 	s.token = uuid.New()
-	err := h.shared.Connect(ctx, conversation, session.Claim{Connection: s.token, Client: client, Mode: mode})
-	if err != nil {
+	c.Connection = s.token
+	if err := h.shared.Connect(ctx, conversation, c); err != nil {
 		h.sessions.Release(conversation)
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (h *Hub) Reserve(ctx context.Context, from Caller, conversation uuid.UUID) 
 	if err != nil || refused != nil {
 		return nil, orDraining(err, refused)
 	}
-	s, err := h.claim(ctx, conversation, uuid.Nil, session.FromNobody)
+	s, err := h.claim(ctx, conversation, session.Claim{Mode: session.FromNobody})
 	if err != nil {
 		h.unreserve(&Seat{conversation: conversation, reserved: true})
 		return nil, err

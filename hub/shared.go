@@ -143,6 +143,7 @@ func (h *Hub) find(conversation uuid.UUID, running *session.Running) *Reply {
 	}
 	if r == made {
 		h.shared.Follow(conversation, running.Reply, 0, running.Epoch(), copying{h, made})
+		h.lookForFollowers(made)
 	}
 	return r
 }
@@ -150,7 +151,7 @@ func (h *Hub) find(conversation uuid.UUID, running *session.Running) *Reply {
 func (r *Reply) moved() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.end != nil && r.end.Err == errMoved
+	return r.end != nil && errors.Is(r.end.Err, errMoved)
 }
 
 // unfollow lets go of a copy that nobody follows.

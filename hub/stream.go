@@ -53,7 +53,7 @@ func (h *Hub) Wait(ctx context.Context, r *Reply) (End, error) {
 		r.reading(1)
 		e, err := r.await(ctx, false)
 		r.reading(-1)
-		if err != nil || e.Err != errMoved {
+		if err != nil || !errors.Is(e.Err, errMoved) {
 			return e, err
 		}
 		found, _, err := h.relocate(ctx, r, 0)

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"time"
 
@@ -14,7 +15,7 @@ func (h *Hub) turn(r *Reply, said session.Said) {
 	defer h.drop(r)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	if !r.begin(cancel, h.cfg.AbandonAfter, func() { h.giveUp(r) }) {
+	if !r.begin(cancel, h.cfg.AbandonAfter, func() { h.forsake(r) }) {
 		h.settle(r)
 		return
 	}
@@ -46,8 +47,12 @@ func failureOf(m session.Message, err error) *Error {
 func (h *Hub) end(r *Reply, m session.Message, failure *Error) {
 	m = r.ended(m)
 	err := h.store(r, m)
-	if h.shared != nil && errors.Is(err, session.ErrLost) {
+	switch {
+	case h.shared == nil, err == nil, errors.Is(err, session.ErrNotFound):
+	case errors.Is(err, session.ErrLost):
 		err = errMoved
+	default: // it was given up, and whoever comes when the store is back goes on
+		err = fmt.Errorf("%w: %w", errMoved, err)
 	}
 	r.finish(End{Message: m, Err: err, failure: failure})
 	if len(m.Content) >= hugeReply {

@@ -45,6 +45,11 @@ type Log interface {
 	Follow(conversation, reply uuid.UUID, have int, epoch int64, c Copy)
 	Unfollow(reply uuid.UUID)
 
+	// Unfollowed returns for how long no other node has followed a reply that
+	// is written here, give or take two seconds; a node that died counts as one
+	// that left. Errors: ErrNotFound, ErrLost (it does not run any more).
+	Unfollowed(ctx context.Context, conversation, reply uuid.UUID) (time.Duration, error)
+
 	// Adopt takes over a reply that nobody writes. A Copy that followed it here
 	// has exactly Adoption.Text when it returns, and is fed no more.
 	// Errors: ErrNotFound; ErrBusy: somebody writes it; ErrLost: it has ended,
@@ -53,7 +58,7 @@ type Log interface {
 
 	// Connect records that the conversation's one connection is here, until
 	// Disconnect. It waits for a moment until the one that had it, on another
-	// node, was disconnected there. Errors: ErrNotFound, ErrTaken.
+	// node, was disconnected there. Errors: ErrNotFound, ErrTaken, ErrGivenUp.
 	Connect(ctx context.Context, conversation uuid.UUID, c Claim) error
 	// Disconnect says that the connection has closed, taken over or not.
 	Disconnect(conversation, connection uuid.UUID)
@@ -112,6 +117,10 @@ type Claim struct {
 	Connection uuid.UUID
 	Client     uuid.UUID // nil: not told
 	Mode       ClaimMode
+	// Alive returns when the connection's peer has shown that it is there since
+	// the call, or an error. It is asked before a Client takes over from itself,
+	// maybe more than once. Nil: the peer is there.
+	Alive func(context.Context) error
 }
 
 // ClaimMode says from whom a Claim takes the conversation.

@@ -129,7 +129,8 @@ func (r *Redis) retake(ctx context.Context, w *writer) verdict {
 func (r *Redis) stored(w *writer, length int) verdict {
 	r.mu.Lock()
 	lost := w.stored - length
-	w.stored, w.outage = length, outage{}
+	w.stored = length
+	w.reachedLocked()
 	source := w.source
 	tell := length > w.shown
 	if tell {
@@ -149,17 +150,30 @@ func (r *Redis) stored(w *writer, length int) verdict {
 	return rest
 }
 
-// failed notes that an append did not get through.
+// reached notes that Redis is there for w.
+func (r *Redis) reached(w *writer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w.reachedLocked()
+}
+
+func (w *writer) reachedLocked() {
+	if !w.outage.since.IsZero() {
+		w.outage, w.back = outage{}, time.Now()
+	}
+}
+
+// failed notes that an append, or a renewal, did not get through.
 func (r *Redis) failed(w *writer, err error) verdict {
 	r.mu.Lock()
 	first, tell := w.outage.lasts()
 	source := w.source
 	r.mu.Unlock()
 	if first {
-		r.log.Warn("text of a running reply cannot be stored; trying on",
+		r.log.Warn("a running reply cannot be stored; trying on",
 			slog.String("session", shortID(w.conversation)), slog.Any("error", err))
 	}
-	if tell {
+	if tell && source != nil {
 		source.Away()
 	}
 	return later

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/rueidis"
 )
 
 // leaveWait is how long a connection waits for the one that it took over from,
@@ -27,7 +28,7 @@ func (r *Redis) Connect(ctx context.Context, conversation uuid.UUID, c Claim) er
 	if c.Client == uuid.Nil && c.Mode == FromItself {
 		c.Mode = FromAnybody // it cannot be told from others
 	}
-	status, rest, err := r.step(ctx, connectScript, conversation, mine.value, millis(connTTL), string(c.Mode))
+	status, rest, err := r.claim(ctx, conversation, mine.value, c)
 	switch {
 	case err != nil:
 		return err
@@ -44,6 +45,25 @@ func (r *Redis) Connect(ctx context.Context, conversation uuid.UUID, c Claim) er
 		r.awaitLeft(ctx, a.id(f[1]))
 	}
 	return nil
+}
+
+// claim runs connect.lua. A page's connection is taken over only by one that
+// was seen alive since that one was there: whatever the page gave up before it
+// made that, is not.
+func (r *Redis) claim(ctx context.Context, conversation uuid.UUID, mine string, c Claim) (string, []rueidis.RedisMessage, error) {
+	for before := ""; ; {
+		status, rest, err := r.step(ctx, connectScript, conversation, mine, millis(connTTL), string(c.Mode), before)
+		if err != nil || status != "itself" {
+			return status, rest, err
+		}
+		a := &answer{rest: rest}
+		if before = a.string(); a.err != nil {
+			return "", nil, a.err
+		}
+		if c.Alive != nil && c.Alive(ctx) != nil {
+			return "", nil, ErrGivenUp
+		}
+	}
 }
 
 // awaitLeft waits for a connection of another node to be closed.

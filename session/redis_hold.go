@@ -129,7 +129,7 @@ func (r *Redis) touched(ctx context.Context, id uuid.UUID, c *claimed, holder, s
 	switch {
 	case !current || holder == c.value:
 	case holder == "": // it ran out while Redis was away, or this node was paused
-		_, _, _ = r.step(ctx, connectScript, id, c.value, millis(connTTL), string(FromNobody))
+		_, _, _ = r.step(ctx, connectScript, id, c.value, millis(connTTL), string(FromNobody), "")
 	default:
 		if e := r.watcher(); e != nil {
 			e.Taken(id, c.connection)

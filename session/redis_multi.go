@@ -8,10 +8,11 @@ import (
 )
 
 // stepAnswer is what one script of several returned; without a status it
-// failed, and what asked for it asks again when its time comes.
+// failed with err, and what asked for it asks again when its time comes.
 type stepAnswer struct {
 	status string
 	rest   []rueidis.RedisMessage
+	err    error
 }
 
 // multi runs n scripts in one pipeline.
@@ -22,6 +23,9 @@ func (r *Redis) multi(ctx context.Context, n int, command func(c rueidis.Client,
 	}
 	c := r.attached(ctx)
 	if c == nil {
+		for i := range answers {
+			answers[i].err = errAbsent
+		}
 		return answers
 	}
 	commands := make([]rueidis.Completed, n)
@@ -29,12 +33,13 @@ func (r *Redis) multi(ctx context.Context, n int, command func(c rueidis.Client,
 		commands[i] = command(c, i)
 	}
 	for i, result := range r.doAll(ctx, c, commands) {
-		list, err := result.ToArray()
-		if err != nil || len(list) == 0 {
+		a := &answers[i]
+		var list []rueidis.RedisMessage
+		if list, a.err = result.ToArray(); a.err != nil || len(list) == 0 {
 			continue
 		}
-		if answers[i].status, err = list[0].ToString(); err == nil {
-			answers[i].rest = list[1:]
+		if a.status, a.err = list[0].ToString(); a.err == nil {
+			a.rest = list[1:]
 		}
 	}
 	return answers

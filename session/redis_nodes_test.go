@@ -231,6 +231,27 @@ func TestWriterHearsNothing(t *testing.T) {
 	})
 }
 
+// TestLateAppend: while Finish is at it, only Finish tells that a reply is
+// another's. What is under way beside it may come behind the end.
+func TestLateAppend(t *testing.T) {
+	t.Parallel()
+	onRedis(t, func(t *testing.T, url string) {
+		a := newNode(t, RedisConfig{URL: url})
+		r, written := a.begin(t)
+		a.raw(t, "DEL", key(r.conversation, "reply"))
+		a.mu.Lock()
+		w := a.writers[r.id]
+		a.mu.Unlock()
+		for _, ending := range []bool{true, false} {
+			a.ending(r.id, ending)
+			a.renew(t.Context(), []*writer{w})
+			if _, _, lost := written.now(); lost == ending {
+				t.Errorf("ending %v, told that it is lost: %v", ending, lost)
+			}
+		}
+	})
+}
+
 // TestAway sends followers away once when the store stays away.
 func TestAway(t *testing.T) {
 	t.Parallel()
@@ -243,19 +264,27 @@ func TestAway(t *testing.T) {
 	copied := &page{}
 	b.Follow(r.conversation, r.id, 0, 0, copied)
 	copied.reads(t, "one ")
+	mute, silent := a.begin(t)
+	silent.write("said")
+	silent.keeps(t, 4)
 	server.kill()
 	written.write("two ")
-	eventually(t, "appends fail", func() bool {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		w := a.writers[r.id]
-		if w == nil || w.outage.since.IsZero() {
-			return false
+	lasts := func(id uuid.UUID) func() bool {
+		return func() bool {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			w := a.writers[id]
+			if w == nil || w.outage.since.IsZero() {
+				return false
+			}
+			w.outage.since = w.outage.since.Add(-AwayAfter)
+			return true
 		}
-		w.outage.since = w.outage.since.Add(-AwayAfter)
-		return true
-	})
+	}
+	eventually(t, "appends fail", lasts(r.id))
 	written.is(t, "it is told", func() bool { return written.away == 1 })
+	eventually(t, "the lease of one whose model is silent is not renewed", lasts(mute.id))
+	silent.is(t, "it is told, too", func() bool { return silent.away == 1 })
 	eventually(t, "looks fail", func() bool {
 		f := b.followed(r.id)
 		f.mu.Lock()

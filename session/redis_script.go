@@ -49,13 +49,14 @@ var (
 	touchScript      = newScript("touch")
 	connectScript    = newScript("connect")
 	disconnectScript = newScript("disconnect")
+	unfollowedScript = newScript("unfollowed")
 )
 
 // scripts are all of them.
 var scripts = []*script{
 	createScript, getScript, sayScript, finishScript, stopScript, deleteScript, appendScript,
 	renewScript, lookScript, adoptScript, yieldScript, touchScript,
-	connectScript, disconnectScript,
+	connectScript, disconnectScript, unfollowedScript,
 }
 
 // key names one key of a conversation. The braces put all of them in one slot.

@@ -157,9 +157,9 @@ func readSaid(a *answer, ended bool) Said {
 // Finish implements Store.
 func (r *Redis) Finish(ctx context.Context, id uuid.UUID, m Message) error {
 	m.Role = Assistant
+	r.ending(m.ID, true) // an append that comes too late is no loss
+	defer r.ending(m.ID, false)
 	lease, at := r.writing(m.ID)
-	r.setEnding(m.ID, true)
-	defer r.setEnding(m.ID, false)
 	for {
 		at = min(at, len(m.Content))
 		status, rest, err := r.step(ctx, finishScript, id, stamp(Now()), m.ID.String(), lease,

@@ -20,11 +20,12 @@ type writer struct {
 	epoch    int64
 	source   Source // nil until Write
 	expected bool   // Say is asking for the right to write
-	ending   bool   // Finish is giving it up
+	ending   bool   // Finish is at it, and will tell what becomes of it
 	stored   int    // what Redis has of it, as far as is known
 	shown    int    // what the source was told
 	renew    time.Time
 	outage   outage
+	back     time.Time // when its last outage ended; zero: it had none
 }
 
 func (w *writer) lane() *lane { return &w.ln }
@@ -77,6 +78,15 @@ func (r *Redis) writing(reply uuid.UUID) (lease string, stored int) {
 	return "", 0
 }
 
+// ending notes that Finish begins, or returns.
+func (r *Redis) ending(reply uuid.UUID, begins bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w := r.writers[reply]; w != nil {
+		w.ending = begins
+	}
+}
+
 func (r *Redis) forgetWriter(reply uuid.UUID) *writer {
 	r.mu.Lock()
 	w := r.writers[reply]
@@ -116,15 +126,6 @@ func (r *Redis) lose(w *writer) bool {
 
 func (r *Redis) warnLost(w *writer) {
 	r.log.Warn("a reply is no longer this node's to write", slog.String("session", shortID(w.conversation)))
-}
-
-// setEnding notes that Finish asks for the end of a reply, or no longer does.
-func (r *Redis) setEnding(reply uuid.UUID, ending bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if w := r.writers[reply]; w != nil {
-		w.ending = ending
-	}
 }
 
 // shortID names a session in the log, without opening it.
@@ -168,13 +169,18 @@ func (r *Redis) renew(ctx context.Context, due []*writer) {
 		return r.command(c, renewScript, w.conversation, []string{w.reply.String(), lease, millis(leaseTTL)})
 	})
 	for i, answer := range results {
-		switch answer.status {
+		switch w := due[i]; answer.status {
 		case "ok":
 			r.mu.Lock()
-			due[i].renew = time.Now().Add(leaseTTL / 3)
+			w.renew = time.Now().Add(leaseTTL / 3)
 			r.mu.Unlock()
+			if _, more := r.pending(w); !more {
+				r.reached(w) // with more, the append tells
+			}
 		case "lost", "not found":
-			r.lose(due[i])
+			r.lose(w)
+		default:
+			r.failed(w, answer.err) // a model that is silent leaves nothing to append
 		}
 	}
 }

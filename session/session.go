@@ -54,6 +54,8 @@ var (
 	ErrFull = errors.New("session: the store is full")
 	// ErrTaken: another connection has the conversation, and keeps it.
 	ErrTaken = errors.New("session: another connection has the conversation")
+	// ErrGivenUp: the connection's peer is not there any more, as far as is known.
+	ErrGivenUp = errors.New("session: the connection was given up")
 	// ErrUnavailable: the store could not be reached; nothing is known of the step.
 	ErrUnavailable = errors.New("session: the store cannot be reached")
 )

@@ -8,6 +8,7 @@ local now = math.floor(micros() / 1000)
 call('ZADD', followers, now + tonumber(hold), node)
 call('ZREMRANGEBYSCORE', followers, '-inf', now)
 call('PEXPIRE', followers, hold)
+call('HSET', reply, 'looked', string.format('%.0f', now))
 local state = call('HMGET', reply, 'epochs', 'lease', 'free')
 return {'ok', state[1], call('GET', turn) or '', state[3] and 'free' or '',
   call('GETRANGE', text .. id, from, from + most - 1)}

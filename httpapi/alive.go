@@ -1,0 +1,88 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+var errNoPong = errors.New("httpapi: the peer has left, or sends too much before it answers a ping")
+
+// Alive implements hub.Socket. The library answers a ping of its own only while
+// a message is being read, and the first message is the hub's to read later: so
+// what comes before the pong is looked through and kept.
+func (c *conn) Alive(ctx context.Context) error {
+	const ping = 0x89
+	payload := make([]byte, 8)
+	_, _ = rand.Read(payload) // never fails
+	if _, err := c.Write(append([]byte{ping, byte(len(payload))}, payload...)); err != nil {
+		return err
+	}
+	deadline, _ := ctx.Deadline()
+	if err := c.Conn.SetReadDeadline(deadline); err != nil {
+		return err
+	}
+	defer func() { _ = c.Conn.SetReadDeadline(time.Time{}) }() // the next read tells
+	chunk := make([]byte, 4<<10)
+	for from := 0; ; {
+		var found, left bool
+		if from, found, left = findPong(c.pre, from, payload); found {
+			return nil
+		}
+		if left || len(c.pre) > maxBehind {
+			return errNoPong
+		}
+		n, err := c.Conn.Read(chunk)
+		c.pre = append(c.pre, chunk[:n]...)
+		if err != nil && n == 0 {
+			return err
+		}
+	}
+}
+
+// findPong looks through the whole frames in b (RFC 6455, section 5.2), which
+// begin at from, for a pong with this payload or a close frame, and returns
+// where it is to go on.
+func findPong(b []byte, from int, payload []byte) (next int, found, left bool) {
+	const opClose, opPong = 8, 10
+	for {
+		f := b[from:]
+		if len(f) < 2 {
+			return from, false, false
+		}
+		op, head, size := f[0]&0x0f, 2, uint64(f[1]&0x7f)
+		switch {
+		case size == 126 && len(f) >= 4:
+			head, size = 4, uint64(binary.BigEndian.Uint16(f[2:]))
+		case size == 127 && len(f) >= 10:
+			head, size = 10, binary.BigEndian.Uint64(f[2:])
+		case size >= 126:
+			return from, false, false
+		}
+		var mask [4]byte
+		if f[1]&0x80 != 0 {
+			copy(mask[:], f[min(head, len(f)):])
+			head += len(mask)
+		}
+		if size > maxBehind {
+			return from, false, true
+		}
+		if uint64(len(f)) < uint64(head)+size {
+			return from, false, op == opClose
+		}
+		said := bytes.Clone(f[head : head+int(size)])
+		for i := range said {
+			said[i] ^= mask[i%4]
+		}
+		if op == opPong && bytes.Equal(said, payload) {
+			return from, true, false
+		}
+		if op == opClose {
+			return from, false, true
+		}
+		from += head + int(size)
+	}
+}

@@ -1,0 +1,54 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"lumos/backend/session"
+)
+
+// followSlack is how much longer than its patience a reply goes on for other
+// nodes: what they say of their followers comes by polls, every second if all
+// is well.
+const followSlack = 5 * time.Second
+
+// forsake stops a reply that nobody here has followed for its patience, and
+// nobody at another node. It is called by a timer.
+func (h *Hub) forsake(r *Reply) {
+	_ = h.do(func() {
+		h.running.Add(1)
+		go func() {
+			defer h.running.Done()
+			if wait := h.awaited(r); wait > 0 {
+				r.rest(wait)
+			} else if r.sealForsaken() {
+				h.end(r, session.Message{FinishReason: session.FinishStopped}, nil)
+			}
+		}()
+	})
+}
+
+// awaited returns for how much longer a reply is to go on for the sake of
+// other nodes' followers.
+func (h *Hub) awaited(r *Reply) time.Duration {
+	if h.shared == nil {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	since, err := h.shared.Unfollowed(ctx, r.Conversation, r.ID)
+	switch {
+	case errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrLost):
+		return 0
+	case err != nil:
+		return followSlack // who follows cannot be told, and the end not be stored
+	}
+	return h.cfg.AbandonAfter + followSlack - min(since, h.cfg.AbandonAfter+followSlack)
+}
+
+// lookForFollowers lets go of a copy that was found and then not followed: it
+// would count as a follower at the node that writes.
+func (h *Hub) lookForFollowers(r *Reply) {
+	time.AfterFunc(followSlack, func() { h.unfollow(r) })
+}

@@ -1,0 +1,122 @@
+package hub
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/uuid"
+	"github.com/tmc/langchaingo/llms"
+
+	"lumos/backend/session"
+)
+
+// endless says a word every 20 ms until it is stopped.
+func endless(ctx context.Context, _ []llms.MessageContent, say func(string) error) (string, error) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+		if err := say("word "); err != nil {
+			return "", err
+		}
+	}
+}
+
+// hubOnRedis runs a hub over a Redis, until the test ends.
+func hubOnRedis(t *testing.T, addr string, abandonAfter time.Duration) *Hub {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	store, err := session.NewRedis(session.RedisConfig{URL: "redis://" + addr, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := New(Config{
+		Sessions: session.NewManager(store), Model: modelFunc(endless), ModelName: "m", Logger: log, AbandonAfter: abandonAfter,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = h.Run(ctx) })
+	running.Go(func() { _ = store.Run(ctx, h.Gone) })
+	t.Cleanup(func() { cancel(); running.Wait(); store.Close() })
+	return h
+}
+
+// eventually polls until f holds.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	limit := time.NewTimer(time.Minute)
+	defer limit.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !f() {
+		select {
+		case <-limit.C:
+			t.Fatalf("in vain waited until %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+// TestGivenUp: who follows a reply that its writer could not store goes on with
+// it as soon as the store is back, and is not sent away then.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	server := miniredis.RunT(t)
+	h := hubOnRedis(t, server.Addr(), 0)
+	s, err := h.sessions.New(t.Context(), "", uuid.Nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _, err := h.Say(t.Context(), Caller{}, s.ID, session.Turn{User: session.Message{Content: "go on"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.SetError("ERR something that does not pass")
+	h.giveUp(r)
+	server.SetError("")
+	if outcome, _, err := h.Stop(t.Context(), s.ID, uuid.Nil); outcome != OutcomeStopped || err != nil {
+		t.Fatalf("%s, %v", outcome, err)
+	}
+	if e, err := h.Wait(t.Context(), r); err != nil || e.Err != nil || e.Message.FinishReason != session.FinishStopped {
+		t.Errorf("%v, %v", e, err)
+	}
+}
+
+// TestStrayAttempt: a page's attempt to connect that it gave up does not take
+// its conversation from its live connection at another node.
+func TestStrayAttempt(t *testing.T) {
+	t.Parallel()
+	addr := miniredis.RunT(t).Addr()
+	a, b := hubOnRedis(t, addr, 0), hubOnRedis(t, addr, 0)
+	s, err := a.sessions.New(t.Context(), "", uuid.Nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := uuid.New()
+	connect := func(h *Hub, sock *memSocket) {
+		h.Serve(t.Context(), sock, Join{Conversation: s.ID, Client: client, Arrived: time.Now(), Offset: -1})
+	}
+	live, stray, next := newMemSocket(), newMemSocket(), newMemSocket()
+	stray.set(&stray.silent)
+	connect(a, live)
+	connect(b, stray)
+	if code, ended := stray.closed(); !ended || code != CloseTryLater {
+		t.Errorf("the stray one is closed with %d, ended %v", code, ended)
+	}
+	live.in <- []byte(`{"type":"ping"}`)
+	eventually(t, "the live one is answered", func() bool { return slices.Contains(live.types(), "pong") })
+	connect(b, next)
+	eventually(t, "the next one takes over", func() bool {
+		code, ended := live.closed()
+		return ended && code == CloseTakenOver && slices.Contains(next.types(), "ready")
+	})
+}
