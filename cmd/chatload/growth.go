@@ -32,7 +32,11 @@ func (g *growth) Run(ctx context.Context) error {
 		loads = append(loads, l)
 	}
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "replies\tidle beside\tCPU s per million tokens\tadded p50, ms\tp99, ms\ttokens/s\t")
+	fmt.Fprint(t, "replies\tidle beside\tCPU s per million tokens\tadded p50, ms\tp99, ms\ttokens/s\t")
+	if g.Redis != "" {
+		fmt.Fprint(t, "Redis' CPU s per million\t")
+	}
+	fmt.Fprintln(t)
 	for _, l := range loads {
 		rep, err := g.measure(ctx, l, nil)
 		if err != nil {
@@ -47,11 +51,17 @@ func (g *growth) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		fmt.Fprintf(t, "%d\t%d\t%.2f\t%.2f\t%.2f\t%.0f\t\n",
+		fmt.Fprintf(t, "%d\t%d\t%.2f\t%.2f\t%.2f\t%.0f\t",
 			l.Conversations, rep.Memory.Connections, rep.CPUPerMillion, rep.Added.P50, rep.Added.P99, rep.TokensPerSecond)
+		if rep.Redis != nil {
+			fmt.Fprintf(t, "%.2f\t", rep.Redis.CPUPerMillion)
+		}
+		fmt.Fprintln(t)
 	}
 	if g.JSON {
 		return nil
 	}
-	return t.Flush()
+	t.Flush()
+	fmt.Println("\nof few replies a token is dearer: what a hub takes anyway, connecting included, falls to fewer of them (--tokens: more)")
+	return nil
 }

@@ -99,7 +99,7 @@ func testCommands(t *testing.T, hub string) {
 		t.Errorf("storm: %v in %s", err, out)
 	}
 	lines := bytes.Count(chatload(t, "growth", hub, "--replies=2,4", "--beside=0,5", "--tokens=10"), []byte("\n"))
-	if lines != 5 {
+	if lines != 7 {
 		t.Errorf("growth: %d lines", lines)
 	}
 }

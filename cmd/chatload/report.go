@@ -38,6 +38,7 @@ type report struct {
 	Tokens          int     `json:"tokens"`
 	Frames          int     `json:"frames"`
 	WireBytes       int     `json:"wire_bytes"` // of the frames that brought text
+	PerSecond       float64 `json:"conversations_per_second"`
 	TokensPerSecond float64 `json:"tokens_per_second"`
 	FramesPerSecond float64 `json:"frames_per_second"`
 	TokensPerFrame  float64 `json:"tokens_per_frame"`
@@ -82,6 +83,7 @@ func (p *report) fill(s *shard, took time.Duration, tokenBytes int) {
 	p.Conversations, p.Replies, p.Frames, p.WireBytes = s.counts.Conversations, s.Replies, s.Frames, s.Wire
 	p.Tokens = s.Bytes / tokenBytes
 	if took > 0 {
+		p.PerSecond = float64(p.Conversations) / p.Seconds
 		p.TokensPerSecond = float64(p.Tokens) / p.Seconds
 		p.FramesPerSecond = float64(p.Frames) / p.Seconds
 	}
@@ -138,7 +140,8 @@ func (p *report) table(w io.Writer) {
 	}
 	if m := p.Memory; m.Start > 0 {
 		if p.Tokens > 0 {
-			fmt.Fprintf(w, "CPU      %s %.2f s: %.2f s per million tokens; load and simulator %.2f s\n", p.Peer, p.CPUSeconds, p.CPUPerMillion, p.LoadCPUSeconds)
+			fmt.Fprintf(w, "CPU      %s %.2f s: %.2f s per million tokens, %.2f ms a conversation; load and simulator %.2f s\n",
+				p.Peer, p.CPUSeconds, p.CPUPerMillion, p.CPUSeconds*1000/float64(max(1, p.Conversations)), p.LoadCPUSeconds)
 		}
 		fmt.Fprintf(w, "memory   %.1f MiB at start, %.1f at most, %.1f at the end; text %.1f MiB\n", mib(m.Start), mib(m.Peak), mib(m.End), mib(m.Text))
 		if l.Slow > 0 && m.Text > 0 {
@@ -156,8 +159,8 @@ func (p *report) table(w io.Writer) {
 			r.CPUSeconds, r.CPUPerMillion, r.CPUPerMillion+p.CPUPerMillion, r)
 		fmt.Fprintf(w, "         per thousand tokens %.1f commands, of them %.1f scripts that the hub sent and the rest by those\n", r.CommandsPer, r.ScriptsPer)
 	}
-	fmt.Fprintf(w, "ended    %d conversations, %d replies; connections dropped %d, lost %d; replies begun again %d\n",
-		p.Conversations, p.Replies, p.Drops, p.Lost, p.Restarts)
+	fmt.Fprintf(w, "ended    %d conversations, %.0f a second; %d replies; connections dropped %d, lost %d; replies begun again %d\n",
+		p.Conversations, p.PerSecond, p.Replies, p.Drops, p.Lost, p.Restarts)
 	if p.Resume.Count > 0 || p.Refused > 0 || p.Absent > 0 {
 		fmt.Fprintf(w, "resumed  %d connections; refused %d times; found nobody %d times\n", p.Resume.Count, p.Refused, p.Absent)
 	}

@@ -232,3 +232,27 @@ func TestLoadFitsTheLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestManyAddresses: there are 28,000 ports to an address, as Linux has it.
+func TestManyAddresses(t *testing.T) {
+	for _, c := range []struct {
+		url  string
+		n    int
+		from string // "": left to the system
+	}{
+		{"ws://127.0.0.1:1", 19_999, ""}, {"ws://127.0.0.1:1", 20_000, "127.0.0.2:0"}, {"ws://localhost:1", 59_999, "127.0.0.3:0"},
+		{"wss://chat.example", 50_000, ""}, {"ws://[::1]:1", 50_000, ""},
+	} {
+		p, err := newPeer(c.url, false, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := ""
+		if addr := (&run{peer: p}).dialer(c.n).LocalAddr; addr != nil {
+			from = addr.String()
+		}
+		if from != c.from {
+			t.Errorf("connection %d to %s comes from %q, want %q", c.n, c.url, from, c.from)
+		}
+	}
+}
