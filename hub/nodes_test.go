@@ -80,6 +80,8 @@ func TestGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A subscription that is refused is taken back, and rueidis panics when that is refused too.
+	eventually(t, "the node listens", func() bool { return len(server.PubSubChannels("")) > 0 })
 	server.SetError("ERR something that does not pass")
 	h.giveUp(r)
 	server.SetError("")
