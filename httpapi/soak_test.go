@@ -95,7 +95,7 @@ func TestSoak(t *testing.T) {
 	eventually(t, "the memory is given back", func() bool {
 		w.log.Reset()
 		now = memory()
-		return now-heap < 8<<20
+		return now-heap < 4<<20
 	})
 	t.Logf("in %v: %d turns (%d by POST, %d stopped, %d regenerated), %d deletions in mid-reply, %d drops, %d drains (%d hasty), %d floods",
 		*soakFor, w.turns.Load(), w.posts.Load(), w.stops.Load(), w.again.Load(), w.deletes.Load(), w.drops.Load(), w.drains.Load(), w.hasty.Load()/2, w.floods.Load())

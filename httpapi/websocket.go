@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -97,6 +98,9 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request) (socket, error)
 	if err != nil {
 		return socket{}, err
 	}
+	// Every connection is closed here. The library's finalizer, on an object in a
+	// cycle, would keep each that broke off for ever.
+	runtime.SetFinalizer(ws, nil)
 	ws.SetReadLimit(int64(maxBody(s.MaxMessageBytes)))
 	return socket{conn: hw.conn, ws: ws}, nil
 }
