@@ -28,11 +28,13 @@ func (c *conn) Alive(ctx context.Context) error {
 	defer func() { _ = c.Conn.SetReadDeadline(time.Time{}) }() // the next read tells
 	chunk := make([]byte, 4<<10)
 	for from := 0; ; {
-		var found, left bool
-		if from, found, left = findPong(c.pre, from, payload); found {
+		var size int
+		var left bool
+		if from, size, left = findPong(c.pre, from, payload, c.most); size > 0 {
+			c.pre = append(c.pre[:from], c.pre[from+size:]...)
 			return nil
 		}
-		if left || len(c.pre) > maxBehind {
+		if left || len(c.pre) > c.most+maxBehind {
 			return errNoPong
 		}
 		n, err := c.Conn.Read(chunk)
@@ -44,14 +46,15 @@ func (c *conn) Alive(ctx context.Context) error {
 }
 
 // findPong looks through the whole frames in b (RFC 6455, section 5.2), which
-// begin at from, for a pong with this payload or a close frame, and returns
-// where it is to go on.
-func findPong(b []byte, from int, payload []byte) (next int, found, left bool) {
+// begin at from and have at most so many bytes, for a pong with this payload, and
+// returns where it is and its size; 0: it is not there, and from is where to go
+// on, unless the peer has left.
+func findPong(b []byte, from int, payload []byte, most int) (at, frame int, left bool) {
 	const opClose, opPong = 8, 10
 	for {
 		f := b[from:]
 		if len(f) < 2 {
-			return from, false, false
+			return from, 0, false
 		}
 		op, head, size := f[0]&0x0f, 2, uint64(f[1]&0x7f)
 		switch {
@@ -60,29 +63,32 @@ func findPong(b []byte, from int, payload []byte) (next int, found, left bool) {
 		case size == 127 && len(f) >= 10:
 			head, size = 10, binary.BigEndian.Uint64(f[2:])
 		case size >= 126:
-			return from, false, false
+			return from, 0, false
 		}
 		var mask [4]byte
 		if f[1]&0x80 != 0 {
 			copy(mask[:], f[min(head, len(f)):])
 			head += len(mask)
 		}
-		if size > maxBehind {
-			return from, false, true
+		if size > uint64(most) {
+			return from, 0, true
 		}
 		if uint64(len(f)) < uint64(head)+size {
-			return from, false, op == opClose
+			return from, 0, op == opClose
 		}
-		said := bytes.Clone(f[head : head+int(size)])
-		for i := range said {
-			said[i] ^= mask[i%4]
+		frame := head + int(size)
+		switch op {
+		case opPong:
+			said := bytes.Clone(f[head:frame])
+			for i := range said {
+				said[i] ^= mask[i%4]
+			}
+			if bytes.Equal(said, payload) {
+				return from, frame, false
+			}
+		case opClose:
+			return from, 0, true
 		}
-		if op == opPong && bytes.Equal(said, payload) {
-			return from, true, false
-		}
-		if op == opClose {
-			return from, false, true
-		}
-		from += head + int(size)
+		from += frame
 	}
 }

@@ -33,6 +33,7 @@ func TestAlive(t *testing.T) {
 		"at once":              {pong: true},
 		"behind messages":      {before: masked(1, "one") + long, early: masked(1, "with the request"), pong: true},
 		"a message in parts":   {early: long[:7], before: long[7:], pong: true},
+		"more than it may say": {before: masked(1, strings.Repeat("x", len(long)+1)), fails: true},
 		"another's pong":       {before: masked(10, "whatever"), fails: true},
 		"it says that it goes": {before: masked(8, ""), fails: true},
 		"not":                  {fails: true},
@@ -41,7 +42,7 @@ func TestAlive(t *testing.T) {
 			t.Parallel()
 			inner, peer := net.Pipe()
 			defer peer.Close()
-			c := &conn{Conn: inner, timeout: time.Minute, pre: []byte(test.early)}
+			c := &conn{Conn: inner, timeout: time.Minute, pre: []byte(test.early), most: len(long)}
 			go func() {
 				ping := make([]byte, 10)
 				if _, err := io.ReadFull(peer, ping); err != nil {
@@ -59,9 +60,8 @@ func TestAlive(t *testing.T) {
 			if err := c.Alive(ctx); (err != nil) != test.fails {
 				t.Fatal(err)
 			}
-			// What came is still there to be read.
-			want := test.early + test.before
-			if got := string(c.pre); !strings.HasPrefix(got, want) {
+			// What came beside the pong is still there to be read, and only that.
+			if got, want := string(c.pre), test.early+test.before; !test.fails && got != want {
 				t.Errorf("kept %d bytes of %d", len(got), len(want))
 			}
 		})

@@ -35,12 +35,14 @@ type conn struct {
 	net.Conn
 	timeout time.Duration
 	metrics *hub.Metrics  // may be nil
+	most    int           // of a message, in bytes
 	in      *bufio.Reader // the library's, over this one; the reader's
 	pre     []byte        // what was read before the library asked for it; the reader's
 	first   [6]byte       // room for that; the reader's
 	armed   time.Time     // when the write deadline was set; whoever writes has it
 	reads   pace          // the reader's
 	waited  time.Duration // for a peer that sends too fast, without a break; the reader's
+	filled  bool          // the last read filled the library's buffer; the reader's
 	active  atomic.Int64  // Unix nanoseconds at which bytes last passed
 
 	mu      sync.Mutex // guards what follows
@@ -86,6 +88,9 @@ func (c *conn) await() {
 
 // receive reads from the peer, at a pace.
 func (c *conn) receive(p []byte) (int, error) {
+	if c.waited > floodPatience {
+		return 0, errFlood // as the last read, whose bytes are gone
+	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
 		now := time.Now().UnixNano()
@@ -179,7 +184,7 @@ func (c *conn) send() error {
 	return c.writeOut()
 }
 
-// Cork holds back what is written until Flush. One goroutine does both.
+// Cork holds back what is written until Flush. One goroutine at a time does both.
 func (c *conn) Cork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -327,6 +332,7 @@ type hijacker struct {
 	http.ResponseWriter
 	timeout time.Duration
 	metrics *hub.Metrics
+	most    int // of a message, in bytes
 	conn    *conn
 }
 
@@ -336,7 +342,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &conn{Conn: inner, timeout: h.timeout, metrics: h.metrics}
+	c := &conn{Conn: inner, timeout: h.timeout, metrics: h.metrics, most: h.most}
 	c.active.Store(time.Now().UnixNano())
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n) // cannot fail: they are buffered

@@ -8,8 +8,8 @@ import (
 // How fast a peer of a WebSocket is read: so many reads at once, and then so
 // many a second. A read brings what the peer has sent by then, so who asks and
 // waits for the answer is within it, and so is who sends a long message, which
-// is read in large pieces. A read that fills the small buffer has found frames
-// in a row, dozens of them if they are empty, and counts for more. Who floods,
+// is read in large pieces. Reads that fill the small buffer one after the other
+// have found frames in a row, dozens of them if they are empty, and count for more. Who floods,
 // with frames of whatever kind, waits in its own TCP window; who makes us wait
 // for so long on end is dropped, since what it has sent would keep the
 // connection busy long after it has left.
@@ -35,10 +35,11 @@ func (p *pace) next(now int64, cost int) time.Duration {
 }
 
 // slow is told of a read of n bytes into a buffer of size. It waits if the peer
-// is too fast. Errors: errFlood.
+// is too fast. Errors: errFlood, behind which nothing may be read.
 func (c *conn) slow(now int64, n, size int) error {
-	cost := 1
-	if n == size && size <= wsBuffer && size > len(c.first) { // a frame's first bytes are always there
+	cost, before := 1, c.filled
+	c.filled = n == size && size <= wsBuffer && size > len(c.first) // a frame's first bytes are always there
+	if c.filled && before {
 		cost = fullReadCost
 	}
 	wait := c.reads.next(now, cost)

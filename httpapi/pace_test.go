@@ -155,3 +155,37 @@ func TestLongMessagesAreWithinThePace(t *testing.T) {
 		}
 	}
 }
+
+// TestFloodEndsReading: once a peer has flooded nothing of it is read any more,
+// also when it pauses.
+func TestFloodEndsReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		peer := &sending{piece: wsBuffer}
+		c := &conn{Conn: peer}
+		p := make([]byte, wsBuffer)
+		var err error
+		for err == nil {
+			_, err = c.Read(p)
+		}
+		taken := peer.taken
+		time.Sleep(time.Hour)
+		if _, err := c.Read(p); !errors.Is(err, errFlood) || peer.taken != taken {
+			t.Errorf("%d bytes more were read: %v", peer.taken-taken, err)
+		}
+	})
+}
+
+// TestMessagesOfSomeSize: a message that fills the library's buffer, with the
+// next one's beginning at most, is one message and no flood.
+func TestMessagesOfSomeSize(t *testing.T) {
+	c := new(conn)
+	now := time.Now().UnixNano()
+	for range readsAtOnce / 3 {
+		_ = c.slow(now, len(c.first), len(c.first)) // its first bytes
+		_ = c.slow(now, wsBuffer, wsBuffer)
+		_ = c.slow(now, 50, 50) // its last
+	}
+	if c.waited != 0 {
+		t.Errorf("waited %v", c.waited)
+	}
+}

@@ -17,7 +17,7 @@ const closeWait = 2 * time.Second
 
 // socket is a hub.Socket over coder/websocket.
 type socket struct {
-	*conn // Cork and Flush
+	*conn // Cork, Flush, FlushNow and Alive
 	ws    *websocket.Conn
 }
 

@@ -89,7 +89,7 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 // upgrade makes a socket of the request, whose context says nothing about the
 // peer from then on.
 func (s *server) upgrade(w http.ResponseWriter, r *http.Request) (socket, error) {
-	hw := &hijacker{ResponseWriter: w, timeout: s.WriteTimeout, metrics: s.Metrics}
+	hw := &hijacker{ResponseWriter: w, timeout: s.WriteTimeout, metrics: s.Metrics, most: maxBody(s.MaxMessageBytes)}
 	ws, err := websocket.Accept(hw, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol, subprotocolDeep},
 		InsecureSkipVerify: true, // the Origin was checked, by our own rule
@@ -101,7 +101,7 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request) (socket, error)
 	// Every connection is closed here. The library's finalizer, on an object in a
 	// cycle, would keep each that broke off for ever.
 	runtime.SetFinalizer(ws, nil)
-	ws.SetReadLimit(int64(maxBody(s.MaxMessageBytes)))
+	ws.SetReadLimit(int64(hw.most))
 	return socket{conn: hw.conn, ws: ws}, nil
 }
 

@@ -145,7 +145,7 @@ func (a *asking) report(e End, err error) {
 	switch {
 	case errors.Is(e.Err, session.ErrNotFound):
 		end, name = endDeleted, "deleted"
-	case e.Err == errMoved, errors.Is(e.Err, ErrDraining):
+	case e.Err == errMoved, errors.Is(e.Err, ErrDraining): // wrapped, it tells of what could not be stored
 		end, name, err = endMoved, "left to another node", nil
 	case e.Err != nil:
 		level, end, name, err = slog.LevelError, endNotStored, "not stored", e.Err

@@ -35,9 +35,9 @@ const (
 // ErrBinary is what a Socket's Read returns for a binary message.
 var ErrBinary = errors.New("hub: binary message")
 
-// Socket is a WebSocket as the hub needs one. Await and Read are called by one
-// goroutine at a time; all else may be called concurrently with them and with
-// each other.
+// Socket is a WebSocket as the hub needs one. Await, Read and Alive are called
+// by one goroutine at a time; all else may be called concurrently with them and
+// with each other.
 type Socket interface {
 	// Await returns when there is something to read, or the socket has ended. It
 	// needs little stack.
@@ -46,8 +46,8 @@ type Socket interface {
 	Read() ([]byte, error)
 	// Write sends one text message, which it does not keep.
 	Write(frame []byte) error
-	// Cork holds back what is written until Flush, which one goroutine calls,
-	// so that frames leave together. Flush blocks while the peer takes nothing,
+	// Cork holds back what is written until Flush, so that frames leave
+	// together. Whoever acts as the follower calls both. Flush blocks while the peer takes nothing,
 	// and fails when that lasts for the write timeout.
 	Cork()
 	Flush() error
@@ -88,8 +88,8 @@ type Join struct {
 
 // Conn is one WebSocket in a conversation. Its reader is a goroutine that waits
 // for what the client sends, and hands over to a new one with every message; its
-// follower is one that lives while there is something to write. Its place in the conversation is all that it remembers
-// between the two.
+// follower is one that lives while there is something to write. Its place in the
+// conversation is all that it remembers between the two.
 type Conn struct {
 	hub          *Hub
 	sock         Socket

@@ -51,7 +51,7 @@ func TestConnEnds(t *testing.T) {
 				s := w.join(id)
 				tt.do(w, s, id)
 				synctest.Wait()
-				if code, ended := s.closed(); !ended || code != tt.want {
+				if code, ended := s.ended(); !ended || code != tt.want {
 					t.Errorf("closed with %d, ended %v; want %d", code, ended, tt.want)
 				}
 				if n := len(w.hub.conns); n != 0 && !w.hub.stopped() { // all is at rest
@@ -65,16 +65,16 @@ func TestConnEnds(t *testing.T) {
 // TestServeRefuses: a socket for which there is no place is closed at once.
 func TestServeRefuses(t *testing.T) {
 	inWorld(t, paced(1), nil, func(w *world) {
-		if code, _ := w.join(uuid.New()).closed(); code != CloseNotFound {
+		if code, _ := w.join(uuid.New()).ended(); code != CloseNotFound {
 			t.Errorf("an unknown session: %d", code)
 		}
 		id := w.session()
 		w.hub.Drain(w.ctx)
-		if code, _ := w.join(id).closed(); code != CloseGoingAway {
+		if code, _ := w.join(id).ended(); code != CloseGoingAway {
 			t.Errorf("while draining: %d", code)
 		}
 		w.stop()
-		if code, _ := w.join(id).closed(); code != CloseGoingAway {
+		if code, _ := w.join(id).ended(); code != CloseGoingAway {
 			t.Errorf("behind the end: %d", code)
 		}
 	})
@@ -87,18 +87,18 @@ func TestExpiry(t *testing.T) {
 		id := w.session()
 		s := w.join(id)
 		pass(24 * time.Hour)
-		if _, ended := s.closed(); ended {
+		if _, ended := s.ended(); ended {
 			t.Fatal("the connection ended")
 		}
 		s.Kill()
 		pass(4 * time.Minute)
 		s = w.join(id)
-		if _, ended := s.closed(); ended {
+		if _, ended := s.ended(); ended {
 			t.Fatal("the session is gone before its time")
 		}
 		s.Kill()
 		pass(7 * time.Minute)
-		if code, _ := w.join(id).closed(); code != CloseNotFound {
+		if code, _ := w.join(id).ended(); code != CloseNotFound {
 			t.Errorf("closed with %d", code)
 		}
 	})
@@ -178,7 +178,7 @@ func TestConnPanicsNever(t *testing.T) {
 			}
 		}
 		pass(time.Minute)
-		if _, ended := s.closed(); ended {
+		if _, ended := s.ended(); ended {
 			t.Fatal("the connection ended")
 		}
 		w.say(s, `{"type":"ping"}`)

@@ -28,14 +28,15 @@ var errConnClosed = errors.New("hub: connection closed")
 // the connection's place in the conversation, turn by turn, until nothing
 // does. It is a Sink for replies, and a pusher.
 type follow struct {
-	acting sync.Mutex // held by its goroutine, except while it waits; guards all below
-
 	c    *Conn
 	wake chan struct{} // one slot
 	done chan struct{} // closed when the follower has returned
-	buf  []byte        // the frame being made
-	held int           // bytes written since the last flush; 0: not corked
-	kept []byte        // text that the dialect keeps back
+
+	acting sync.Mutex // held by its goroutine, except while it waits; guards all below
+
+	buf  []byte // the frame being made
+	held int    // bytes written since the last flush; 0: not corked
+	kept []byte // text that the dialect keeps back
 
 	passed int // how much of the reply the dialect was given, where it counts
 

@@ -349,9 +349,7 @@ func (h *Hub) stop(ctx context.Context, conversation, only uuid.UUID) (string, s
 	if r == nil {
 		return OutcomeNothingRunning, at, nil
 	}
-	if r.seal() {
-		h.end(r, session.Message{FinishReason: session.FinishStopped}, nil)
-	}
+	h.giveUp(r)
 	e, err := r.wait(ctx)
 	switch {
 	case err != nil:

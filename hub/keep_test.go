@@ -23,13 +23,13 @@ func TestPing(t *testing.T) {
 			pass(10 * time.Second)
 			w.say(talks, `{"type":"ping"}`)
 		}
-		if _, ended := alive.closed(); ended || alive.pings < 10 || alive.pings > 30 {
+		if _, ended := alive.ended(); ended || alive.pings < 10 || alive.pings > 30 {
 			t.Errorf("the one that answers was asked %d times in ten minutes, ended %v", alive.pings, ended)
 		}
-		if code, ended := silent.closed(); !ended || code != 0 || silent.pings != 1 {
+		if code, ended := silent.ended(); !ended || code != 0 || silent.pings != 1 {
 			t.Errorf("the silent one was asked %d times and closed with %d, ended %v", silent.pings, code, ended)
 		}
-		if _, ended := talks.closed(); ended || talks.pings != 0 {
+		if _, ended := talks.ended(); ended || talks.pings != 0 {
 			t.Errorf("the one that talks was asked %d times, ended %v", talks.pings, ended)
 		}
 	})
@@ -91,7 +91,7 @@ func TestDrainBehindReply(t *testing.T) {
 			t.Errorf("drained after %v", took)
 		}
 		types := s.types()
-		if code, _ := s.closed(); code != CloseGoingAway || types[len(types)-1] != "finish" || s.text() != "word word word word word word word word word word " {
+		if code, _ := s.ended(); code != CloseGoingAway || types[len(types)-1] != "finish" || s.text() != "word word word word word word word word word word " {
 			t.Errorf("closed with %d behind %v", code, types)
 		}
 	})
@@ -113,7 +113,7 @@ func TestDrainRefuses(t *testing.T) {
 		}
 		w.hub.Drain(w.ctx)
 		pass(time.Minute)
-		if code, _ := s.closed(); code != CloseGoingAway {
+		if code, _ := s.ended(); code != CloseGoingAway {
 			t.Errorf("closed with %d", code)
 		}
 	})
@@ -134,7 +134,7 @@ func TestDrainDeadline(t *testing.T) {
 			t.Errorf("drained after %v", took)
 		}
 		types := s.types()
-		if code, _ := s.closed(); code != CloseGoingAway || types[len(types)-1] != "abort" {
+		if code, _ := s.ended(); code != CloseGoingAway || types[len(types)-1] != "abort" {
 			t.Errorf("closed with %d behind %v", code, types)
 		}
 		if m := w.stored(id); len(m) != 2 || m[1].FinishReason != session.FinishStopped || m[1].Content != s.text() {
@@ -209,7 +209,7 @@ func TestRunJoinsEverything(t *testing.T) {
 		pass(500 * time.Millisecond)
 		w.stop()
 		for i, s := range all {
-			if _, ended := s.closed(); !ended {
+			if _, ended := s.ended(); !ended {
 				t.Errorf("connection %d is left", i)
 			}
 		}

@@ -17,6 +17,8 @@ type memSocket struct {
 	in     chan []byte // from the peer; nil: a binary message
 	killed chan struct{}
 	kill   func()
+	closed chan struct{} // the peer has answered a close frame
+	answer func()
 
 	mu       sync.Mutex
 	held     [][]byte // corked
@@ -31,8 +33,9 @@ type memSocket struct {
 }
 
 func newMemSocket() *memSocket {
-	s := &memSocket{in: make(chan []byte, 100), killed: make(chan struct{}), arrivals: make(chan struct{}, 1), active: time.Now()}
+	s := &memSocket{in: make(chan []byte, 100), killed: make(chan struct{}), closed: make(chan struct{}), arrivals: make(chan struct{}, 1), active: time.Now()}
 	s.kill = sync.OnceFunc(func() { close(s.killed) })
+	s.answer = sync.OnceFunc(func() { close(s.closed) })
 	return s
 }
 
@@ -48,6 +51,8 @@ func (s *memSocket) Read() ([]byte, error) {
 			return nil, ErrBinary
 		}
 		return frame, nil
+	case <-s.closed:
+		return nil, errKilled
 	case <-s.killed:
 		return nil, errKilled
 	}
@@ -126,6 +131,8 @@ func (s *memSocket) Alive(context.Context) error {
 	return nil
 }
 
+// Close leaves it to the reader to find the peer's answer, which one that is
+// stalled does not give, and to end the socket.
 func (s *memSocket) Close(code CloseCode, _ string) {
 	s.mu.Lock()
 	if s.code == 0 {
@@ -133,13 +140,11 @@ func (s *memSocket) Close(code CloseCode, _ string) {
 	}
 	stalled := s.stalled
 	s.mu.Unlock()
-	if stalled { // its peer answers no close frame
-		select {
-		case <-time.After(2 * time.Second):
-		case <-s.killed:
-		}
+	if stalled {
+		time.AfterFunc(2*time.Second, s.Kill)
+		return
 	}
-	s.Kill()
+	s.answer()
 }
 
 func (s *memSocket) Kill() {
@@ -195,7 +200,7 @@ func (s *memSocket) text() (text string) {
 
 // closed returns the code that the socket was closed with, 0 when it was only
 // killed, and whether it has ended at all.
-func (s *memSocket) closed() (CloseCode, bool) {
+func (s *memSocket) ended() (CloseCode, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {

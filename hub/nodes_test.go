@@ -111,14 +111,14 @@ func TestStrayAttempt(t *testing.T) {
 	stray.set(&stray.silent)
 	connect(a, live)
 	connect(b, stray)
-	if code, ended := stray.closed(); !ended || code != CloseTryLater {
+	if code, ended := stray.ended(); !ended || code != CloseTryLater {
 		t.Errorf("the stray one is closed with %d, ended %v", code, ended)
 	}
 	live.in <- []byte(`{"type":"ping"}`)
 	eventually(t, "the live one is answered", func() bool { return slices.Contains(live.types(), "pong") })
 	connect(b, next)
 	eventually(t, "the next one takes over", func() bool {
-		code, ended := live.closed()
+		code, ended := live.ended()
 		return ended && code == CloseTakenOver && slices.Contains(next.types(), "ready")
 	})
 }

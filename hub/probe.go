@@ -30,7 +30,7 @@ func (s *sample) set(end int) {
 }
 
 // Probe measures what a Sink sends to one client. The zero value is ready; it
-// belongs to the sink's goroutine.
+// belongs to whoever acts as the sink.
 type Probe struct {
 	since   int64 // what came before it began is no measure of its speed
 	deltas  int

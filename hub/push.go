@@ -28,8 +28,8 @@ type pusher interface {
 	flushNow() bool
 }
 
-// pushTo returns the one follower that n bytes just appended are to be pushed
-// to, or nil. r.mu is held.
+// pushTo notes that n bytes were appended, and returns the one follower that they
+// are to be pushed to, or nil. r.mu is held.
 func (r *Reply) pushTo(n int) *follower {
 	if len(r.followers) != 1 || r.followers[0].pusher == nil || r.gated || r.copied {
 		return nil

@@ -35,7 +35,7 @@ type Reply struct {
 	read      int                // how much of the text one of them has taken
 	unread    int                // how much was there when it ended and nobody was there to take it
 	cancel    context.CancelFunc // of the turn; nil before it begins
-	grown     int64              // when text was last appended, monotonic
+	grown     int64              // when text last came for the one follower to push to, monotonic
 	patience  time.Duration      // how long it goes on with nobody following; 0: for ever
 	abandon   *time.Timer        // runs while nobody follows; nil without patience
 
@@ -273,8 +273,8 @@ type follower struct {
 	endOnly bool          // it wants no text
 	pusher  pusher        // what it brings the text to, if that can be pushed to
 	r       *Reply
-	off     int // in bytes
-	left    bool
+	off     int  // in bytes
+	left    bool // it has gone; guarded by the pusher
 
 	rewrites, aways int  // of the reply, as far as it has heard of them
 	claimed         bool // off is what a client said of a copy that may lack it yet

@@ -8,8 +8,8 @@ import (
 )
 
 // Sink takes a reply as a stream of chunks (httpapi/PROTOCOL.md, "A reply as a
-// stream"). Its methods are called by one goroutine; what they return ends the
-// stream. A delta is valid during the call only as far as the sink is
+// stream"). Its methods are called by one goroutine at a time; what they return
+// ends the stream. A delta is valid during the call only as far as the sink is
 // concerned, and ends at offset bytes of the reply's text.
 type Sink interface {
 	Start(r *Reply, offset int) error

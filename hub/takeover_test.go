@@ -27,7 +27,7 @@ func TestTakeover(t *testing.T) {
 				t.Errorf("stalled %v: ready after %v", stalled, took)
 			}
 			pass(3 * time.Second)
-			if code, ended := old.closed(); !ended || code != CloseTakenOver {
+			if code, ended := old.ended(); !ended || code != CloseTakenOver {
 				t.Errorf("stalled %v: the older one is closed with %d, ended %v", stalled, code, ended)
 			}
 			if got := s.text(); got != strings.Repeat("word ", 6) {
@@ -57,7 +57,7 @@ func TestTakeoverByManyAtOnce(t *testing.T) {
 		pass(time.Minute)
 		open := 0
 		for _, s := range all {
-			if code, ended := s.closed(); !ended {
+			if code, ended := s.ended(); !ended {
 				open++
 				if s.text() != strings.Repeat("word ", 20) {
 					t.Errorf("the last one has %q", s.text())

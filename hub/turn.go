@@ -32,6 +32,12 @@ func (h *Hub) turn(r *Reply, said session.Said) {
 		h.end(r, m, failureOf(m, err))
 	}
 	a.report(h.settle(r), err)
+	if r.Len() >= hugeReply {
+		// What it was written in is garbage now, as large as it is and in pieces too
+		// small for the next one's text: left to itself the process would hold two
+		// copies of every such reply.
+		debug.FreeOSMemory()
+	}
 }
 
 // failureOf is what is told of err, with which the reply m failed; nil: it did not.
@@ -55,12 +61,6 @@ func (h *Hub) end(r *Reply, m session.Message, failure *Error) {
 		err = fmt.Errorf("%w: %w", errMoved, err)
 	}
 	r.finish(End{Message: m, Err: err, failure: failure})
-	if len(m.Content) >= hugeReply {
-		// What it was written in is garbage now, as large as it is and in pieces too
-		// small for the next one's text: left to itself the process would hold two
-		// copies of every such reply.
-		debug.FreeOSMemory()
-	}
 }
 
 // hugeReply is the length, in bytes, from which on a reply is worth a garbage
@@ -140,7 +140,7 @@ func (h *Hub) settle(r *Reply) End {
 	return e
 }
 
-// giveUp stops a reply that nobody follows.
+// giveUp stops a reply, whoever follows it.
 func (h *Hub) giveUp(r *Reply) {
 	if r.seal() {
 		h.end(r, session.Message{FinishReason: session.FinishStopped}, nil)
