@@ -14,7 +14,8 @@ import (
 const followSlack = 5 * time.Second
 
 // forsake stops a reply that nobody here has followed for its patience, and
-// nobody at another node. It is called by a timer.
+// nobody at another node. It is called by a timer. Who begins to follow at
+// another node within the one round trip that asks sees it stopped.
 func (h *Hub) forsake(r *Reply) {
 	_ = h.do(func() {
 		h.running.Add(1)

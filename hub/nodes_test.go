@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -66,8 +67,8 @@ func eventually(t *testing.T, what string, f func() bool) {
 	}
 }
 
-// TestGivenUp: who follows a reply that its writer could not store goes on with
-// it as soon as the store is back, and is not sent away then.
+// TestGivenUp: who follows a reply that its writer could not store in time goes
+// on with it as soon as the store is back, and is not sent away then.
 func TestGivenUp(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)
@@ -82,7 +83,7 @@ func TestGivenUp(t *testing.T) {
 	}
 	// A subscription that is refused is taken back, and rueidis panics when that is refused too.
 	eventually(t, "the node listens", func() bool { return len(server.PubSubChannels("")) > 0 })
-	server.SetError("ERR something that does not pass")
+	server.SetError("OOM command not allowed when used memory > 'maxmemory'.")
 	h.giveUp(r)
 	server.SetError("")
 	if outcome, _, err := h.Stop(t.Context(), s.ID, uuid.Nil); outcome != OutcomeStopped || err != nil {
@@ -90,6 +91,40 @@ func TestGivenUp(t *testing.T) {
 	}
 	if e, err := h.Wait(t.Context(), r); err != nil || e.Err != nil || e.Message.FinishReason != session.FinishStopped {
 		t.Errorf("%v, %v", e, err)
+	}
+}
+
+// unstorable is a store that takes the end of no reply, and never will.
+type unstorable struct{ session.Store }
+
+func (unstorable) Finish(context.Context, uuid.UUID, session.Message) error {
+	return errors.New("a script failed")
+}
+
+// TestUnstorable: who follows a reply whose end is refused for good is sent
+// away, and does not have the model asked again and again.
+func TestUnstorable(t *testing.T) {
+	t.Parallel()
+	h := hubOnRedis(t, miniredis.RunT(t).Addr(), 0)
+	s, err := h.sessions.New(t.Context(), "", uuid.Nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.sessions.Store = unstorable{h.sessions.Store}
+	r, _, err := h.Say(t.Context(), Caller{}, s.ID, session.Turn{User: session.Message{Content: "go on"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sock := newMemSocket()
+	h.Serve(t.Context(), sock, Join{Conversation: s.ID, Arrived: time.Now(), Offset: -1})
+	eventually(t, "it is followed", func() bool { return sock.text() != "" })
+	h.giveUp(r)
+	eventually(t, "the follower is sent away", func() bool { _, ended := sock.closed(); return ended })
+	if code, _ := sock.closed(); code != CloseTryLater {
+		t.Errorf("closed with %d", code)
+	}
+	if other := h.reply(r.ID); other != nil && other != r {
+		t.Error("the reply goes on")
 	}
 }
 

@@ -57,7 +57,7 @@ func (h *Hub) end(r *Reply, m session.Message, failure *Error) {
 	case h.shared == nil, err == nil, errors.Is(err, session.ErrNotFound):
 	case errors.Is(err, session.ErrLost):
 		err = errMoved
-	default: // it was given up, and whoever comes when the store is back goes on
+	case errors.Is(err, session.ErrUnavailable): // whoever comes when the store is back goes on
 		err = fmt.Errorf("%w: %w", errMoved, err)
 	}
 	r.finish(End{Message: m, Err: err, failure: failure})

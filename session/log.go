@@ -45,9 +45,10 @@ type Log interface {
 	Follow(conversation, reply uuid.UUID, have int, epoch int64, c Copy)
 	Unfollow(reply uuid.UUID)
 
-	// Unfollowed returns for how long no other node has followed a reply that
-	// is written here, give or take two seconds; a node that died counts as one
-	// that left. Errors: ErrNotFound, ErrLost (it does not run any more).
+	// Unfollowed returns for how long no node has followed, by Follow, a reply
+	// that is written here, give or take two seconds: no other node, nor this one
+	// before it adopted it. A node that died counts as one that left.
+	// Errors: ErrNotFound, ErrLost (it does not run any more).
 	Unfollowed(ctx context.Context, conversation, reply uuid.UUID) (time.Duration, error)
 
 	// Adopt takes over a reply that nobody writes. A Copy that followed it here

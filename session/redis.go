@@ -29,7 +29,8 @@ const (
 // RedisConfig says where Redis is. URL is required; the rest may be zero.
 type RedisConfig struct {
 	// URL is redis://, rediss:// or unix://, with user, password and database;
-	// several hosts, separated by commas, are nodes of a cluster.
+	// several hosts, separated by commas, are nodes of a cluster. With rediss://
+	// the query may name PEM files: ca, cert and key (see RedisOption).
 	URL string
 	// TTL is how long a session lives after it was last touched; 0: DefaultTTL.
 	TTL time.Duration
@@ -74,7 +75,8 @@ var _ Log = (*Redis)(nil)
 
 // NewRedis returns a store in the Redis that cfg names. It connects when it is
 // first used, and again whenever that is needed; it does not fail for a Redis
-// that is away. Errors: a URL that cannot be understood.
+// that is away. Errors: a URL that cannot be understood, or
+// names files that cannot be used.
 func NewRedis(cfg RedisConfig) (*Redis, error) {
 	option, err := RedisOption(cfg.URL)
 	if err != nil {

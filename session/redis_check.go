@@ -16,10 +16,10 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// Check asks Redis for what every turn needs, and returns what only whoever
+// Check plays a turn in a session of its own, and returns what only whoever
 // runs the hub can mend: a wrong password, a certificate that nobody vouches
-// for, a right that is missing. A Redis that is away is no error: it is waited
-// for.
+// for, a right that a turn would miss. Adopting and hearing other nodes are not
+// tried. A Redis that is away is no error: it is waited for.
 func (r *Redis) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
@@ -28,12 +28,34 @@ func (r *Redis) Check(ctx context.Context) error {
 		err = r.load(ctx, c)
 	}
 	if err == nil {
-		err = c.Do(ctx, c.B().Set().Key("chathub:ready").Value(r.node).Px(time.Minute).Build()).Error()
+		err = r.setReady(ctx, c)
 	}
 	if err == nil {
-		err = c.Do(ctx, r.command(c, getScript, uuid.New(), []string{"-", "0"})).Error()
+		err = r.rehearse(ctx, c)
 	}
 	return explain(err, r.option)
+}
+
+// rehearse is a turn from its session's beginning to its end: what a user may
+// do inside a script shows only when the script does it.
+func (r *Redis) rehearse(ctx context.Context, c rueidis.Client) error {
+	_, taking := r.Counter().Take(ctx, r.node, 60)
+	_, entering := r.Counter().Enter(ctx, r.node, uuid.New(), 1)
+	// A script tells only other nodes, hence by hand; an empty hint is none.
+	telling := c.Do(ctx, c.B().Publish().Channel("chathub:"+r.node).Message("").Build()).Error()
+	s, err := r.Create(ctx, Creation{ID: uuid.New(), Key: uuid.New()})
+	if err := errors.Join(err, taking, entering, telling); err != nil {
+		return err // a session in which nothing was said runs out soon
+	}
+	t := Turn{Kind: Submit, User: Message{ID: uuid.New(), Content: "?"}, Reply: uuid.New()}
+	var writing, stopping error
+	_, err = r.Say(ctx, s.ID, t)
+	if w := r.forgetWriter(t.Reply); w != nil { // nobody is to renew its lease
+		some := []appending{{w: w, lease: w.lease, at: "0", text: []byte("!"), epoch: "0"}}
+		_, writing = c.Do(ctx, r.appendCommand(c, some)).AsIntSlice()
+		_, stopping = r.Stop(ctx, s.ID, Message{ID: t.Reply, FinishReason: FinishStopped})
+	}
+	return errors.Join(err, writing, stopping, r.Delete(ctx, s.ID))
 }
 
 // explain says what an operator can do about an error of connecting; nil, when
@@ -45,7 +67,9 @@ func explain(err error, o rueidis.ClientOption) error {
 			return fmt.Errorf("Redis does not take this user and password: %w", answer)
 		case isPrefixed(answer, "NOAUTH"):
 			return errors.New("Redis wants a password: redis://user:password@host:port, without a user redis://:password@host:port")
-		case isPrefixed(answer, "NOPERM"):
+		case isPrefixed(answer, "NOPERM"),
+			strings.Contains(answer.Error(), "ACL failure in script"), // from Redis 7.2 on
+			strings.Contains(answer.Error(), "The user executing the script can't "):
 			return fmt.Errorf("Redis does not let this user do what the hub needs; give it more by ACL SETUSER: %w", answer)
 		case strings.Contains(answer.Error(), "DB index is out of range"):
 			return fmt.Errorf("Redis has no database %d: %w", o.SelectDB, answer)

@@ -13,6 +13,14 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	server := startTLSRedis(t)
 	locked := startRedis(t, "--user", "poor", "on", ">"+aclPassword, "~*", "+ping")
+	for name, less := range map[string]string{
+		"full": "", "mute": "-publish", "deafened": "resetchannels", "frozen": "-append", "uncounted": "resetkeys ~{* ~idem:* ~chathub:*",
+		"forgetful": "-hset",
+	} {
+		if got := locked.ask("ACL SETUSER " + name + " on >pw ~* &* +@all " + less); got != "+OK" {
+			t.Fatal(got)
+		}
+	}
 	if got := locked.ask("CONFIG SET requirepass " + aclPassword); got != "+OK" {
 		t.Fatal(got)
 	}
@@ -34,6 +42,12 @@ func TestCheck(t *testing.T) {
 		"wrong password":        {with(func(u *url.URL, _ url.Values) { u.User = url.UserPassword("chathub", aclPassword+"x") }), "does not take this user and password"},
 		"no password":           {"redis://" + locked.addr, "wants a password: redis://user:password@"},
 		"few rights":            {"redis://poor:" + url.QueryEscape(aclPassword) + "@" + locked.addr, "give it more by ACL SETUSER"},
+		"all rights":            {"redis://full:pw@" + locked.addr, ""},
+		"no PUBLISH":            {"redis://mute:pw@" + locked.addr, "give it more by ACL SETUSER"},
+		"no channels":           {"redis://deafened:pw@" + locked.addr, "give it more by ACL SETUSER"},
+		"no APPEND":             {"redis://frozen:pw@" + locked.addr, "give it more by ACL SETUSER"},
+		"no HSET":               {"redis://forgetful:pw@" + locked.addr, "give it more by ACL SETUSER"},
+		"no keys to count in":   {"redis://uncounted:pw@" + locked.addr, "give it more by ACL SETUSER"},
 		"no such database":      {with(func(u *url.URL, _ url.Values) { u.Path = "/99" }), "has no database 99"},
 		"unknown authority":     {with(func(_ *url.URL, q url.Values) { q.Set("ca", server.ca.path("other.pem")) }), "name who signed it by ?ca=file"},
 		"system's authorities":  {with(func(_ *url.URL, q url.Values) { q.Del("ca") }), "name who signed it by ?ca=file"},
@@ -50,8 +64,8 @@ func TestCheck(t *testing.T) {
 			defer r.Close()
 			err = r.Check(t.Context())
 			if c.want == "" {
-				if err != nil {
-					t.Errorf("got %v", err)
+				if err != nil || len(r.writers) > 0 {
+					t.Errorf("got %v, %d writers", err, len(r.writers))
 				}
 				return
 			}

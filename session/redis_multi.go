@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -14,6 +15,8 @@ type stepAnswer struct {
 	rest   []rueidis.RedisMessage
 	err    error
 }
+
+var errNoStatus = errors.New("session: a script returned no status")
 
 // multi runs n scripts in one pipeline.
 func (r *Redis) multi(ctx context.Context, n int, command func(c rueidis.Client, i int) rueidis.Completed) []stepAnswer {
@@ -35,7 +38,11 @@ func (r *Redis) multi(ctx context.Context, n int, command func(c rueidis.Client,
 	for i, result := range r.doAll(ctx, c, commands) {
 		a := &answers[i]
 		var list []rueidis.RedisMessage
-		if list, a.err = result.ToArray(); a.err != nil || len(list) == 0 {
+		if list, a.err = result.ToArray(); a.err != nil {
+			continue
+		}
+		if len(list) == 0 {
+			a.err = errNoStatus
 			continue
 		}
 		if a.status, a.err = list[0].ToString(); a.err == nil {

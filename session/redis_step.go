@@ -117,11 +117,12 @@ func (r *Redis) load(ctx context.Context, c rueidis.Client) error {
 	return errors.Join(errs...)
 }
 
-// Ready implements Store: it writes, for a Redis that only reads is none.
-func (r *Redis) Ready(ctx context.Context) error {
-	return r.try(ctx, func(ctx context.Context, c rueidis.Client) error {
-		return c.Do(ctx, c.B().Set().Key("chathub:ready").Value(r.node).Px(time.Minute).Build()).Error()
-	})
+// Ready implements Store.
+func (r *Redis) Ready(ctx context.Context) error { return r.try(ctx, r.setReady) }
+
+// setReady writes, for a Redis that only reads is none.
+func (r *Redis) setReady(ctx context.Context, c rueidis.Client) error {
+	return c.Do(ctx, c.B().Set().Key("chathub:ready").Value(r.node).Px(time.Minute).Build()).Error()
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

@@ -18,22 +18,32 @@ var errRedisURL = errors.New("session: the Redis URL is not one of redis://[user
 
 // RedisOption parses what REDIS_URL may hold: the URLs of rueidis.ParseURL,
 // and commas between the nodes of a cluster, which may be whole URLs or hosts.
-// User, password and database are those of the first that has them. With
-// rediss:// the query may name PEM files: ca, who signed the certificates of
-// Redis, in place of the system's authorities; cert and key, what to show it.
+// User with password, database, and each value of the query are those of the
+// first that has them. With rediss:// the query may name PEM files: ca, who
+// signed the certificates of Redis, in place of the system's authorities; cert
+// and key, what to show it.
 func RedisOption(raw string) (rueidis.ClientOption, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
-	if !ok {
+	if !ok || strings.Contains(raw, "#") {
 		return rueidis.ClientOption{}, errRedisURL
 	}
 	if scheme != "unix" {
-		var user, tail string
+		var user, database string
 		var hosts []string
+		query := url.Values{}
 		for part := range strings.SplitSeq(rest, ",") {
 			part = strings.TrimPrefix(part, scheme+"://")
-			if i := strings.IndexAny(part, "/?#"); i >= 0 {
-				tail = cmp.Or(tail, part[i:])
-				part = part[:i]
+			part, values, _ := strings.Cut(part, "?")
+			part, path, _ := strings.Cut(part, "/")
+			database = cmp.Or(database, path)
+			own, err := url.ParseQuery(values)
+			if err != nil {
+				return rueidis.ClientOption{}, errRedisURL
+			}
+			for name, of := range own {
+				if !query.Has(name) {
+					query[name] = of
+				}
 			}
 			if i := strings.LastIndex(part, "@"); i >= 0 {
 				user = cmp.Or(user, part[:i+1])
@@ -41,14 +51,11 @@ func RedisOption(raw string) (rueidis.ClientOption, error) {
 			}
 			hosts = append(hosts, withPort(part))
 		}
-		if len(hosts) > 1 {
-			joint := "?"
-			if strings.Contains(tail, "?") {
-				joint = "&"
-			}
-			tail += joint + url.Values{"addr": hosts[1:]}.Encode()
+		if database != "" {
+			database = "/" + database
 		}
-		raw = scheme + "://" + user + hosts[0] + tail
+		query["addr"] = append(query["addr"], hosts[1:]...)
+		raw = scheme + "://" + user + hosts[0] + database + "?" + query.Encode()
 	}
 	option, err := rueidis.ParseURL(raw)
 	if err != nil || option.InitAddress[0] == "" {

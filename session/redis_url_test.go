@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -9,6 +10,8 @@ import (
 )
 
 func TestRedisURL(t *testing.T) {
+	authority := newAuthority(t, t.TempDir(), "ca")
+	ca := url.QueryEscape(authority.path("ca.pem"))
 	tests := []struct {
 		url   string
 		addrs string
@@ -28,6 +31,14 @@ func TestRedisURL(t *testing.T) {
 		{"redis://u:p@a:1/5,redis://u:p@b:2/5,redis://c", "a:1 b:2 c:6379", func(o rueidis.ClientOption) bool {
 			return o.Username == "u" && o.Password == "p" && o.SelectDB == 5
 		}},
+		{"rediss://a:1/0,rediss://b:2?ca=" + ca, "a:1 b:2", func(o rueidis.ClientOption) bool {
+			return o.TLSConfig.RootCAs != nil
+		}},
+		{"rediss://a?ca=" + ca + ",rediss://b/3", "a:6379 b:6379", func(o rueidis.ClientOption) bool {
+			return o.TLSConfig.RootCAs != nil && o.SelectDB == 3
+		}},
+		{"redis://a/,redis://b/3?x=%2", "", nil},
+		{"redis://a/,redis://b/3", "a:6379 b:6379", func(o rueidis.ClientOption) bool { return o.SelectDB == 3 }},
 		{"unix:///run/redis.sock", "/run/redis.sock", nil},
 		{"", "", nil},
 		{"localhost:6379", "", nil},
@@ -35,6 +46,7 @@ func TestRedisURL(t *testing.T) {
 		{"redis://u:secret@h:port", "", nil},
 		{"redis://u:secret@h:1/x", "", nil},
 		{"unix://", "", nil},
+		{"redis://h#1/3", "", nil},
 	}
 	for i, tt := range tests {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -179,8 +180,12 @@ func (r *Redis) renew(ctx context.Context, due []*writer) {
 			}
 		case "lost", "not found":
 			r.lose(w)
-		default:
-			r.failed(w, answer.err) // a model that is silent leaves nothing to append
+		default: // a model that is silent leaves nothing to append, which would tell
+			err := answer.err
+			if err == nil {
+				err = fmt.Errorf("session: %s returned %q", renewScript.name, answer.status)
+			}
+			r.failed(w, err)
 		}
 	}
 }

@@ -29,7 +29,8 @@ func (r *Redis) Yield(ctx context.Context, conversation, reply uuid.UUID) error 
 	return err
 }
 
-// appendRest appends what the source still has. Nothing else is under way.
+// appendRest appends what the source still has, as far as the right to write
+// goes. No other append is under way; Finish may be.
 func (r *Redis) appendRest(ctx context.Context, w *writer) error {
 	for {
 		a, ok := r.pending(w)
@@ -47,7 +48,7 @@ func (r *Redis) appendRest(ctx context.Context, w *writer) error {
 		if err != nil {
 			return err
 		}
-		if r.appended(ctx, w, size) == dropped {
+		if r.appended(ctx, w, size) != more {
 			return nil
 		}
 	}

@@ -43,7 +43,7 @@ type config struct {
 	LogFormat      string         `group:"listen" type:"format" default:"text" help:"text or json."`
 
 	SessionTTL   time.Duration `group:"session" type:"span" default:"30m" help:"How long a conversation is kept after it was last used."`
-	RedisURL     []string      `group:"session" type:"redis" placeholder:"URL,..." help:"Redis or Valkey, for more than one node: redis://user:password@host:6379/0 (rediss: with TLS); several addresses for a cluster. Default: in memory, one node."`
+	RedisURL     []string      `group:"session" type:"redis" placeholder:"URL,..." help:"Redis or Valkey, for more than one node: redis://user:password@host:6379/0 (rediss: with TLS; ?ca=file&cert=file&key=file name its PEM files); several addresses for a cluster. Default: in memory, one node."`
 	AbandonAfter time.Duration `group:"session" type:"pause" default:"0s" help:"Stop a reply that nobody follows for so long; 0: never."`
 
 	AuthJWTSecret   string `name:"auth-jwt-secret" group:"auth" type:"secret" placeholder:"SECRET" help:"Secret of HS256 tokens, at least 32 bytes. Better in the environment than here."`

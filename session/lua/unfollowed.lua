@@ -1,5 +1,5 @@
--- Returns for how many ms no other node has looked at the running reply; '': none
--- ever has. ARGV: reply id.
+-- Returns for how many ms no node has looked at the running reply, not even its
+-- writer's before it adopted it; '': none ever has. ARGV: reply id.
 local id = ARGV[4]
 if call('EXISTS', session) == 0 then return {'not found'} end
 if call('HGET', reply, 'id') ~= id then return {'lost'} end
