@@ -183,7 +183,7 @@ func TestMessagesOfSomeSize(t *testing.T) {
 	for range readsAtOnce / 3 {
 		_ = c.slow(now, len(c.first), len(c.first)) // its first bytes
 		_ = c.slow(now, wsBuffer, wsBuffer)
-		_ = c.slow(now, 50, 50) // its last
+		_ = c.slow(now, 50, wsBuffer) // its last
 	}
 	if c.waited != 0 {
 		t.Errorf("waited %v", c.waited)

@@ -20,7 +20,7 @@ import (
 	"lumos/backend/session"
 )
 
-// soakFor is how long TestSoak goes on: go test -race -run TestSoak -soak 10m -timeout 30m ./httpapi
+// soakFor is how long TestSoak goes on: go test -race ./httpapi -run TestSoak -soak 10m -timeout 30m
 var soakFor = flag.Duration("soak", 4*time.Second, "how long TestSoak goes on")
 
 // soak is everything at once: a server that is drained and replaced now and
