@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
-	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -56,51 +55,6 @@ type conn struct {
 }
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
-
-// Read implements net.Conn.
-func (c *conn) Read(p []byte) (int, error) {
-	if len(c.pre) > 0 {
-		n := copy(p, c.pre)
-		if c.pre = c.pre[n:]; len(c.pre) == 0 {
-			c.pre = nil
-		}
-		return n, nil
-	}
-	return c.receive(p)
-}
-
-// await returns when the peer has sent something, or the connection has ended,
-// which the next Read tells. The library would wait with a kilobyte more of
-// stack: a goroutine that waits here gets by with the 2 KiB that it begins with.
-func (c *conn) await() {
-	// What answers our pings says nothing more.
-	const pong, masked = 0x8a, 0x80
-	for len(c.pre) == 0 && c.in.Buffered() == 0 {
-		n, err := c.receive(c.first[:])
-		if err != nil {
-			return
-		}
-		if n < len(c.first) || c.first[0] != pong || c.first[1] != masked {
-			c.pre = c.first[:n]
-		}
-	}
-}
-
-// receive reads from the peer, at a pace.
-func (c *conn) receive(p []byte) (int, error) {
-	if c.waited > floodPatience {
-		return 0, errFlood // as the last read, whose bytes are gone
-	}
-	n, err := c.Conn.Read(p)
-	if n > 0 {
-		now := time.Now().UnixNano()
-		c.active.Store(now)
-		if err := c.slow(now, n, len(p)); err != nil {
-			return 0, err
-		}
-	}
-	return n, err
-}
 
 // Write implements net.Conn, for the library, which writes whole control frames
 // and nothing else. Behind a close frame it would answer the peer's, in vain.
@@ -324,34 +278,4 @@ func (c *conn) writeAll(p []byte) error {
 		p = p[n:]
 	}
 	return nil
-}
-
-// hijacker is a ResponseWriter whose Hijack gives out a conn with small
-// buffers, which is kept in conn.
-type hijacker struct {
-	http.ResponseWriter
-	timeout time.Duration
-	metrics *hub.Metrics
-	most    int // of a message, in bytes
-	conn    *conn
-}
-
-// Hijack implements http.Hijacker.
-func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	inner, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	c := &conn{Conn: inner, timeout: h.timeout, metrics: h.metrics, most: h.most}
-	c.active.Store(time.Now().UnixNano())
-	if n := rw.Reader.Buffered(); n > 0 {
-		early, _ := rw.Reader.Peek(n) // cannot fail: they are buffered
-		c.pre = append([]byte(nil), early...)
-	}
-	// The server may have set deadlines for the request. A client that is gone
-	// by now is told of by the first read.
-	_ = inner.SetDeadline(time.Time{})
-	c.in = bufio.NewReaderSize(c, wsBuffer)
-	h.conn = c
-	return c, bufio.NewReadWriter(c.in, bufio.NewWriterSize(c, wsBuffer)), nil
 }

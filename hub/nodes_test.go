@@ -119,8 +119,8 @@ func TestUnstorable(t *testing.T) {
 	h.Serve(t.Context(), sock, Join{Conversation: s.ID, Arrived: time.Now(), Offset: -1})
 	eventually(t, "it is followed", func() bool { return sock.text() != "" })
 	h.giveUp(r)
-	eventually(t, "the follower is sent away", func() bool { _, ended := sock.closed(); return ended })
-	if code, _ := sock.closed(); code != CloseTryLater {
+	eventually(t, "the follower is sent away", func() bool { _, ended := sock.ended(); return ended })
+	if code, _ := sock.ended(); code != CloseTryLater {
 		t.Errorf("closed with %d", code)
 	}
 	if other := h.reply(r.ID); other != nil && other != r {
