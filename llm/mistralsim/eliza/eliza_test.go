@@ -148,6 +148,7 @@ func TestShow(t *testing.T) {
 func FuzzReply(f *testing.F) {
 	f.Add("I am sad because you hate me", "my mother")
 	f.Add("you me you me you", "i you i you")
+	f.Add("no text at all", strings.Repeat("\xa4", 2*maxBytes))
 	f.Fuzz(func(t *testing.T, a, b string) {
 		got := Reply([]string{a, b, strings.Repeat(a+" ", 20)})
 		if got == "" {

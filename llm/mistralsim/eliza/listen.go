@@ -37,7 +37,7 @@ type word struct{ low, raw string }
 // punctuation marks or "but".
 func clauses(utterance string) [][]word {
 	if end := maxBytes; len(utterance) > end {
-		for !utf8.RuneStart(utterance[end]) {
+		for end > 0 && !utf8.RuneStart(utterance[end]) {
 			end--
 		}
 		utterance = utterance[:end]
