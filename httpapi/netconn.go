@@ -49,8 +49,8 @@ type conn struct {
 	corked  bool
 	instant *instant      // nil: not used yet
 	shut    bool          // a close frame has been written: no frame may follow
-	writing bool          // a goroutine is in writeOut
-	written chan struct{} // closed when it returns; made by whoever waits for that
+	writing bool          // a goroutine is in writeOut or ping
+	written chan struct{} // closed when it is done; made by whoever waits for that
 	err     error         // of the first write that failed
 }
 
@@ -152,7 +152,8 @@ var pingFrame = []byte{0x89, 0}
 const pingTimeout = 50 * time.Millisecond
 
 // ping writes a ping between two frames. When something is being written there
-// is no need for one.
+// is no need for one. What others write meanwhile goes out behind it, and no
+// caller of ping waits for that.
 func (c *conn) ping() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -163,10 +164,22 @@ func (c *conn) ping() {
 	if c.Conn.SetWriteDeadline(time.Now().Add(pingTimeout)) != nil {
 		return
 	}
-	// Half a ping would garble what follows.
-	if n, _ := c.Conn.Write(pingFrame); n == 1 {
+	c.writing = true
+	c.mu.Unlock()
+	n, _ := c.Conn.Write(pingFrame)
+	c.mu.Lock()
+	if n == 1 { // half a ping would garble what follows
 		c.err = errBehind
 	}
+	if c.buf != nil && !c.corked {
+		go func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			_ = c.writeOut() // c.err tells the next writer
+		}()
+		return
+	}
+	c.wrote()
 }
 
 // Flush ends what Cork began, and returns when all that was written so far has
@@ -233,12 +246,17 @@ func (c *conn) writeOut() error {
 			}
 		}
 	}
+	c.wrote()
+	return c.err
+}
+
+// wrote lets the next writer write. c.mu is held.
+func (c *conn) wrote() {
 	c.writing = false
 	if c.written != nil {
 		close(c.written)
 		c.written = nil
 	}
-	return c.err
 }
 
 // release gives a buffer back. A large one is not worth keeping.

@@ -2,9 +2,12 @@ package httpapi
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -97,5 +100,48 @@ func TestFlushNowAllocates(t *testing.T) {
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations a frame", allocs)
+	}
+}
+
+// TestPingHoldsNobodyUp has a ping that waits for its peer while a frame is
+// written: the frame's writer waits for no lock meanwhile, and the peer gets
+// what it takes in order.
+func TestPingHoldsNobodyUp(t *testing.T) {
+	for name, write := range map[string]func(c *conn) error{
+		"a follower": func(c *conn) error { c.Cork(); return errors.Join(c.writeText([]byte("text")), c.Flush()) },
+		"control":    func(c *conn) error { return c.writeClose(1000, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, taken := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					near, far := net.Pipe() // a write waits for its reader
+					c := &conn{Conn: near, timeout: time.Minute}
+					go c.ping()
+					synctest.Wait()
+					wrote := make(chan error, 1)
+					go func() { wrote <- write(c) }()
+					synctest.Wait()
+					var want []byte
+					if taken {
+						want = slices.Clone(pingFrame)
+					} else {
+						time.Sleep(2 * pingTimeout)
+					}
+					if name == "control" {
+						want = append(want, closeFrame, 2, 0x03, 0xe8)
+					} else {
+						want = append(appendTextHeader(want, 4), "text"...)
+					}
+					got := make([]byte, len(want))
+					if _, err := io.ReadFull(far, got); err != nil || !bytes.Equal(got, want) {
+						t.Errorf("ping taken: %t: the peer got %x, %v; want %x", taken, got, err, want)
+					}
+					if err := <-wrote; err != nil {
+						t.Error(err)
+					}
+					_ = near.Close()
+				})
+			}
+		})
 	}
 }
