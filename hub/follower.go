@@ -6,7 +6,7 @@ import (
 )
 
 // follower is somebody's place in a reply. It belongs to one goroutine, which
-// lends it to the reply's writer while it waits (push.go).
+// lends it to whoever has more text while it waits (push.go).
 type follower struct {
 	wake    chan struct{} // has room for one
 	endOnly bool          // it wants no text
@@ -92,6 +92,12 @@ func (f *follower) next() ([]byte, *End, error) {
 		return delta, nil, nil
 	}
 	return nil, r.end, nil
+}
+
+// toldOther reports whether there is something to tell before more text. r.mu is
+// held.
+func (f *follower) toldOther() bool {
+	return f.rewrites < len(f.r.rewrites) || f.aways != f.r.aways || f.claimed
 }
 
 // take returns the next delta, and moves behind it. r.mu is held.

@@ -4,8 +4,9 @@ import "time"
 
 // A token that comes at a model's own pace costs little but the system calls
 // that read and write it, and the waking of the goroutine that writes it. The
-// latter is saved where the writer of a reply, who has the text in hand, brings it
-// to the socket of a follower that is waiting for just that.
+// latter is saved where whoever has the text in hand brings it to the socket of
+// a follower that is waiting for just that: the writer of a reply, or, where a
+// Log keeps it, the goroutine that hears that it does.
 
 const (
 	// pushGap is how far apart parts of a text must come to be pushed. What comes
@@ -15,8 +16,7 @@ const (
 	maxPush = 1 << 10
 )
 
-// pusher is a Sink that can be used by the reply's writer while the Sink's own
-// goroutine waits.
+// pusher is a Sink that another goroutine can use while the Sink's own waits.
 type pusher interface {
 	Sink
 	// enter reports whether that goroutine waits and nothing is held back, and
@@ -28,10 +28,10 @@ type pusher interface {
 	flushNow() bool
 }
 
-// pushTo notes that n bytes were appended, and returns the one follower that they
-// are to be pushed to, or nil. r.mu is held.
+// pushTo notes that n bytes more may be shown, and returns the one follower that
+// they are to be pushed to, or nil. r.mu is held.
 func (r *Reply) pushTo(n int) *follower {
-	if len(r.followers) != 1 || r.followers[0].pusher == nil || r.gated || r.copied {
+	if len(r.followers) != 1 || r.followers[0].pusher == nil || r.copied {
 		return nil
 	}
 	now := monotonic()
@@ -54,8 +54,8 @@ func (f *follower) push() bool {
 		return true
 	}
 	f.r.mu.Lock()
-	behind := f.r.text.size - f.off
-	if behind > maxPush {
+	behind := f.r.visible() - f.off
+	if behind > maxPush || f.toldOther() {
 		f.r.mu.Unlock()
 		return false
 	}

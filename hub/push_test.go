@@ -76,11 +76,18 @@ func (s *fitful) flushNow() bool {
 // grows at a model's pace or in bursts. What is pushed and what is fetched make
 // the text, once each, in order.
 func TestPush(t *testing.T) {
+	t.Run("in memory", func(t *testing.T) { pushes(t, false) })
+	t.Run("a Log keeps it", func(t *testing.T) { pushes(t, true) })
+}
+
+func pushes(t *testing.T, logged bool) {
 	pushed := 0
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 0))
 			r := newReply(uuid.New(), uuid.New(), "m")
+			r.gated = logged
+			has := 0 // the Log, in bytes
 			var following sync.WaitGroup
 			var all []*fitful
 			join := func() {
@@ -106,6 +113,16 @@ func TestPush(t *testing.T) {
 				}
 				want.WriteString(token)
 				r.append([]byte(token))
+				if logged && rng.IntN(3) > 0 {
+					has += len(firstWhole([]byte(want.String()[has:]), 1+rng.IntN(want.Len()-has)))
+					writing{r: r}.Stored(has, rng.IntN(4) > 0)
+					synctest.Wait()
+					for i, s := range all {
+						if len(s.got) > has {
+							t.Fatalf("seed %d, follower %d: shown %d bytes, stored are %d", seed, i, len(s.got), has)
+						}
+					}
+				}
 			}
 			r.finishAs(session.FinishStop)
 			following.Wait()
@@ -119,6 +136,33 @@ func TestPush(t *testing.T) {
 	}
 	if pushed < 1000 {
 		t.Errorf("%d deltas were pushed, of some 10,000", pushed)
+	}
+}
+
+// TestPushAfterNews: whoever has to be told something else first gets no text
+// pushed, but hears of both in their order.
+func TestPushAfterNews(t *testing.T) {
+	for name, news := range map[string]func(r *Reply){
+		"the Log was away": func(r *Reply) { writing{r: r}.Away() },
+		"another writer":   func(r *Reply) { copying{r: r}.Rewritten(3, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFollow(&Conn{hub: new(Hub), sock: nullSocket{}, dialect: ChatHub{}})
+			f.acting.Unlock() // it waits
+			r := newReply(uuid.New(), uuid.New(), "m")
+			r.gated, r.shown = true, 3
+			r.append([]byte("one two"))
+			follower := r.follow(&follower{wake: f.wake, pusher: f}, Place{Offset: 3})
+			news(r)
+			<-f.wake
+			writing{r: r}.Stored(7, true)
+			if follower.off != 3 {
+				t.Errorf("text was pushed, to byte %d", follower.off)
+			}
+			if len(f.wake) == 0 {
+				t.Error("the follower does not know that there is more")
+			}
+		})
 	}
 }
 

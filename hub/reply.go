@@ -124,9 +124,13 @@ func (r *Reply) append(p []byte) bool {
 		return false
 	}
 	r.text.append(p)
-	store, sole := r.store, r.pushTo(len(p))
-	if sole == nil && !r.gated {
-		r.wakeReaders()
+	store := r.store
+	var sole *follower
+	if !r.gated {
+		sole = r.pushTo(len(p))
+		if sole == nil {
+			r.wakeReaders()
+		}
 	}
 	r.mu.Unlock()
 	if sole != nil && !sole.push() {

@@ -48,11 +48,26 @@ func (w writing) From(off, limit int) []byte {
 }
 
 // Stored implements session.Source.
-func (w writing) Stored(n int) {
-	w.r.mu.Lock()
-	defer w.r.mu.Unlock()
-	w.r.shown = max(w.r.shown, n)
-	w.r.wake()
+func (w writing) Stored(n int, few bool) {
+	r := w.r
+	r.mu.Lock()
+	more := n - r.shown
+	if more <= 0 {
+		r.mu.Unlock()
+		return
+	}
+	r.shown = n
+	var sole *follower
+	if few {
+		sole = r.pushTo(more)
+	}
+	if sole == nil {
+		r.wakeReaders()
+	}
+	r.mu.Unlock()
+	if sole != nil && !sole.push() {
+		sole.poke()
+	}
 }
 
 // Away implements session.Source.

@@ -44,19 +44,21 @@ func (r *Redis) pending(w *writer) (appending, bool) {
 }
 
 // appendCommand builds the call of append.lua for some replies.
-func (r *Redis) appendCommand(c rueidis.Client, some []appending) rueidis.Completed {
-	keys := make([]string, 0, 3*len(some))
-	args := make([]string, 0, 2+4*len(some))
+func (r *Redis) appendCommand(c rueidis.CoreClient, some []appending) rueidis.Completed {
+	n := len(some)
+	keys := make([]string, 3*n)
+	args := make([]string, 0, 2+4*n)
 	args = append(args, r.node, r.ttl)
-	for _, a := range some {
-		keys = append(keys, a.w.keys...)
+	for i, a := range some {
+		keys[i], keys[n+i], keys[2*n+i] = a.w.turn, a.w.text, a.w.followers
 		args = append(args, a.lease, a.at, rueidis.BinaryString(a.text), a.epoch)
 	}
 	return c.B().Evalsha().Sha1(appendScript.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
 }
 
-// sendAppends is the pipe's send for writers.
-func (r *Redis) sendAppends(ctx context.Context, c rueidis.Client, batch []*writer, settle func(*writer, verdict)) {
+// sendAppends is the pipe's send for writers. What one script takes is few: what
+// comes meanwhile can wait until all of that is shown.
+func (r *Redis) sendAppends(ctx context.Context, c rueidis.CoreClient, batch []*writer, settle func(*writer, verdict)) (failed error) {
 	all := make([]appending, 0, len(batch))
 	for _, w := range batch {
 		if a, ok := r.pending(w); !ok {
@@ -68,10 +70,10 @@ func (r *Redis) sendAppends(ctx context.Context, c rueidis.Client, batch []*writ
 		}
 	}
 	if len(all) == 0 {
-		return
+		return nil
 	}
 	together := maxTogether
-	if c.Mode() == rueidis.ClientModeCluster {
+	if (*r.client.Load()).Mode() == rueidis.ClientModeCluster {
 		together = 1 // each conversation has its slot
 	}
 	groups := slices.Collect(slices.Chunk(all, together))
@@ -86,16 +88,18 @@ func (r *Redis) sendAppends(ctx context.Context, c rueidis.Client, batch []*writ
 		}
 		for j, a := range groups[i] {
 			if err != nil {
+				failed = err
 				settle(a.w, r.failed(a.w, err))
 			} else {
-				settle(a.w, r.appended(ctx, a.w, sizes[j]))
+				settle(a.w, r.appended(ctx, a.w, sizes[j], len(groups) == 1))
 			}
 		}
 	}
+	return failed
 }
 
 // appended handles what append.lua returned for one reply.
-func (r *Redis) appended(ctx context.Context, w *writer, size int64) verdict {
+func (r *Redis) appended(ctx context.Context, w *writer, size int64, few bool) verdict {
 	switch size {
 	case -1:
 		if !r.lose(w) {
@@ -105,7 +109,7 @@ func (r *Redis) appended(ctx context.Context, w *writer, size int64) verdict {
 	case -2:
 		return r.retake(ctx, w)
 	}
-	return r.stored(w, int(size))
+	return r.stored(w, int(size), few)
 }
 
 // retake takes a lease that ran out again, unless somebody else has.
@@ -125,8 +129,9 @@ func (r *Redis) retake(ctx context.Context, w *writer) verdict {
 	return more
 }
 
-// stored notes that Redis has length bytes, and tells the source.
-func (r *Redis) stored(w *writer, length int) verdict {
+// stored notes that Redis has length bytes, and tells the source, which may show
+// them at once if few are told together.
+func (r *Redis) stored(w *writer, length int, few bool) verdict {
 	r.mu.Lock()
 	lost := w.stored - length
 	w.stored = length
@@ -142,7 +147,7 @@ func (r *Redis) stored(w *writer, length int) verdict {
 			slog.String("session", shortID(w.conversation)), slog.Int("bytes", lost))
 	}
 	if tell {
-		source.Stored(length)
+		source.Stored(length, few)
 	}
 	if len(source.From(length, utf8.UTFMax)) > 0 {
 		return more

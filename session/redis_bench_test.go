@@ -32,7 +32,7 @@ func (p *paced) From(off, limit int) []byte {
 	return b[:min(len(b), max(limit, utf8.UTFMax)):len(b)]
 }
 
-func (p *paced) Stored(n int) {
+func (p *paced) Stored(n int, _ bool) {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()

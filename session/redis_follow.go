@@ -85,12 +85,12 @@ func (r *Redis) followed(reply uuid.UUID) *follow {
 // sendLooks is the pipe's send for what is followed. A look registers this
 // node as one that follows and reads what the copy lacks, in this order, so
 // that nothing falls between the two.
-func (r *Redis) sendLooks(ctx context.Context, c rueidis.Client, batch []*follow, settle func(*follow, verdict)) {
+func (r *Redis) sendLooks(ctx context.Context, c rueidis.CoreClient, batch []*follow, settle func(*follow, verdict)) error {
 	if c == nil {
 		for _, f := range batch {
 			settle(f, f.missed())
 		}
-		return
+		return nil
 	}
 	commands := make([]rueidis.Completed, len(batch))
 	for i, f := range batch {
@@ -104,6 +104,7 @@ func (r *Redis) sendLooks(ctx context.Context, c rueidis.Client, batch []*follow
 	for i, result := range r.doAll(ctx, c, commands) {
 		settle(batch[i], r.looked(batch[i], result))
 	}
+	return nil
 }
 
 // looked handles the answer to a look.

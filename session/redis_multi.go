@@ -63,13 +63,13 @@ func (r *Redis) attached(ctx context.Context) rueidis.Client {
 
 // doAll sends commands together. Scripts that Redis does not know are loaded
 // for the next time.
-func (r *Redis) doAll(ctx context.Context, c rueidis.Client, commands []rueidis.Completed) []rueidis.RedisResult {
+func (r *Redis) doAll(ctx context.Context, c rueidis.CoreClient, commands []rueidis.Completed) []rueidis.RedisResult {
 	began := time.Now()
 	results := c.DoMulti(ctx, commands...)
 	r.cfg.OnTrip("pipeline", time.Since(began), len(results) > 0 && results[0].Error() != nil)
 	for _, result := range results {
 		if e, ok := rueidis.IsRedisErr(result.Error()); ok && e.IsNoScript() {
-			_ = r.load(ctx, c)
+			_ = r.load(ctx, *r.client.Load())
 			break
 		}
 	}

@@ -103,7 +103,7 @@ func (p *page) From(off, limit int) []byte {
 	return b
 }
 
-func (p *page) Stored(n int) {
+func (p *page) Stored(n int, _ bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n <= p.stored || n > len(p.text) {

@@ -28,8 +28,10 @@ const (
 // is, is asked when a batch leaves.
 type pipe[T piped] struct {
 	r *Redis
-	// send sends what the items have, and gives a verdict on each.
-	send func(ctx context.Context, c rueidis.Client, batch []T, settle func(T, verdict))
+	// send sends what the items have, and gives a verdict on each. c is nil while
+	// there is no Redis. An error is the connection's.
+	send func(ctx context.Context, c rueidis.CoreClient, batch []T, settle func(T, verdict)) error
+	line *line // nil: the connection that all share; run's
 
 	mu     sync.Mutex
 	ready  []T
@@ -68,7 +70,7 @@ const (
 	dropped                // the item is done with
 )
 
-func newPipe[T piped](r *Redis, send func(context.Context, rueidis.Client, []T, func(T, verdict))) *pipe[T] {
+func newPipe[T piped](r *Redis, send func(context.Context, rueidis.CoreClient, []T, func(T, verdict)) error) *pipe[T] {
 	return &pipe[T]{r: r, send: send, signal: make(chan struct{}, 1)}
 }
 
@@ -117,6 +119,9 @@ func (p *pipe[T]) shut(item T) <-chan struct{} {
 func (p *pipe[T]) run(ctx context.Context) {
 	var flights sync.WaitGroup
 	defer flights.Wait()
+	if p.line != nil {
+		defer p.line.close()
+	}
 	pause := time.NewTimer(time.Hour)
 	defer pause.Stop()
 	sent, since, busy := 0, time.Now(), false
@@ -139,10 +144,18 @@ func (p *pipe[T]) run(ctx context.Context) {
 			busy = float64(sent) > busyRate*passed.Seconds()
 			sent, since = 0, time.Now()
 		}
+		c := p.r.attached(ctx)
+		if p.line != nil && c != nil && c.Mode() != rueidis.ClientModeCluster {
+			// rueidis stays with this goroutine only when nothing can cancel.
+			if p.send(context.WithoutCancel(ctx), p.line.open(c), batch, p.settle) != nil {
+				p.line.close()
+			}
+			continue
+		}
 		done := make(chan struct{})
 		flights.Go(func() {
 			defer close(done)
-			p.send(ctx, p.r.attached(ctx), batch, p.settle)
+			_ = p.send(ctx, c, batch, p.settle) // the items know
 		})
 		pause.Reset(overlap)
 		select {

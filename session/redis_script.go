@@ -75,7 +75,7 @@ func key(conversation uuid.UUID, name string) string {
 var keyNames = []string{"session", "messages", "ids", "edited", "reply", "turn", "conn", "followers", "text:"}
 
 // command returns the command that runs s for a conversation.
-func (r *Redis) command(c rueidis.Client, s *script, conversation uuid.UUID, args []string) rueidis.Completed {
+func (r *Redis) command(c rueidis.CoreClient, s *script, conversation uuid.UUID, args []string) rueidis.Completed {
 	keys := make([]string, len(keyNames))
 	for i, name := range keyNames {
 		keys[i] = key(conversation, name)

@@ -93,7 +93,7 @@ const aclPassword = "g:e/h@e%i?m#1"
 // acl is what README tells an operator to grant.
 var acl = strings.Fields(`~{*}:* ~idem:* ~take:* ~running:* ~chathub:ready resetchannels &chathub:*
 	+ping +info +select +subscribe +unsubscribe +publish +evalsha +eval +script|load +time
-	+exists +del +pexpire +get +set +strlen +append +getrange +hget +hset +hmget +hdel +hincrby
+	+exists +del +pexpire +get +mget +set +strlen +append +getrange +hget +hset +hmget +hdel +hincrby
 	+lindex +lrange +ltrim +rpush +sadd +srem +sismember
 	+zadd +zcard +zcount +zrange +zrank +zrem +zremrangebyrank +zremrangebyscore +zscore`)
 

@@ -13,7 +13,8 @@ import (
 // writer is a reply that this node may write.
 type writer struct {
 	conversation, reply uuid.UUID
-	keys                []string // of append.lua
+	turn, text          string // the keys of append.lua
+	followers           string
 	ln                  lane
 
 	// Guarded by Redis.mu.
@@ -34,7 +35,7 @@ func (w *writer) lane() *lane { return &w.ln }
 func (r *Redis) newWriter(conversation, reply uuid.UUID) *writer {
 	return &writer{
 		conversation: conversation, reply: reply, lease: r.node + " " + randomName(),
-		keys: []string{key(conversation, "turn"), key(conversation, "text:"+reply.String()), key(conversation, "followers")},
+		turn: key(conversation, "turn"), text: key(conversation, "text:"+reply.String()), followers: key(conversation, "followers"),
 	}
 }
 

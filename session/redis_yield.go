@@ -48,7 +48,7 @@ func (r *Redis) appendRest(ctx context.Context, w *writer) error {
 		if err != nil {
 			return err
 		}
-		if r.appended(ctx, w, size) != more {
+		if r.appended(ctx, w, size, false) != more {
 			return nil
 		}
 	}

@@ -1,0 +1,40 @@
+package session
+
+import (
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// lineIdle is how long a line may be unused and still be taken for one that
+// works: what cuts idle connections tells nobody.
+const lineIdle = 5 * time.Second
+
+// line is a connection to a Redis, not a cluster's, for one goroutine. rueidis
+// writes and reads there itself; over the connection that all share, a batch
+// goes through two goroutines of the library on its way out and back.
+type line struct {
+	c    rueidis.DedicatedClient // nil: not connected
+	used time.Time
+}
+
+// open returns the connection, made if it must be. One that fails says so when
+// it is used, and is then to be closed.
+func (l *line) open(c rueidis.Client) rueidis.DedicatedClient {
+	now := time.Now()
+	if now.Sub(l.used) > lineIdle {
+		l.close()
+	}
+	if l.c == nil {
+		l.c, _ = c.Dedicate() // Close gives it back
+	}
+	l.used = now
+	return l.c
+}
+
+func (l *line) close() {
+	if l.c != nil {
+		l.c.Close()
+		l.c = nil
+	}
+}
