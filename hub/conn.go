@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +53,7 @@ type Conn struct {
 	mu      sync.Mutex // guards what follows
 	work    *follow    // nil: no follower is there
 	look    bool       // the follower is to look again
-	owed    []answer   // to stops, which the follower tells in their place
+	owed    []answer   // which the follower gives in their place
 	leaving CloseCode  // close with this when nothing is left to write; 0: stay
 	why     string
 
@@ -234,13 +233,19 @@ func (c *Conn) admitted(ctx context.Context, ref uuid.UUID) bool {
 }
 
 func (c *Conn) say(ctx context.Context, t session.Turn) {
-	if !c.admitted(ctx, t.User.ID) {
+	ref := t.User.ID
+	if !c.admitted(ctx, ref) {
 		return
 	}
+	if ref == uuid.Nil {
+		t.User.ID = uuid.New()
+	}
+	c.owe(answer{behind: unstored, said: t.User.ID, ref: ref})
 	seen := c.told.Load()
 	_, said, err := c.hub.Say(ctx, c.from, c.conversation, t)
 	if err != nil {
-		c.refuse(err, t.User.ID)
+		c.acknowledged(t.User.ID)
+		c.refuse(err, ref)
 		return
 	}
 	if !said.Started {
@@ -249,8 +254,11 @@ func (c *Conn) say(ctx context.Context, t session.Turn) {
 	// One that is new is told by the follower, in its order. One that is known
 	// is acknowledged here, also when it is asked anew because its reply failed.
 	if said.User.Seq <= seen {
+		c.acknowledged(t.User.ID)
 		c.write(appendJSON(nil, saidFrame(said.User, said.Before)))
+		return
 	}
+	c.stored(said.User)
 }
 
 // refuse tells why a frame was not obeyed.
@@ -271,40 +279,6 @@ func (c *Conn) write(frame []byte) {
 	if err := c.sock.Write(frame); err != nil {
 		c.drop()
 	}
-}
-
-// answer is what a stop is answered with, once the client has the message
-// with the Seq behind.
-type answer struct {
-	outcome string
-	behind  int64
-}
-
-// owe leaves an answer to the follower.
-func (c *Conn) owe(a answer) {
-	c.mu.Lock()
-	c.owed = append(c.owed, a)
-	c.mu.Unlock()
-	c.poke()
-	c.wakeFollower()
-}
-
-// due takes the answers whose place has come.
-func (c *Conn) due() []answer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var due []answer
-	c.owed = slices.DeleteFunc(c.owed, func(a answer) bool {
-		if a.behind > c.pos.Seq {
-			return false
-		}
-		due = append(due, a)
-		return true
-	})
-	if len(c.owed) == 0 {
-		c.owed = nil
-	}
-	return due
 }
 
 // poke has the follower look at what there is to write. It does not block.

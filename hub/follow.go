@@ -152,16 +152,6 @@ func (f *follow) catchUp() error {
 	return f.flush()
 }
 
-// settle tells the answers that are due.
-func (f *follow) settle() error {
-	for _, a := range f.c.due() {
-		if err := f.c.dialect.stopped(f, a.outcome); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // begin sends ready, and finds where the client stands.
 func (f *follow) begin(j *Join) error {
 	if j.before != nil {
@@ -266,6 +256,7 @@ func (f *follow) message(m session.Message) error {
 	if err := f.c.dialect.said(f, saidFrame(m, f.c.pos.ID)); err != nil {
 		return err
 	}
+	f.c.acknowledged(m.ID)
 	f.at(m.Position())
 	return nil
 }

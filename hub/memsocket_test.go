@@ -23,8 +23,9 @@ type memSocket struct {
 	mu       sync.Mutex
 	held     [][]byte // corked
 	corked   bool
-	stalled  bool // the peer takes nothing
-	silent   bool // the peer answers no ping
+	stalled  bool          // the peer takes nothing
+	thaw     chan struct{} // closed when it takes again
+	silent   bool          // the peer answers no ping
 	sent     [][]byte
 	pings    int
 	code     CloseCode // of the first Close
@@ -33,7 +34,7 @@ type memSocket struct {
 }
 
 func newMemSocket() *memSocket {
-	s := &memSocket{in: make(chan []byte, 100), killed: make(chan struct{}), closed: make(chan struct{}), arrivals: make(chan struct{}, 1), active: time.Now()}
+	s := &memSocket{in: make(chan []byte, 100), killed: make(chan struct{}), thaw: make(chan struct{}), closed: make(chan struct{}), arrivals: make(chan struct{}, 1), active: time.Now()}
 	s.kill = sync.OnceFunc(func() { close(s.killed) })
 	s.answer = sync.OnceFunc(func() { close(s.closed) })
 	return s
@@ -99,8 +100,12 @@ func (s *memSocket) pass() error {
 	}
 	s.mu.Unlock()
 	if stalled {
-		<-s.killed
-		return errKilled
+		select {
+		case <-s.killed:
+			return errKilled
+		case <-s.thaw:
+			return s.pass()
+		}
 	}
 	s.arrived()
 	return nil
@@ -162,6 +167,14 @@ func (s *memSocket) set(field *bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	*field = true
+}
+
+// resume has a stalled peer take all again.
+func (s *memSocket) resume() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stalled = false
+	close(s.thaw)
 }
 
 // took is what has reached the peer.

@@ -20,7 +20,7 @@ type target struct {
 	Sim      string `placeholder:"HOST:PORT" help:"With --url: serve the simulator here over plain HTTP, where that peer's MISTRAL_BASE_URL points. Without, replies are held against what the hub has stored, and nothing is known of when the model sent them."`
 	Hub      string `default:"./chathub" help:"Without --url: the hub's program, to be started for the run."`
 	Upstream string `enum:"h1,h2" default:"h1" help:"How a started peer reaches the simulator: h1, or h2 over TLS."`
-	Redis    string `env:"REDIS_URL" default:"${redis}" help:"A started hub's store, a URL as in REDIS_URL; own: a redis-server started for the run; none: memory. Of a hub at --url: the store that it has, to tell what that takes."`
+	Redis    string `env:"REDIS_URL" default:"${redis}" help:"A started hub's store, a URL as in REDIS_URL; own: a redis-server started for the run; not given: memory. Of a hub at --url: the store that it has, to tell what that takes."`
 	Profile  string `placeholder:"FILE" help:"Write a CPU profile of a started hub: 5 s, from 1 s into the conversations on."`
 }
 
