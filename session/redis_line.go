@@ -10,12 +10,18 @@ import (
 // works: what cuts idle connections tells nobody.
 const lineIdle = 5 * time.Second
 
-// line is a connection to a Redis, not a cluster's, for one goroutine. rueidis
-// writes and reads there itself; over the connection that all share, a batch
-// goes through two goroutines of the library on its way out and back.
+// line is a connection for one goroutine, in which rueidis writes and reads as
+// long as nothing can cancel: over the connection that all share, a batch goes
+// through two goroutines of the library on its way out and back.
 type line struct {
 	c    rueidis.DedicatedClient // nil: not connected
 	used time.Time
+}
+
+// serves tells whether there is a line, and one is enough: not to a cluster,
+// nor while there is no Redis.
+func (l *line) serves(c rueidis.Client) bool {
+	return l != nil && c != nil && c.Mode() != rueidis.ClientModeCluster
 }
 
 // open returns the connection, made if it must be. One that fails says so when

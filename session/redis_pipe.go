@@ -17,7 +17,7 @@ const (
 	retryAfter = 100 * time.Millisecond
 	// busyRate is the number of commands a second above which they are gathered
 	// for up to gather before they leave: longer saves nothing more, and is felt.
-	busyRate = 5000
+	busyRate = 10_000
 	gather   = 200 * time.Microsecond
 	// maxBatch bounds the commands that leave together.
 	maxBatch = 1024
@@ -145,8 +145,7 @@ func (p *pipe[T]) run(ctx context.Context) {
 			sent, since = 0, time.Now()
 		}
 		c := p.r.attached(ctx)
-		if p.line != nil && c != nil && c.Mode() != rueidis.ClientModeCluster {
-			// rueidis stays with this goroutine only when nothing can cancel.
+		if p.line.serves(c) {
 			if p.send(context.WithoutCancel(ctx), p.line.open(c), batch, p.settle) != nil {
 				p.line.close()
 			}
