@@ -53,7 +53,7 @@ type Conn struct {
 	mu      sync.Mutex // guards what follows
 	work    *follow    // nil: no follower is there
 	look    bool       // the follower is to look again
-	owed    []answer   // which the follower gives in their place
+	owed    []*answer  // which the follower gives in their place
 	leaving CloseCode  // close with this when nothing is left to write; 0: stay
 	why     string
 
@@ -211,7 +211,8 @@ func (c *Conn) handle(frame []byte) {
 			c.refuse(err, uuid.UUID(r.ID))
 			return
 		}
-		c.owe(answer{outcome: outcome, behind: at.Seq})
+		c.owe(&answer{outcome: outcome, behind: at.Seq})
+		c.remind()
 	case "ping":
 		c.write(c.dialect.pong())
 	}
@@ -240,11 +241,12 @@ func (c *Conn) say(ctx context.Context, t session.Turn) {
 	if ref == uuid.Nil {
 		t.User.ID = uuid.New()
 	}
-	c.owe(answer{behind: unstored, said: t.User.ID, ref: ref})
+	a := &answer{behind: unstored, said: t.User.ID, ref: ref}
+	c.owe(a)
 	seen := c.told.Load()
 	_, said, err := c.hub.Say(ctx, c.from, c.conversation, t)
 	if err != nil {
-		c.acknowledged(t.User.ID)
+		c.settle(a)
 		c.refuse(err, ref)
 		return
 	}
@@ -254,11 +256,11 @@ func (c *Conn) say(ctx context.Context, t session.Turn) {
 	// One that is new is told by the follower, in its order. One that is known
 	// is acknowledged here, also when it is asked anew because its reply failed.
 	if said.User.Seq <= seen {
-		c.acknowledged(t.User.ID)
+		c.settle(a)
 		c.write(appendJSON(nil, saidFrame(said.User, said.Before)))
 		return
 	}
-	c.stored(said.User)
+	c.locate(a, said.User.Seq)
 }
 
 // refuse tells why a frame was not obeyed.

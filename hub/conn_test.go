@@ -132,11 +132,14 @@ func TestStopInItsPlace(t *testing.T) {
 func TestSaidAndTakenAway(t *testing.T) {
 	for name, tt := range map[string]struct {
 		named, own bool
+		times      int
 		want       []string
 	}{
-		"with an id":    {true, false, []string{"message", "error"}},
-		"without an id": {false, false, []string{"message", "error"}},
-		"edited itself": {true, true, []string{"message"}},
+		"with an id":           {true, false, 1, []string{"message", "error"}},
+		"without an id":        {false, false, 1, []string{"message", "error"}},
+		"sent twice":           {true, false, 2, []string{"message", "error", "error"}},
+		"edited itself":        {true, true, 1, []string{"message"}},
+		"twice, edited itself": {true, true, 2, []string{"message"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, paced(3), nil, func(w *world) {
@@ -151,7 +154,9 @@ func TestSaidAndTakenAway(t *testing.T) {
 				if tt.named {
 					frame = `{"type":"message","id":"` + second.String() + `","content":"two"}`
 				}
-				w.say(s, frame)
+				for range tt.times {
+					w.say(s, frame)
+				}
 				if _, _, err := w.hub.stop(w.ctx, id, uuid.Nil); err != nil {
 					t.Fatal(err)
 				}
@@ -191,9 +196,15 @@ func TestSaidAndTakenAway(t *testing.T) {
 				again := `{"type":"message","id":"` + second.String() + `","content":"two"}`
 				w.say(s, again)
 				pass(time.Minute)
-				last := w.stored(id)
-				if n := len(last); !tt.own && (n != 4 || last[2].Content != "two" || last[3].FinishReason != session.FinishStop) {
+				content := "two"
+				if tt.own {
+					content = "edited" // with another text the id is refused
+				}
+				if last := w.stored(id); len(last) != 4 || last[2].Content != content || last[3].FinishReason != session.FinishStop {
 					t.Errorf("said again, there is %+v", last)
+				}
+				if c.owed != nil {
+					t.Errorf("owed at the end: %+v", c.owed)
 				}
 			})
 		})

@@ -32,7 +32,7 @@ type follow struct {
 	wake chan struct{} // one slot
 	done chan struct{} // closed when the follower has returned
 
-	acting sync.Mutex // held by its goroutine, except while it waits; guards all below
+	acting sync.Mutex // held by its goroutine, except while it waits; before any other; guards all below
 
 	buf  []byte // the frame being made
 	held int    // bytes written since the last flush; 0: not corked
@@ -146,7 +146,7 @@ func (f *follow) catchUp() error {
 			break
 		}
 	}
-	if err := f.settle(); err != nil {
+	if err := f.answer(); err != nil {
 		return err
 	}
 	return f.flush()
@@ -256,8 +256,8 @@ func (f *follow) message(m session.Message) error {
 	if err := f.c.dialect.said(f, saidFrame(m, f.c.pos.ID)); err != nil {
 		return err
 	}
-	f.c.acknowledged(m.ID)
 	f.at(m.Position())
+	f.c.acknowledged(m.ID) // behind at, where one that is sent again finds it told
 	return nil
 }
 
@@ -277,7 +277,7 @@ func (f *follow) reply(r *Reply, p session.Position) error {
 		return err
 	}
 	f.at(p)
-	return f.settle()
+	return f.answer()
 }
 
 // Start implements Sink.
@@ -311,7 +311,7 @@ func (f *follow) Wait(wake <-chan struct{}) error {
 	if f.c.closed.Load() {
 		return errConnClosed
 	}
-	return f.settle()
+	return f.answer()
 }
 
 // send writes v as a frame.

@@ -94,9 +94,9 @@ func (f *follower) next() ([]byte, *End, error) {
 	return nil, r.end, nil
 }
 
-// toldOther reports whether there is something to tell before more text. r.mu is
-// held.
-func (f *follower) toldOther() bool {
+// newsFirst reports whether there is something else to find out before more
+// text. r.mu is held.
+func (f *follower) newsFirst() bool {
 	return f.rewrites < len(f.r.rewrites) || f.aways != f.r.aways || f.claimed
 }
 

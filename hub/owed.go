@@ -5,8 +5,6 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-
-	"lumos/backend/session"
 )
 
 // answer is what a client is owed for a frame, and gets from the follower once
@@ -14,7 +12,7 @@ import (
 // acknowledgement. That one is the message itself, in its place, which is gone
 // where somebody else's edit or regeneration was quicker than the follower.
 type answer struct {
-	behind  int64     // Seq
+	behind  int64     // Seq; guarded by Conn.mu
 	outcome string    // of a stop
 	said    uuid.UUID // the message; nil: a stop
 	ref     uuid.UUID // the id that the client gave it; nil: none
@@ -24,79 +22,69 @@ type answer struct {
 const unstored = math.MaxInt64
 
 // owe leaves an answer to the follower.
-func (c *Conn) owe(a answer) {
+func (c *Conn) owe(a *answer) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.owed = append(c.owed, a)
+}
+
+// locate notes where in the conversation a message is whose answer is owed.
+func (c *Conn) locate(a *answer, seq int64) {
+	c.mu.Lock()
+	a.behind = seq
 	c.mu.Unlock()
-	if a.behind != unstored {
-		c.settle()
+	if c.told.Load() >= seq {
+		c.remind() // the follower has passed the place, and told it or not
 	}
 }
 
-// settle has the follower look at what is owed.
-func (c *Conn) settle() {
+// remind has the follower look at what is owed.
+func (c *Conn) remind() {
 	c.poke()
 	c.wakeFollower()
 }
 
-// stored notes where the message is that is owed, unless it has been told by
-// now.
-func (c *Conn) stored(said session.Message) {
-	c.mu.Lock()
-	i := c.owes(said.ID)
-	if i >= 0 {
-		c.owed[i].behind = said.Seq
-	}
-	c.mu.Unlock()
-	if i >= 0 {
-		c.settle()
-	}
+// settle takes a out of what is owed.
+func (c *Conn) settle(a *answer) {
+	c.take(func(b *answer) bool { return b == a })
 }
 
-// acknowledged notes that a message needs no other answer.
+// acknowledged takes what is owed for a message out, however often it was sent.
 func (c *Conn) acknowledged(said uuid.UUID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if i := c.owes(said); i >= 0 {
-		c.owed = slices.Delete(c.owed, i, i+1)
-	}
-	c.dropOwed()
-}
-
-// owes returns where in c.owed a message is, or -1. c.mu is held.
-func (c *Conn) owes(said uuid.UUID) int {
-	return slices.IndexFunc(c.owed, func(a answer) bool { return a.said == said })
+	c.take(func(a *answer) bool { return a.said == said })
 }
 
 // due takes the answers whose place has come. It is the follower's.
-func (c *Conn) due() []answer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var due []answer
-	c.owed = slices.DeleteFunc(c.owed, func(a answer) bool {
-		if a.behind > c.pos.Seq {
-			return false
-		}
-		due = append(due, a)
-		return true
-	})
-	c.dropOwed()
-	return due
+func (c *Conn) due() []*answer {
+	return c.take(func(a *answer) bool { return a.behind <= c.pos.Seq })
 }
 
-// dropOwed keeps no memory for nothing. c.mu is held.
-func (c *Conn) dropOwed() {
+// take takes the answers that match out of what is owed.
+func (c *Conn) take(match func(*answer) bool) (taken []*answer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owed = slices.DeleteFunc(c.owed, func(a *answer) bool {
+		if !match(a) {
+			return false
+		}
+		taken = append(taken, a)
+		return true
+	})
 	if len(c.owed) == 0 {
 		c.owed = nil
 	}
+	return taken
 }
 
-// settle gives the answers that are due. A message that was taken away before
-// it could be told is answered as if it had come behind what took it.
-func (f *follow) settle() error {
+// errTakenAway tells of a message that was said and is gone. It is answered as
+// if it had come behind what took it.
+var errTakenAway = &Error{Code: CodeBusy, Text: "An edit or another reply took the place of this message before it was answered. Send it again."}
+
+// answer gives the answers that are due.
+func (f *follow) answer() error {
 	for _, a := range f.c.due() {
 		if a.said != uuid.Nil {
-			f.buf = append(f.buf[:0], f.c.dialect.refusal(Classify(session.ErrBusy), requestID(a.ref))...)
+			f.buf = append(f.buf[:0], f.c.dialect.refusal(errTakenAway, requestID(a.ref))...)
 			if err := f.write(); err != nil {
 				return err
 			}

@@ -28,19 +28,28 @@ type pusher interface {
 	flushNow() bool
 }
 
-// pushTo notes that n bytes more may be shown, and returns the one follower that
-// they are to be pushed to, or nil. r.mu is held.
-func (r *Reply) pushTo(n int) *follower {
-	if len(r.followers) != 1 || r.followers[0].pusher == nil || r.copied {
-		return nil
+// show brings n bytes more, which may be shown now, to the followers: it wakes
+// them, or returns the one that the caller, if it can push, is to serve without
+// r.mu. r.mu is held.
+func (r *Reply) show(n int, push bool) *follower {
+	// What feeds a copy holds a lock of the Log's, and must not write to sockets.
+	if push && len(r.followers) == 1 && r.followers[0].pusher != nil && !r.copied {
+		now := monotonic()
+		gap := now - r.grown
+		r.grown = now
+		if gap >= int64(pushGap) && n <= maxPush {
+			return r.followers[0]
+		}
 	}
-	now := monotonic()
-	gap := now - r.grown
-	r.grown = now
-	if gap < int64(pushGap) || n > maxPush {
-		return nil
+	r.wakeReaders()
+	return nil
+}
+
+// serve brings a follower what there is, or has it look itself. Nil: nobody.
+func (f *follower) serve() {
+	if f != nil && !f.push() {
+		f.poke()
 	}
-	return r.followers[0]
 }
 
 // push brings a follower what there is behind its place, without waiting for
@@ -55,7 +64,7 @@ func (f *follower) push() bool {
 	}
 	f.r.mu.Lock()
 	behind := f.r.visible() - f.off
-	if behind > maxPush || f.toldOther() {
+	if behind > maxPush || f.newsFirst() {
 		f.r.mu.Unlock()
 		return false
 	}

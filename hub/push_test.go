@@ -142,9 +142,10 @@ func pushes(t *testing.T, logged bool) {
 // TestPushAfterNews: whoever has to be told something else first gets no text
 // pushed, but hears of both in their order.
 func TestPushAfterNews(t *testing.T) {
-	for name, news := range map[string]func(r *Reply){
-		"the Log was away": func(r *Reply) { writing{r: r}.Away() },
-		"another writer":   func(r *Reply) { copying{r: r}.Rewritten(3, nil) },
+	for name, news := range map[string]func(r *Reply, f *follower){
+		"the Log was away":              func(r *Reply, _ *follower) { writing{r: r}.Away() },
+		"another writer":                func(r *Reply, _ *follower) { copying{r: r}.Rewritten(3, nil) },
+		"a place that it may never get": func(_ *Reply, f *follower) { f.claimed = true; f.poke() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFollow(&Conn{hub: new(Hub), sock: nullSocket{}, dialect: ChatHub{}})
@@ -153,7 +154,7 @@ func TestPushAfterNews(t *testing.T) {
 			r.gated, r.shown = true, 3
 			r.append([]byte("one two"))
 			follower := r.follow(&follower{wake: f.wake, pusher: f}, Place{Offset: 3})
-			news(r)
+			news(r, follower)
 			<-f.wake
 			writing{r: r}.Stored(7, true)
 			if follower.off != 3 {

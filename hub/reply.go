@@ -127,15 +127,10 @@ func (r *Reply) append(p []byte) bool {
 	store := r.store
 	var sole *follower
 	if !r.gated {
-		sole = r.pushTo(len(p))
-		if sole == nil {
-			r.wakeReaders()
-		}
+		sole = r.show(len(p), true)
 	}
 	r.mu.Unlock()
-	if sole != nil && !sole.push() {
-		sole.poke()
-	}
+	sole.serve()
 	if store != nil {
 		store()
 	}

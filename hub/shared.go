@@ -48,7 +48,7 @@ func (w writing) From(off, limit int) []byte {
 }
 
 // Stored implements session.Source.
-func (w writing) Stored(n int, few bool) {
+func (w writing) Stored(n int, push bool) {
 	r := w.r
 	r.mu.Lock()
 	more := n - r.shown
@@ -57,17 +57,9 @@ func (w writing) Stored(n int, few bool) {
 		return
 	}
 	r.shown = n
-	var sole *follower
-	if few {
-		sole = r.pushTo(more)
-	}
-	if sole == nil {
-		r.wakeReaders()
-	}
+	sole := r.show(more, push)
 	r.mu.Unlock()
-	if sole != nil && !sole.push() {
-		sole.poke()
-	}
+	sole.serve()
 }
 
 // Away implements session.Source.

@@ -81,9 +81,9 @@ type Source interface {
 	// From returns what follows the first off bytes: at most limit bytes, whole
 	// characters, which never change; nothing only where nothing follows.
 	From(off, limit int) []byte
-	// Stored: the Log has the first n bytes, which may be shown. n only grows. Few:
-	// only some replies are told so in a row, so each can be shown right here.
-	Stored(n int, few bool)
+	// Stored: the Log has the first n bytes, which may be shown. n only grows.
+	// Push: the caller has the time for a write to a socket that does not wait.
+	Stored(n int, push bool)
 	// Away: for AwayAfter the Log could not be reached. Who follows is better
 	// sent away to come back later. What comes then is stored as before.
 	Away()

@@ -100,7 +100,7 @@ func NewRedis(cfg RedisConfig) (*Redis, error) {
 		holds: make(map[uuid.UUID]*hold), leaving: make(map[uuid.UUID]chan struct{}),
 	}
 	r.appends = newPipe(r, r.sendAppends)
-	r.appends.line = new(line)
+	r.appends.line = &line{r: r}
 	r.looks = newPipe(r, r.sendLooks)
 	return r, nil
 }

@@ -56,8 +56,13 @@ func (r *Redis) appendCommand(c rueidis.CoreClient, some []appending) rueidis.Co
 	return c.B().Evalsha().Sha1(appendScript.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
 }
 
-// sendAppends is the pipe's send for writers. What one script takes is few: what
-// comes meanwhile can wait until all of that is shown.
+// What append.lua returns in place of a length.
+const (
+	appendLost   = -1 // another's to write, or ended
+	appendLapsed = -2 // the lease ran out
+)
+
+// sendAppends is the pipe's send for writers.
 func (r *Redis) sendAppends(ctx context.Context, c rueidis.CoreClient, batch []*writer, settle func(*writer, verdict)) (failed error) {
 	all := make([]appending, 0, len(batch))
 	for _, w := range batch {
@@ -73,7 +78,7 @@ func (r *Redis) sendAppends(ctx context.Context, c rueidis.CoreClient, batch []*
 		return nil
 	}
 	together := maxTogether
-	if (*r.client.Load()).Mode() == rueidis.ClientModeCluster {
+	if isCluster(*r.client.Load()) {
 		together = 1 // each conversation has its slot
 	}
 	groups := slices.Collect(slices.Chunk(all, together))
@@ -81,57 +86,74 @@ func (r *Redis) sendAppends(ctx context.Context, c rueidis.CoreClient, batch []*
 	for i, some := range groups {
 		commands[i] = r.appendCommand(c, some)
 	}
+	// What one script takes is few enough to be shown before the next batch.
+	push := len(groups) == 1
+	var lapsed []*writer
 	for i, result := range r.doAll(ctx, c, commands) {
 		sizes, err := result.AsIntSlice()
 		if err == nil && len(sizes) != len(groups[i]) {
 			err = fmt.Errorf("session: %d answers to %d appends", len(sizes), len(groups[i]))
 		}
 		for j, a := range groups[i] {
-			if err != nil {
+			switch {
+			case err != nil:
 				failed = err
 				settle(a.w, r.failed(a.w, err))
-			} else {
-				settle(a.w, r.appended(ctx, a.w, sizes[j], len(groups) == 1))
+			case sizes[j] == appendLapsed:
+				lapsed = append(lapsed, a.w)
+			default:
+				settle(a.w, r.appended(a.w, sizes[j], push))
 			}
 		}
+	}
+	for i, v := range r.retake(ctx, lapsed) {
+		settle(lapsed[i], v)
 	}
 	return failed
 }
 
-// appended handles what append.lua returned for one reply.
-func (r *Redis) appended(ctx context.Context, w *writer, size int64, few bool) verdict {
-	switch size {
-	case -1:
+// appended handles what append.lua returned for one reply, whose lease has not
+// run out.
+func (r *Redis) appended(w *writer, size int64, push bool) verdict {
+	if size == appendLost {
 		if !r.lose(w) {
 			return rest
 		}
 		return dropped
-	case -2:
-		return r.retake(ctx, w)
 	}
-	return r.stored(w, int(size), few)
+	return r.stored(w, int(size), push)
 }
 
-// retake takes a lease that ran out again, unless somebody else has.
-func (r *Redis) retake(ctx context.Context, w *writer) verdict {
+// retake takes leases that ran out again, where nobody else has, and returns a
+// verdict for each.
+func (r *Redis) retake(ctx context.Context, lapsed []*writer) []verdict {
+	if len(lapsed) == 0 {
+		return nil
+	}
+	verdicts := make([]verdict, len(lapsed))
 	r.mu.Lock()
-	w.renew = time.Time{}
+	for _, w := range lapsed {
+		w.renew = time.Time{}
+	}
 	r.mu.Unlock()
-	r.renew(ctx, []*writer{w})
+	r.renew(ctx, lapsed)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case r.writers[w.reply] != w:
-		return dropped
-	case w.renew.IsZero():
-		return later
+	for i, w := range lapsed {
+		switch {
+		case r.writers[w.reply] != w:
+			verdicts[i] = dropped
+		case w.renew.IsZero():
+			verdicts[i] = later
+		default:
+			verdicts[i] = more
+		}
 	}
-	return more
+	return verdicts
 }
 
-// stored notes that Redis has length bytes, and tells the source, which may show
-// them at once if few are told together.
-func (r *Redis) stored(w *writer, length int, few bool) verdict {
+// stored notes that Redis has length bytes, and tells the source.
+func (r *Redis) stored(w *writer, length int, push bool) verdict {
 	r.mu.Lock()
 	lost := w.stored - length
 	w.stored = length
@@ -147,7 +169,7 @@ func (r *Redis) stored(w *writer, length int, few bool) verdict {
 			slog.String("session", shortID(w.conversation)), slog.Int("bytes", lost))
 	}
 	if tell {
-		source.Stored(length, few)
+		source.Stored(length, push)
 	}
 	if len(source.From(length, utf8.UTFMax)) > 0 {
 		return more

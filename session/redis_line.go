@@ -7,22 +7,23 @@ import (
 )
 
 // lineIdle is how long a line may be unused and still be taken for one that
-// works: what cuts idle connections tells nobody.
+// works: what cuts idle connections often tells nobody.
 const lineIdle = 5 * time.Second
 
 // line is a connection for one goroutine, in which rueidis writes and reads as
 // long as nothing can cancel: over the connection that all share, a batch goes
 // through two goroutines of the library on its way out and back.
 type line struct {
+	r    *Redis
 	c    rueidis.DedicatedClient // nil: not connected
 	used time.Time
 }
 
 // serves tells whether there is a line, and one is enough: not to a cluster,
 // nor while there is no Redis.
-func (l *line) serves(c rueidis.Client) bool {
-	return l != nil && c != nil && c.Mode() != rueidis.ClientModeCluster
-}
+func (l *line) serves(c rueidis.Client) bool { return l != nil && c != nil && !isCluster(c) }
+
+func isCluster(c rueidis.Client) bool { return c.Mode() == rueidis.ClientModeCluster }
 
 // open returns the connection, made if it must be. One that fails says so when
 // it is used, and is then to be closed.
@@ -38,9 +39,11 @@ func (l *line) open(c rueidis.Client) rueidis.DedicatedClient {
 	return l.c
 }
 
+// close lets the connection go. rueidis gives a peer that is silent a second to
+// say goodbye, for which nobody here waits.
 func (l *line) close() {
 	if l.c != nil {
-		l.c.Close()
+		l.r.tasks.Go(l.c.Close)
 		l.c = nil
 	}
 }

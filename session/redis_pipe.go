@@ -13,13 +13,13 @@ const (
 	// waiting for it: one Redis of a cluster that is stuck does not hold up the
 	// others.
 	overlap = 5 * time.Millisecond
-	// retryAfter is the pause before a command that failed is sent again.
+	// retryAfter is the pause before what failed is sent again.
 	retryAfter = 100 * time.Millisecond
-	// busyRate is the number of commands a second above which they are gathered
+	// busyRate is the number of items a second above which they are gathered
 	// for up to gather before they leave: longer saves nothing more, and is felt.
 	busyRate = 10_000
 	gather   = 200 * time.Microsecond
-	// maxBatch bounds the commands that leave together.
+	// maxBatch bounds the items that leave together.
 	maxBatch = 1024
 )
 
@@ -29,7 +29,8 @@ const (
 type pipe[T piped] struct {
 	r *Redis
 	// send sends what the items have, and gives a verdict on each. c is nil while
-	// there is no Redis. An error is the connection's.
+	// there is no Redis. After an error a line is made anew: it may lead to a
+	// Redis that has become a replica.
 	send func(ctx context.Context, c rueidis.CoreClient, batch []T, settle func(T, verdict)) error
 	line *line // nil: the connection that all share; run's
 
@@ -146,6 +147,7 @@ func (p *pipe[T]) run(ctx context.Context) {
 		}
 		c := p.r.attached(ctx)
 		if p.line.serves(c) {
+			// This goroutine reads the answers, as long as nothing can cancel.
 			if p.send(context.WithoutCancel(ctx), p.line.open(c), batch, p.settle) != nil {
 				p.line.close()
 			}

@@ -48,7 +48,13 @@ func (r *Redis) appendRest(ctx context.Context, w *writer) error {
 		if err != nil {
 			return err
 		}
-		if r.appended(ctx, w, size, false) != more {
+		v := more
+		if size == appendLapsed {
+			v = r.retake(ctx, []*writer{w})[0]
+		} else {
+			v = r.appended(w, size, false)
+		}
+		if v != more {
 			return nil
 		}
 	}
