@@ -146,7 +146,7 @@ func (f *follow) catchUp() error {
 			break
 		}
 	}
-	if err := f.answer(); err != nil {
+	if err := f.answer(f.c.pos.Seq); err != nil {
 		return err
 	}
 	return f.flush()
@@ -258,10 +258,10 @@ func (f *follow) message(m session.Message) error {
 	}
 	f.at(m.Position())
 	f.c.acknowledged(m.ID) // behind at, where one that is sent again finds it told
-	return nil
+	return f.answer(f.c.pos.Seq)
 }
 
-// reply sends one reply to its end.
+// reply sends one reply to its end, or as far as it is part of the conversation.
 func (f *follow) reply(r *Reply, p session.Position) error {
 	var from Place
 	if f.resume == r.ID {
@@ -269,15 +269,21 @@ func (f *follow) reply(r *Reply, p session.Position) error {
 		f.c.hub.metrics.Resumed(f.c.hub.Honours(r, from))
 	}
 	f.resume = uuid.Nil
+	if err := f.answer(p.Seq - 1); err != nil {
+		return err
+	}
 	f.after = f.c.pos.ID
 	f.probe.Begin()
 	err := f.c.hub.stream(context.Background(), r, f, f.wake, from)
 	f.probe.End(f.c.hub.metrics)
+	if errors.Is(err, errGone) {
+		return nil // what took its place comes next, and says so
+	}
 	if err != nil {
 		return err
 	}
 	f.at(p)
-	return f.answer()
+	return f.answer(f.c.pos.Seq)
 }
 
 // Start implements Sink.
@@ -311,7 +317,7 @@ func (f *follow) Wait(wake <-chan struct{}) error {
 	if f.c.closed.Load() {
 		return errConnClosed
 	}
-	return f.answer()
+	return f.answer(f.c.pos.Seq)
 }
 
 // send writes v as a frame.

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -156,4 +157,39 @@ func TestStrayAttempt(t *testing.T) {
 		code, ended := live.ended()
 		return ended && code == CloseTakenOver && slices.Contains(next.types(), "ready")
 	})
+}
+
+// TestEditedElsewhere: a connection that follows a reply which another node
+// writes stays when that is stopped and edited away there, and goes on with what
+// took its place.
+func TestEditedElsewhere(t *testing.T) {
+	t.Parallel()
+	addr := miniredis.RunT(t).Addr()
+	a, b := hubOnRedis(t, addr, 0), hubOnRedis(t, addr, 0)
+	s, err := a.sessions.New(t.Context(), "", uuid.Nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sock := newMemSocket()
+	b.Serve(t.Context(), sock, Join{Conversation: s.ID, Arrived: time.Now(), Offset: -1})
+	eventually(t, "it is connected", func() bool { return len(sock.took()) > 0 })
+	turn := session.Turn{User: session.Message{ID: uuid.New(), Content: "one"}}
+	for round := range 20 {
+		r, _, err := a.Say(t.Context(), Caller{}, s.ID, turn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the reply is followed, and the connection stays", func() bool {
+			if code, ended := sock.ended(); ended {
+				t.Fatalf("round %d: closed with %d", round, code)
+			}
+			frames := sock.took()
+			return slices.ContainsFunc(frames, func(f map[string]any) bool { return f["type"] == "message" && f["content"] == turn.User.Content }) &&
+				frames[len(frames)-1]["type"] == "text-delta" && frames[len(frames)-1]["id"] == r.ID.String()
+		})
+		if outcome, _, err := a.Stop(t.Context(), s.ID, uuid.Nil); outcome != OutcomeStopped || err != nil {
+			t.Fatalf("%s, %v", outcome, err)
+		}
+		turn.Kind, turn.User.Content = session.Edit, fmt.Sprint("edited ", round)
+	}
 }

@@ -54,9 +54,9 @@ func (c *Conn) acknowledged(said uuid.UUID) {
 	c.take(func(a *answer) bool { return a.said == said })
 }
 
-// due takes the answers whose place has come. It is the follower's.
-func (c *Conn) due() []*answer {
-	return c.take(func(a *answer) bool { return a.behind <= c.pos.Seq })
+// due takes the answers whose place is up to seq.
+func (c *Conn) due(seq int64) []*answer {
+	return c.take(func(a *answer) bool { return a.behind <= seq })
 }
 
 // take takes the answers that match out of what is owed.
@@ -80,9 +80,10 @@ func (c *Conn) take(match func(*answer) bool) (taken []*answer) {
 // if it had come behind what took it.
 var errTakenAway = &Error{Code: CodeBusy, Text: "An edit or another reply took the place of this message before it was answered. Send it again."}
 
-// answer gives the answers that are due.
-func (f *follow) answer() error {
-	for _, a := range f.c.due() {
+// answer gives the answers that are due where the conversation is told up to
+// seq, be it that nothing is left there.
+func (f *follow) answer(seq int64) error {
+	for _, a := range f.c.due(seq) {
 		if a.said != uuid.Nil {
 			f.buf = append(f.buf[:0], f.c.dialect.refusal(errTakenAway, requestID(a.ref))...)
 			if err := f.write(); err != nil {

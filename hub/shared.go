@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 	"unicode/utf8"
@@ -19,6 +20,10 @@ var errMoved = errors.New("hub: the reply has moved")
 // errRewritten: the reply has another writer. Who followed begins it again,
 // from where what they have is still part of it.
 var errRewritten = errors.New("hub: the reply has another writer")
+
+// errGone: an edit or a regeneration elsewhere took the reply away before its end
+// was told here.
+var errGone = fmt.Errorf("hub: the reply is no longer in its conversation: %w", ErrCut)
 
 // shared is what a Reply has when its text is in a Log, which other nodes
 // read and write too. Its fields are guarded by Reply.mu.
@@ -232,7 +237,8 @@ func (h *Hub) adopt(r *Reply) {
 }
 
 // relocate finds a reply again that has moved, and the place in it up to which
-// it has what the follower of r has, off bytes.
+// it has what the follower of r has, off bytes. Errors: errGone, ErrCut; the
+// store's.
 func (h *Hub) relocate(ctx context.Context, r *Reply, off int) (*Reply, Place, error) {
 	s, err := h.sessions.Get(ctx, r.Conversation, r.before())
 	if err != nil {
@@ -248,8 +254,9 @@ func (h *Hub) relocate(ctx context.Context, r *Reply, off int) (*Reply, Place, e
 		if found := h.find(r.Conversation, s.Running); found != nil {
 			return found, Place{r.Epoch(), off}, nil
 		}
+		return nil, Place{}, ErrCut
 	}
-	return nil, Place{}, ErrCut
+	return nil, Place{}, errGone
 }
 
 // common returns how much of r's first off bytes content begins with, in whole

@@ -24,7 +24,7 @@ type Sink interface {
 // counts as is still part of the reply; one that the reply cannot have (it has
 // less text, or a character spans it) is its beginning. Start comes again when
 // another node goes on with the reply. Errors: what s returns; ErrCut when the
-// store did not take the end.
+// store did not take the end, or has the reply no more.
 func (h *Hub) Stream(ctx context.Context, r *Reply, s Sink, from Place) error {
 	return h.stream(ctx, r, s, make(chan struct{}, 1), from)
 }
@@ -47,7 +47,8 @@ func (h *Hub) stream(ctx context.Context, r *Reply, s Sink, wake chan struct{}, 
 }
 
 // Wait returns when the reply has ended, wherever it is written.
-// Errors: ctx's; those of the store; ErrCut.
+// Errors: ctx's; those of the store; ErrCut; *Error with CodeBusy for one that
+// an edit or a regeneration took away.
 func (h *Hub) Wait(ctx context.Context, r *Reply) (End, error) {
 	for {
 		r.reading(1)
@@ -57,6 +58,9 @@ func (h *Hub) Wait(ctx context.Context, r *Reply) (End, error) {
 			return e, err
 		}
 		found, _, err := h.relocate(ctx, r, 0)
+		if errors.Is(err, errGone) {
+			return End{}, errTakenAway
+		}
 		if err != nil {
 			return End{Err: err}, nil
 		}
