@@ -3,6 +3,7 @@ package hub
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,91 @@ import (
 
 	"lumos/backend/session"
 )
+
+// TestSaidAndTakenAway has a page that edits be quicker than the acknowledgement
+// of what another one said: that one is told that it was refused, and may say
+// it again. What is edited itself is acknowledged as it is now.
+func TestSaidAndTakenAway(t *testing.T) {
+	for name, tt := range map[string]struct {
+		named, own bool
+		times      int
+		want       []string
+	}{
+		"with an id":           {true, false, 1, []string{"message", "error"}},
+		"without an id":        {false, false, 1, []string{"message", "error"}},
+		"sent twice":           {true, false, 2, []string{"message", "error", "error"}},
+		"edited itself":        {true, true, 1, []string{"message"}},
+		"twice, edited itself": {true, true, 2, []string{"message"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, paced(3), nil, func(w *world) {
+				id, first, second := w.session(), uuid.New(), uuid.New()
+				s := w.join(id)
+				w.say(s, `{"type":"message","id":"`+first.String()+`","content":"one"}`)
+				pass(2500 * time.Millisecond)
+				s.set(&s.stalled)
+				pass(5 * time.Second)
+				told := len(s.took())
+				frame := `{"type":"message","content":"two"}`
+				if tt.named {
+					frame = `{"type":"message","id":"` + second.String() + `","content":"two"}`
+				}
+				for range tt.times {
+					w.say(s, frame)
+				}
+				if _, _, err := w.hub.stop(w.ctx, id, uuid.Nil); err != nil {
+					t.Fatal(err)
+				}
+				edit := session.Turn{Kind: session.Edit, User: session.Message{ID: first, Content: "edited"}}
+				if tt.own {
+					edit.User.ID = second
+				}
+				if _, _, err := w.hub.Say(w.ctx, Caller{}, id, edit); err != nil {
+					t.Fatal(err)
+				}
+				s.resume()
+				pass(time.Minute)
+				var got []string
+				for _, f := range s.took()[told:] {
+					switch f["type"] {
+					case "message":
+						if f["content"] != "edited" || f["id"] != edit.User.ID.String() {
+							t.Errorf("told of %v", f)
+						}
+					case "error":
+						ref, has := f["ref"]
+						if f["code"] != CodeBusy || has != tt.named || has && ref != second.String() {
+							t.Errorf("refused with %v", f)
+						}
+					default:
+						continue
+					}
+					got = append(got, f["type"].(string))
+				}
+				if !slices.Equal(got, tt.want) {
+					t.Errorf("got %v, want %v", got, tt.want)
+				}
+				c := w.hub.conns[id]
+				if c.owed != nil {
+					t.Errorf("still owed: %+v", c.owed)
+				}
+				again := `{"type":"message","id":"` + second.String() + `","content":"two"}`
+				w.say(s, again)
+				pass(time.Minute)
+				content := "two"
+				if tt.own {
+					content = "edited" // with another text the id is refused
+				}
+				if last := w.stored(id); len(last) != 4 || last[2].Content != content || last[3].FinishReason != session.FinishStop {
+					t.Errorf("said again, there is %+v", last)
+				}
+				if c.owed != nil {
+					t.Errorf("owed at the end: %+v", c.owed)
+				}
+			})
+		})
+	}
+}
 
 // TestSaidTwiceOwedOnce: a message that is sent twice before it is told leaves
 // nothing owed once it has been told, and is not refused when it is stored anew.
