@@ -93,7 +93,7 @@ func (s *memSocket) FlushNow() bool {
 // pass gives what is held to the peer, or blocks until the socket is killed.
 func (s *memSocket) pass() error {
 	s.mu.Lock()
-	stalled := s.stalled
+	stalled, thaw := s.stalled, s.thaw
 	if !stalled {
 		s.sent = append(s.sent, s.held...)
 		s.held, s.active = nil, time.Now()
@@ -103,7 +103,7 @@ func (s *memSocket) pass() error {
 		select {
 		case <-s.killed:
 			return errKilled
-		case <-s.thaw:
+		case <-thaw:
 			return s.pass()
 		}
 	}
@@ -169,12 +169,15 @@ func (s *memSocket) set(field *bool) {
 	*field = true
 }
 
-// resume has a stalled peer take all again.
+// resume has a peer that is stalled take all again.
 func (s *memSocket) resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stalled = false
-	close(s.thaw)
+	if s.stalled {
+		s.stalled = false
+		close(s.thaw)
+		s.thaw = make(chan struct{})
+	}
 }
 
 // took is what has reached the peer.

@@ -12,6 +12,18 @@ import (
 	"lumos/backend/session"
 )
 
+// lagging joins a conversation whose peer takes nothing since amid the reply, of
+// three seconds, to its first message. That reply has ended.
+func (w *world) lagging() (s *memSocket, conversation, first uuid.UUID) {
+	conversation, first = w.session(), uuid.New()
+	s = w.join(conversation)
+	w.say(s, `{"type":"message","id":"`+first.String()+`","content":"one"}`)
+	pass(2500 * time.Millisecond)
+	s.set(&s.stalled)
+	pass(5 * time.Second)
+	return s, conversation, first
+}
+
 // TestSaidAndTakenAway has a page that edits be quicker than the acknowledgement
 // of what another one said: that one is told that it was refused, and may say
 // it again. What is edited itself is acknowledged as it is now.
@@ -29,12 +41,8 @@ func TestSaidAndTakenAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, paced(3), nil, func(w *world) {
-				id, first, second := w.session(), uuid.New(), uuid.New()
-				s := w.join(id)
-				w.say(s, `{"type":"message","id":"`+first.String()+`","content":"one"}`)
-				pass(2500 * time.Millisecond)
-				s.set(&s.stalled)
-				pass(5 * time.Second)
+				s, id, first := w.lagging()
+				second := uuid.New()
 				told := len(s.took())
 				frame := `{"type":"message","content":"two"}`
 				if tt.named {
@@ -101,12 +109,8 @@ func TestSaidAndTakenAway(t *testing.T) {
 // nothing owed once it has been told, and is not refused when it is stored anew.
 func TestSaidTwiceOwedOnce(t *testing.T) {
 	inWorld(t, paced(3), nil, func(w *world) {
-		id, first, second := w.session(), uuid.New(), uuid.New()
-		s := w.join(id)
-		w.say(s, `{"type":"message","id":"`+first.String()+`","content":"one"}`)
-		pass(2500 * time.Millisecond)
-		s.set(&s.stalled)
-		pass(5 * time.Second)
+		s, id, first := w.lagging()
+		second := uuid.New()
 		frame := `{"type":"message","id":"` + second.String() + `","content":"two"}`
 		w.say(s, frame)
 		w.say(s, frame)
@@ -147,13 +151,9 @@ func TestSaidTwiceOwedOnce(t *testing.T) {
 // to what took it goes on, not when that has ended.
 func TestRefusedInTime(t *testing.T) {
 	for _, kind := range []session.TurnKind{session.Edit, session.Again} {
-		inWorld(t, paced(30), nil, func(w *world) {
-			id, first, second := w.session(), uuid.New(), uuid.New()
-			s := w.join(id)
-			w.say(s, `{"type":"message","id":"`+first.String()+`","content":"one"}`)
-			pass(2500 * time.Millisecond)
-			s.set(&s.stalled)
-			pass(40 * time.Second)
+		inWorld(t, paced(3), nil, func(w *world) {
+			s, id, first := w.lagging()
+			second := uuid.New()
 			told := len(s.took())
 			w.say(s, `{"type":"message","id":"`+second.String()+`","content":"two"}`)
 			if _, _, err := w.hub.stop(w.ctx, id, uuid.Nil); err != nil {
@@ -203,18 +203,9 @@ func TestEveryMessageIsAnswered(t *testing.T) {
 						s.in <- []byte(`{"type":"message","id":"` + said[len(said)-1] + `","content":"two"}`)
 					}
 				case 3:
-					s.mu.Lock()
-					if !s.stalled {
-						s.stalled, s.thaw = true, make(chan struct{})
-					}
-					s.mu.Unlock()
+					s.set(&s.stalled)
 				case 4:
-					s.mu.Lock()
-					stalled := s.stalled
-					s.mu.Unlock()
-					if stalled {
-						s.resume()
-					}
+					s.resume()
 				case 5:
 					_, _, _ = w.hub.stop(w.ctx, id, uuid.Nil)
 				case 6:
@@ -228,12 +219,7 @@ func TestEveryMessageIsAnswered(t *testing.T) {
 					pass(time.Duration(rnd.IntN(2500)) * time.Millisecond)
 				}
 			}
-			s.mu.Lock()
-			stalled := s.stalled
-			s.mu.Unlock()
-			if stalled {
-				s.resume()
-			}
+			s.resume()
 			pass(time.Minute)
 			if _, ended := s.ended(); ended {
 				return // flooded

@@ -171,7 +171,7 @@ func unescape(dst, s []byte) ([]byte, error) {
 	}
 }
 
-// hex reads \uXXXX from the front of s.
+// hex reads an escape (\u and four hexadecimal digits) from the front of s.
 func hex(s []byte) (rune, error) {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, errFrame

@@ -32,8 +32,8 @@ type Answer struct {
 	FirstToken, Pace time.Duration
 	// Flush is how many tokens are written at a time (0: 1).
 	Flush int
-	// ASCII escapes every character beyond ASCII as \uXXXX, in pairs where
-	// needed, so that cuts fall inside escapes.
+	// ASCII escapes every character beyond ASCII (\u and four digits, in pairs
+	// where needed), so that cuts fall inside escapes.
 	ASCII bool
 
 	// Status, when not 0, is sent instead of a reply, with Header and Body
