@@ -226,6 +226,25 @@ func TestScrolling(t *testing.T) {
 	p.Until("w.state === 'ready' && " + bottom + " < 8")
 }
 
+// Who scrolls up in the very frame that brings text, before the browser has
+// told of the widget's own scrolling, is not pulled down again.
+func TestScrollingUpAsTextArrives(t *testing.T) {
+	_, p, c := openPage(t)
+	_, r := ask(p, c, "Hello", "")
+	p.Do(`new MutationObserver((_, observer) => {
+			if ($('.log').scrollTop < 1000) return;
+			observer.disconnect();
+			$('.log').scrollTop = 100;
+		}).observe($('.list'), { childList: true, subtree: true, characterData: true });`)
+	r.delta(strings.Repeat("line\n\n", 100))
+	p.Until("$('.jump').checkVisibility()")
+	r.delta(strings.Repeat("more\n\n", 10)).finish("stop")
+	p.Until("w.state === 'ready'")
+	if got := eval[int](p, "$('.log').scrollTop"); got != 100 {
+		t.Errorf("scrolled to %d while reading at 100", got)
+	}
+}
+
 func TestHistory(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
 	p.Open(h.URL + "/")

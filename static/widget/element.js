@@ -132,12 +132,11 @@ class ChatWidget extends HTMLElement {
       this.submit();
     };
     input.oninput = () => this.grow();
-    let top = 0;
     log.onscroll = () => {
       // Only a person scrolls up.
-      if (log.scrollTop < top) this.stuck = false;
-      top = log.scrollTop;
-      if (log.scrollHeight - top - log.clientHeight < 8) this.stuck = true;
+      if (log.scrollTop < this.top) this.stuck = false;
+      this.top = log.scrollTop;
+      if (log.scrollHeight - this.top - log.clientHeight < 8) this.stuck = true;
       root.classList.toggle('behind', !this.stuck);
     };
     new ResizeObserver(() => this.follow()).observe(log);
@@ -260,7 +259,11 @@ class ChatWidget extends HTMLElement {
   }
 
   follow() {
-    if (this.stuck) this.log.scrollTop = this.log.scrollHeight;
+    const { log } = this;
+    if (!this.stuck) return;
+    log.scrollTop = log.scrollHeight;
+    // The event comes later: somebody may have scrolled on by then.
+    this.top = log.scrollTop;
   }
 
   notify(text, action) {
