@@ -157,6 +157,46 @@ func TestConnectionLimits(t *testing.T) {
 	}
 }
 
+// TestStreamLimit: a stream, of whatever route, is a connection as a WebSocket
+// is; what is refused has said nothing, and what waits for JSON is none.
+func TestStreamLimit(t *testing.T) {
+	r := newRig(t, behindProxy, withLimits(hub.Limits{ConnectionsPerClient: 2, Connections: 3}))
+	answer, g := held(0, "at last")
+	r.answer("wait", answer)
+	const one, other = "192.0.2.1", "192.0.2.2"
+	p := r.join("/ws", dialFrom(one))
+	p.say("", "wait")
+	reply := p.begin()
+	g.wait(t)
+	id := p.ready.Conversation
+	stream := r.follow("GET", "/sessions/"+id+"/stream", "", from(one))
+
+	sse := header("Accept", "text/event-stream")
+	sdk := `{"id":"` + newID() + `","trigger":"submit-message","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"hi"}]}]}`
+	fresh := decode[chatSession](t, r.do("POST", "/sessions", "", from(one)).want(201)).ID
+	said := `{"message":"hi","conversation_id":"` + fresh + `"}`
+	r.do("GET", "/sessions/"+id+"/stream", "", from(one)).wantError(429, "rate_limited")
+	r.do("GET", "/api/chat/"+id+"/stream", "", from(one)).wantError(429, "rate_limited")
+	r.do("POST", "/api/chat", sdk, from(one)).wantError(429, "rate_limited")
+	r.do("POST", "/chat", said, from(one), sse).wantError(429, "rate_limited")
+	r.dial("/ws", dialFrom(one)).wantClose(1013)
+	if s := r.session(fresh); len(s.Messages) != 0 {
+		t.Errorf("what was refused has said %+v", s.Messages)
+	}
+	last := r.follow("GET", "/sessions/"+id+"/stream", "", from(other))
+	r.dial("/ws", dialFrom("192.0.2.3")).wantClose(1013)
+	r.do("GET", "/sessions/"+id+"/stream", "", from("192.0.2.3")).wantError(429, "rate_limited")
+	last.close()
+
+	g.open()
+	p.finish(&reply)
+	stream.rest()
+	r.do("POST", "/chat", said, from(one)).want(200)
+	eventually(t, "there is room for another stream", func() bool {
+		return r.do("POST", "/chat", said, from(one), sse).StatusCode == 200
+	})
+}
+
 // TestDeepChatConnectionLimit: that widget is refused before the upgrade.
 func TestDeepChatConnectionLimit(t *testing.T) {
 	r := newRig(t, withLimits(hub.Limits{Connections: 1}))

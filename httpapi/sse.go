@@ -40,6 +40,19 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 	return s.stream(w, r, reply, from)
 }
 
+// counted is next as long as there is room for another connection: a stream
+// costs what a WebSocket does. What is refused is refused before it says anything.
+func (s *server) counted(next handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		closed, err := s.Hub.OpenStream(caller(r))
+		if err != nil {
+			return err
+		}
+		defer closed()
+		return next(w, r)
+	}
+}
+
 // findReply returns what a client is to be sent who saw the event last of all:
 // a reply and a place in it, or nil. last may be anything.
 func (s *server) findReply(ctx context.Context, conversation uuid.UUID, last string) (*hub.Reply, hub.Place, error) {

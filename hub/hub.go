@@ -73,7 +73,8 @@ type Hub struct {
 	// Owned by Run's goroutine.
 	conns    map[uuid.UUID]*Conn  // by conversation: the newest
 	replies  map[uuid.UUID]*Reply // by their own id: those that may be written here
-	clients  map[string]int       // how many of conns each has
+	streams  int                  // that are open
+	clients  map[string]int       // how many of conns and streams each has
 	reserved map[uuid.UUID]bool   // conversations that a connection is on its way to
 	draining bool
 	drained  chan struct{} // closed when nothing is left; nil when not draining

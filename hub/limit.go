@@ -25,8 +25,8 @@ type Caller struct {
 type Limits struct {
 	MessagesPerMinute    int // of one client; sessions begun are as many, counted apart
 	RepliesPerClient     int // that run at a time
-	ConnectionsPerClient int // at this hub
-	Connections          int // at this hub
+	ConnectionsPerClient int // at this hub, streams among them
+	Connections          int // at this hub, streams among them
 	SessionMessages      int // in one conversation
 	ReplyBytes           int // a longer reply ends there, as session.FinishLength
 	Upstream             int // replies that are with the model at a time
@@ -120,7 +120,7 @@ func (h *Hub) Crowded(from Caller) error {
 func (h *Hub) crowded(from Caller) error {
 	limits := h.cfg.Limits
 	switch {
-	case limits.Connections > 0 && len(h.conns)+len(h.reserved) >= limits.Connections:
+	case limits.Connections > 0 && len(h.conns)+len(h.reserved)+h.streams >= limits.Connections:
 		h.metrics.Rejected("connections")
 	case limits.ConnectionsPerClient > 0 && from.Client != "" && h.clients[from.Client] >= limits.ConnectionsPerClient:
 		h.metrics.Rejected("client_connections")
@@ -128,6 +128,27 @@ func (h *Hub) crowded(from Caller) error {
 		return nil
 	}
 	return ErrCrowded
+}
+
+// OpenStream counts a stream, over whatever protocol, as a connection of the
+// caller's until closed is called. Errors: ErrDraining, ErrCrowded.
+func (h *Hub) OpenStream(from Caller) (closed func(), err error) {
+	var refused error
+	err = h.do(func() {
+		if refused = h.crowded(from); refused == nil {
+			h.streams++
+			h.clients[from.Client]++
+		}
+	})
+	if err != nil || refused != nil {
+		return nil, orDraining(err, refused)
+	}
+	return func() {
+		_ = h.do(func() {
+			h.streams--
+			h.discount(from.Client)
+		})
+	}, nil
 }
 
 // enlist makes c its conversation's connection. It runs on the loop.
@@ -143,8 +164,13 @@ func (h *Hub) delist(c *Conn) {
 		return
 	}
 	delete(h.conns, c.conversation)
-	if h.clients[c.from.Client]--; h.clients[c.from.Client] == 0 {
-		delete(h.clients, c.from.Client)
+	h.discount(c.from.Client)
+}
+
+// discount notes that a client has one connection less. It runs on the loop.
+func (h *Hub) discount(client string) {
+	if h.clients[client]--; h.clients[client] == 0 {
+		delete(h.clients, client)
 	}
 }
 
