@@ -9,15 +9,17 @@ import (
 // many a second. A read brings what the peer has sent by then, so who asks and
 // waits for the answer is within it, and so is who sends a long message, which
 // is read in large pieces. Reads that fill the small buffer one after the other
-// have found frames in a row, dozens of them if they are empty, and count for more. Who floods,
-// with frames of whatever kind, waits in its own TCP window; who makes us wait
-// for so long on end is dropped, since what it has sent would keep the
-// connection busy long after it has left.
+// have found frames in a row, dozens of them if they are empty, and count for
+// more. Who floods, with frames of whatever kind, waits in its own TCP window;
+// who makes us wait for so long, and never stops for a while in between, is
+// dropped, since what it has sent would keep the connection busy long after it
+// has left. That a busy machine was late to read is no such stop.
 const (
 	readsAtOnce    = 1000
 	readsPerSecond = 100
 	fullReadCost   = 10
 	floodPatience  = 3 * time.Second
+	floodBreak     = time.Second
 )
 
 var errFlood = errors.New("httpapi: the peer sends too much")
@@ -27,11 +29,12 @@ var errFlood = errors.New("httpapi: the peer sends too much")
 // value is ready; it has no lock.
 type pace int64
 
-// next counts one more, of this cost, at now and returns how long it has to wait.
+// next counts one more, of this cost, at now and returns how long it has to
+// wait; what is below 0 is how long ago it could have come already.
 func (p *pace) next(now int64, cost int) time.Duration {
 	const every = pace(time.Second / readsPerSecond)
 	*p = max(*p, pace(now)) + pace(cost)*every
-	return time.Duration(max(0, *p-pace(now)-readsAtOnce*every))
+	return time.Duration(*p - pace(now) - readsAtOnce*every)
 }
 
 // slow is told of a read of n bytes into a buffer of size. It waits if the peer
@@ -43,8 +46,10 @@ func (c *conn) slow(now int64, n, size int) error {
 		cost = fullReadCost
 	}
 	wait := c.reads.next(now, cost)
-	if wait == 0 {
-		c.waited = 0
+	if wait <= 0 {
+		if wait <= -floodBreak {
+			c.waited = 0
+		}
 		return nil
 	}
 	if c.waited += wait; c.waited > floodPatience {

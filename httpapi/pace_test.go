@@ -21,7 +21,7 @@ func TestPace(t *testing.T) {
 	var p pace
 	now := time.Now().UnixNano()
 	for i := range readsAtOnce {
-		if wait := p.next(now, 1); wait != 0 {
+		if wait := p.next(now, 1); wait > 0 {
 			t.Fatalf("number %d at once waits %v", i+1, wait)
 		}
 	}
@@ -31,11 +31,11 @@ func TestPace(t *testing.T) {
 	}
 	now += int64(time.Second)
 	for i := range readsPerSecond - 1 {
-		if wait := p.next(now, 1); wait != 0 {
+		if wait := p.next(now, 1); wait > 0 {
 			t.Fatalf("a second later number %d waits %v", i+1, wait)
 		}
 	}
-	if wait := p.next(now+int64(time.Hour), fullReadCost); wait != 0 {
+	if wait := p.next(now+int64(time.Hour), fullReadCost); wait > 0 {
 		t.Errorf("after an hour of quiet it waits %v", wait)
 	}
 }
@@ -46,9 +46,14 @@ type sending struct {
 	net.Conn // nil: it is only read from
 	piece    int
 	taken    int
+	late     time.Duration // how late the machine comes to each tenth read
+	reads    int
 }
 
 func (s *sending) Read(p []byte) (int, error) {
+	if s.reads++; s.reads%10 == 0 {
+		time.Sleep(s.late)
+	}
 	n := min(len(p), s.piece)
 	s.taken += n
 	return n, nil
@@ -70,6 +75,22 @@ func TestFloodIsNotHeardOut(t *testing.T) {
 		}
 		if peer.taken > 40<<10 {
 			t.Errorf("%d bytes were read", peer.taken)
+		}
+	})
+}
+
+// TestFloodToABusyMachine: a reader that is late now and then takes a flood for
+// one all the same.
+func TestFloodToABusyMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &conn{Conn: &sending{piece: 30, late: 3 * time.Second / readsPerSecond}}
+		began, buffer := time.Now(), make([]byte, wsBuffer)
+		var err error
+		for err == nil && time.Since(began) < time.Minute {
+			_, err = c.Read(buffer)
+		}
+		if took := time.Since(began); !errors.Is(err, errFlood) || took > 3*floodPatience {
+			t.Errorf("after %v: %v", took, err)
 		}
 	})
 }
