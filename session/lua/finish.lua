@@ -4,11 +4,13 @@ local now, id, lease, kind, header, at, rest, size = unpack(ARGV, 4)
 if call('EXISTS', session) == 0 then return {'not found'} end
 if call('HGET', reply, 'id') ~= id then
   -- It may have been stored and the answer lost. If it was cut since, its text
-  -- is still there. What another node stored in its place has another header.
+  -- is still there, whatever message has its id now. What another node stored
+  -- in its place has another header.
   local at = call('ZRANK', ids, id)
+  local r = at and record(at)
   local mine
-  if at then
-    mine = string.match(record(at), '^%a%d+ (.-)\n') == header
+  if r and string.sub(r, 1, 1) ~= 'u' then
+    mine = string.match(r, '^%a%d+ (.-)\n') == header
   else
     mine = lease ~= '' and call('EXISTS', text .. id) == 1 and call('STRLEN', text .. id) == tonumber(size)
   end

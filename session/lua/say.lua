@@ -54,6 +54,9 @@ if run == replyID then
 end
 local done = call('ZRANK', ids, replyID)
 if done then return answer('ended', done - 1, record(done)) end
+-- It has ended and was cut since: a request that comes late, or whose answer
+-- was lost for so long, changes nothing any more.
+if call('EXISTS', text .. replyID) == 1 then return {'busy'} end
 
 if kind == 'submit' and known then
   local r = record(known)
