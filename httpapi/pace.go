@@ -52,7 +52,10 @@ func (c *conn) slow(now int64, n, size int) error {
 		}
 		return nil
 	}
-	if c.waited += wait; c.waited > floodPatience {
+	if size <= wsBuffer { // a message's own buffer is filled once, however slowly
+		c.waited += wait
+	}
+	if c.waited > floodPatience {
 		c.metrics.Rejected("frames")
 		return errFlood
 	}
