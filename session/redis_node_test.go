@@ -208,6 +208,11 @@ func common(a, b string) int {
 	return n
 }
 
+// key names one key of a conversation.
+func key(conversation uuid.UUID, name string) string {
+	return conversationKeys(conversation, []string{name})[0]
+}
+
 // reply is a running reply of a test.
 type reply struct {
 	conversation, id uuid.UUID

@@ -59,15 +59,26 @@ var scripts = []*script{
 	connectScript, disconnectScript, unfollowedScript,
 }
 
-// key names one key of a conversation. The braces put all of them in one slot.
-func key(conversation uuid.UUID, name string) string {
+// conversationKeys names keys of a conversation, all in one piece of memory. The braces
+// put them in one slot.
+func conversationKeys(conversation uuid.UUID, names []string) []string {
+	tag := "{" + conversation.String() + "}:"
+	size := 0
+	for _, name := range names {
+		size += len(tag) + len(name)
+	}
 	var b strings.Builder
-	b.Grow(len("{}:") + 36 + len(name))
-	b.WriteByte('{')
-	b.WriteString(conversation.String())
-	b.WriteString("}:")
-	b.WriteString(name)
-	return b.String()
+	b.Grow(size)
+	for _, name := range names {
+		b.WriteString(tag)
+		b.WriteString(name)
+	}
+	keys, all := make([]string, len(names)), b.String()
+	for i, name := range names {
+		n := len(tag) + len(name)
+		keys[i], all = all[:n], all[n:]
+	}
+	return keys
 }
 
 // keyNames are the keys that a script gets, as its prelude unpacks them. The
@@ -76,10 +87,7 @@ var keyNames = []string{"session", "messages", "ids", "edited", "reply", "turn",
 
 // command returns the command that runs s for a conversation.
 func (r *Redis) command(c rueidis.CoreClient, s *script, conversation uuid.UUID, args []string) rueidis.Completed {
-	keys := make([]string, len(keyNames))
-	for i, name := range keyNames {
-		keys[i] = key(conversation, name)
-	}
+	keys := conversationKeys(conversation, keyNames)
 	return c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).
 		Arg(r.ttl, millis(min(r.cfg.TTL, emptyTTL)), r.node).Arg(args...).Build()
 }

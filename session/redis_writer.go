@@ -33,9 +33,10 @@ type writer struct {
 func (w *writer) lane() *lane { return &w.ln }
 
 func (r *Redis) newWriter(conversation, reply uuid.UUID) *writer {
+	keys := conversationKeys(conversation, []string{"turn", "text:" + reply.String(), "followers"})
 	return &writer{
 		conversation: conversation, reply: reply, lease: r.node + " " + randomName(),
-		turn: key(conversation, "turn"), text: key(conversation, "text:"+reply.String()), followers: key(conversation, "followers"),
+		turn: keys[0], text: keys[1], followers: keys[2],
 	}
 }
 

@@ -34,7 +34,7 @@ func giveBackMemory(ctx context.Context) {
 		}
 		metrics.Read(samples)
 		allocs, objects := samples[0].Value.Uint64(), samples[1].Value.Uint64()
-		quiet := allocs-before < max(objects/4, 1<<20)
+		quiet := allocs-before < max(objects/2, 1<<20)
 		before = allocs
 		if !quiet || allocs-freedAt < worthFreeing {
 			continue
