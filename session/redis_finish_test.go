@@ -74,38 +74,105 @@ func TestFinishAgain(t *testing.T) {
 }
 
 // TestSayComesLate: a turn that arrives a second time, from a connection that
-// was given up, when its reply has ended and others have cut it, is not begun
-// anew.
+// was given up, when its reply has ended and others have cut it, begins nothing
+// and gets the answer that it would get as another turn.
 func TestSayComesLate(t *testing.T) {
 	t.Parallel()
 	a := newNode(t, RedisConfig{URL: "redis://" + startRedis(t).addr})
-	for _, turn := range []Turn{submit("hi"), regenerate(uuid.Nil), edit(uuid.New(), "e")} {
-		r, _ := a.begin(t)
-		finish := func(reply uuid.UUID) {
-			t.Helper()
-			if err := a.Finish(t.Context(), r.conversation, Message{ID: reply, FinishReason: FinishStop, Timestamp: Now()}); err != nil {
-				t.Fatal(err)
-			}
+	say := func(t *testing.T, c uuid.UUID, turn Turn) uuid.UUID {
+		t.Helper()
+		if said, err := a.Say(t.Context(), c, turn); err != nil || !said.Started {
+			t.Fatalf("say: %+v, %v", said, err)
 		}
-		finish(r.id)
-		for _, next := range []Turn{turn, edit(r.said.User.ID, "from the start")} {
-			if said, err := a.Say(t.Context(), r.conversation, next); err != nil || !said.Started {
-				t.Fatalf("say: %+v, %v", said, err)
-			}
-			finish(next.Reply)
-		}
-		before, err := a.Get(t.Context(), r.conversation, Position{})
-		if err != nil {
+		return turn.Reply
+	}
+	finish := func(t *testing.T, c, reply uuid.UUID) {
+		t.Helper()
+		if err := a.Finish(t.Context(), c, Message{ID: reply, FinishReason: FinishStop, Timestamp: Now()}); err != nil {
 			t.Fatal(err)
 		}
-		if said, err := a.Say(t.Context(), r.conversation, turn); !errors.Is(err, ErrBusy) {
-			t.Errorf("%v: %+v, %v", turn.Kind, said, err)
-		}
-		after, err := a.Get(t.Context(), r.conversation, Position{})
-		if diff := cmp.Diff(before, after); err != nil || diff != "" {
-			t.Errorf("%v: %v, the session has changed:\n%s", turn.Kind, err, diff)
+	}
+	stop := func(t *testing.T, c, reply uuid.UUID) {
+		t.Helper()
+		if _, err := a.Stop(t.Context(), c, Message{ID: reply, FinishReason: FinishStopped, Timestamp: Now()}); err != nil {
+			t.Fatal(err)
 		}
 	}
+	// Each begins behind a first round, which user and reply name.
+	for name, do := range map[string]func(t *testing.T, c, user, reply uuid.UUID) (late Turn, want func(Said, error) bool){
+		"submit": func(t *testing.T, c, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
+			late := submit("hi")
+			finish(t, c, say(t, c, late))
+			finish(t, c, say(t, c, edit(user, "from the start")))
+			return late, isErr(ErrBusy)
+		},
+		"submit, stopped before its first token": func(t *testing.T, c, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
+			late := submit("hi")
+			stop(t, c, say(t, c, late))
+			finish(t, c, say(t, c, edit(user, "from the start")))
+			return late, isErr(ErrBusy)
+		},
+		"submit whose message stands": func(t *testing.T, c, _, _ uuid.UUID) (Turn, func(Said, error) bool) {
+			late, anew := submit("hi"), regenerate(uuid.Nil)
+			finish(t, c, say(t, c, late))
+			finish(t, c, say(t, c, anew))
+			return late, func(s Said, err error) bool { return err == nil && s.Ended != nil && s.Ended.ID == anew.Reply }
+		},
+		"submit whose message is being answered anew": func(t *testing.T, c, _, _ uuid.UUID) (Turn, func(Said, error) bool) {
+			late, anew := submit("hi"), regenerate(uuid.Nil)
+			finish(t, c, say(t, c, late))
+			say(t, c, anew)
+			return late, func(s Said, err error) bool {
+				return err == nil && !s.Started && s.Running != nil && s.Running.Reply == anew.Reply
+			}
+		},
+		"edit": func(t *testing.T, c, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
+			late := edit(user, "edited")
+			finish(t, c, say(t, c, late))
+			finish(t, c, say(t, c, edit(user, "from the start")))
+			return late, isErr(ErrBusy)
+		},
+		"regenerate": func(t *testing.T, c, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
+			late := regenerate(uuid.Nil)
+			finish(t, c, say(t, c, late))
+			finish(t, c, say(t, c, regenerate(uuid.Nil)))
+			return late, isErr(ErrBusy)
+		},
+		"regenerate of one that is gone": func(t *testing.T, c, _, reply uuid.UUID) (Turn, func(Said, error) bool) {
+			late := regenerate(reply)
+			finish(t, c, say(t, c, late))
+			finish(t, c, say(t, c, regenerate(late.Reply)))
+			return late, func(s Said, err error) bool { return err == nil && s.Done }
+		},
+		"whose reply's id a message has": func(t *testing.T, c, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
+			late := regenerate(uuid.Nil)
+			finish(t, c, say(t, c, late))
+			finish(t, c, say(t, c, edit(user, "from the start")))
+			finish(t, c, say(t, c, edit(late.Reply, "I have the reply's id")))
+			if m, err := a.Stop(t.Context(), c, Message{ID: late.Reply}); !errors.Is(err, ErrLost) {
+				t.Errorf("stop: %+v, %v", m, err)
+			}
+			return late, isErr(ErrBusy)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := a.begin(t)
+			c := r.conversation
+			finish(t, c, r.id)
+			late, want := do(t, c, r.said.User.ID, r.id)
+			before := a.session(t, c)
+			if said, err := a.Say(t.Context(), c, late); !want(said, err) {
+				t.Errorf("%+v, %v", said, err)
+			}
+			if diff := cmp.Diff(before, a.session(t, c)); diff != "" {
+				t.Errorf("the session has changed:\n%s", diff)
+			}
+		})
+	}
+}
+
+func isErr(want error) func(Said, error) bool {
+	return func(_ Said, err error) bool { return errors.Is(err, want) }
 }
 
 // TestYieldAmidFinish: who yields text that another node has the right to write

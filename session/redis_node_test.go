@@ -272,11 +272,20 @@ func (n *node) ends(t testing.TB, r reply, p *page) {
 // last returns the last message of a conversation, as a node sees it.
 func (n *node) last(t testing.TB, id uuid.UUID) Message {
 	t.Helper()
-	s, err := n.Get(t.Context(), id, Position{})
-	if err != nil || len(s.Messages) == 0 {
-		t.Fatalf("get: %+v, %v", s, err)
+	s := n.session(t, id)
+	if len(s.Messages) == 0 {
+		t.Fatal("there is no message")
 	}
 	return s.Messages[len(s.Messages)-1]
+}
+
+func (n *node) session(t testing.TB, id uuid.UUID) Session {
+	t.Helper()
+	s, err := n.Get(t.Context(), id, Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // passage returns n bytes of text that repeat nowhere.

@@ -3,7 +3,7 @@
 -- lease ms, how many may die, header for its end, bytes of history.
 local now, id, lease, leaseMS, deaths, header, most = unpack(ARGV, 4)
 if call('EXISTS', session) == 0 then return {'not found'} end
-if call('HGET', reply, 'id') ~= id then return {call('ZSCORE', ids, id) and 'ended' or 'lost'} end
+if call('HGET', reply, 'id') ~= id then return {replyAt(id) and 'ended' or 'lost'} end
 
 if call('HGET', reply, 'lease') ~= lease then
   local holder = call('GET', turn)

@@ -14,6 +14,13 @@ local function record(i) return call('LINDEX', messages, i) end
 local function content(r) return string.sub(r, string.find(r, '\n', 1, true) + 1) end
 local function idAt(i) return i >= 0 and call('ZRANGE', ids, i, i)[1] or '' end
 
+-- replyAt returns where the reply id is stored, or nil: the id of one that was
+-- cut may be a user message's by now.
+local function replyAt(id)
+  local i = call('ZRANK', ids, id)
+  if i and string.sub(record(i), 1, 1) ~= 'u' then return i end
+end
+
 -- micros is the time. It grows when a failover has lost what was numbered last.
 local function micros()
   local t = call('TIME')
@@ -74,7 +81,8 @@ local function whole(s)
   return s
 end
 
--- store ends the running reply id with what is said.
+-- store ends the running reply id with what is said. Its text stays for a
+-- minute, for followers that still read it and for what comes late or again.
 local function store(kind, id, header, said, now)
   local seq = call('HGET', reply, 'seq')
   call('RPUSH', messages, kind .. seq .. ' ' .. header .. '\n' .. said)
@@ -83,7 +91,7 @@ local function store(kind, id, header, said, now)
   tell('ended ' .. string.match(session, '{(.*)}') .. ' ' .. id)
   call('DEL', reply, turn)
   touch()
-  call('PEXPIRE', text .. id, 60000) -- for followers that still read it
+  call('SET', text .. id, said, 'PX', 60000)
 end
 
 -- history returns the newest records, of at least most bytes if there are.

@@ -52,18 +52,18 @@ if run == replyID then
   end
   return answer('running', call('ZCARD', ids) - 1)
 end
-local done = call('ZRANK', ids, replyID)
+local done = replyAt(replyID)
 if done then return answer('ended', done - 1, record(done)) end
--- It has ended and was cut since: a request that comes late, or whose answer
--- was lost for so long, changes nothing any more.
-if call('EXISTS', text .. replyID) == 1 then return {'busy'} end
+-- Its reply has ended and was cut since: the request comes late, or its answer
+-- was lost for so long. It begins nothing any more.
+local late = call('EXISTS', text .. replyID) == 1
 
 if kind == 'submit' and known then
   local r = record(known)
   if string.sub(r, 1, 1) ~= 'u' or content(r) ~= said then return {'reused'} end
   if call('HGET', reply, 'user') == userID then return answer('running', known) end
   local ended = record(known + 1)
-  if string.sub(ended, 1, 1) ~= 'e' or call('ZCARD', ids) > known + 2 or run ~= '' then
+  if late or string.sub(ended, 1, 1) ~= 'e' or call('ZCARD', ids) > known + 2 or run ~= '' then
     return answer('ended', known, ended)
   end
   cut(known + 1)
@@ -74,7 +74,7 @@ if kind == 'regenerate' and of ~= '' and run ~= of and not call('ZRANK', ids, of
   touch()
   return {'done'}
 end
-if run ~= '' then return {'busy'} end
+if late or run ~= '' then return {'busy'} end
 
 if kind == 'regenerate' then
   local last = call('ZCARD', ids) - 1

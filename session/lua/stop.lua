@@ -6,6 +6,6 @@ if call('HGET', reply, 'id') == id then
   touch() -- first, so that even a full Redis takes the end of a reply
   store('a', id, header, whole(call('GET', text .. id) or ''), now)
 end
-local at = call('ZRANK', ids, id)
+local at = replyAt(id)
 if not at then return {'lost'} end
 return {'ok', record(at)}
