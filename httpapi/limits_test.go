@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -157,44 +158,44 @@ func TestConnectionLimits(t *testing.T) {
 	}
 }
 
-// TestStreamLimit: a stream, of whatever route, is a connection as a WebSocket
-// is; what is refused has said nothing, and what waits for JSON is none.
+// TestStreamLimit: who follows a reply by a stream has a connection as by a
+// WebSocket; what answers a message has none, and comes back all the same.
 func TestStreamLimit(t *testing.T) {
-	r := newRig(t, behindProxy, withLimits(hub.Limits{ConnectionsPerClient: 2, Connections: 3}))
-	answer, g := held(0, "at last")
-	r.answer("wait", answer)
-	const one, other = "192.0.2.1", "192.0.2.2"
-	p := r.join("/ws", dialFrom(one))
-	p.say("", "wait")
-	reply := p.begin()
-	g.wait(t)
-	id := p.ready.Conversation
-	stream := r.follow("GET", "/sessions/"+id+"/stream", "", from(one))
+	bubble(t, func(t *testing.T, r *rig) {
+		answer, g := held(0, "at last")
+		r.answer("wait", answer)
+		token := func(who string) string { return tokenOf(t, who, "exp", time.Now().Add(time.Hour).Unix()) }
+		as := func(who string) func(*websocket.DialOptions) { return offering("chathub.v1", "bearer."+token(who)) }
+		mine := authorized(token("me"))
+		p := r.join("/ws", as("me"))
+		p.say("", "wait")
+		reply := p.begin()
+		id := p.ready.Conversation
+		path := "/sessions/" + id + "/stream"
+		stream := r.follow("GET", path, "", mine)
 
-	sse := header("Accept", "text/event-stream")
-	sdk := `{"id":"` + newID() + `","trigger":"submit-message","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"hi"}]}]}`
-	fresh := decode[chatSession](t, r.do("POST", "/sessions", "", from(one)).want(201)).ID
-	said := `{"message":"hi","conversation_id":"` + fresh + `"}`
-	r.do("GET", "/sessions/"+id+"/stream", "", from(one)).wantError(429, "rate_limited")
-	r.do("GET", "/api/chat/"+id+"/stream", "", from(one)).wantError(429, "rate_limited")
-	r.do("POST", "/api/chat", sdk, from(one)).wantError(429, "rate_limited")
-	r.do("POST", "/chat", said, from(one), sse).wantError(429, "rate_limited")
-	r.dial("/ws", dialFrom(one)).wantClose(1013)
-	if s := r.session(fresh); len(s.Messages) != 0 {
-		t.Errorf("what was refused has said %+v", s.Messages)
-	}
-	last := r.follow("GET", "/sessions/"+id+"/stream", "", from(other))
-	r.dial("/ws", dialFrom("192.0.2.3")).wantClose(1013)
-	r.do("GET", "/sessions/"+id+"/stream", "", from("192.0.2.3")).wantError(429, "rate_limited")
-	last.close()
+		r.do("GET", path, "", mine).wantError(429, "rate_limited")
+		r.do("GET", "/api/chat/"+id+"/stream", "", mine).wantError(429, "rate_limited")
+		r.dial("/ws", as("me")).wantClose(1013)
+		r.do("POST", "/chat", `{"message":"hi"}`, mine).want(200)
+		r.follow("POST", "/chat", `{"message":"hi"}`, mine).rest()
+		sdk := `{"id":"` + newID() + `","trigger":"submit-message","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"hi"}]}]}`
+		r.follow("POST", "/api/chat", sdk, mine).rest()
 
-	g.open()
-	p.finish(&reply)
-	stream.rest()
-	r.do("POST", "/chat", said, from(one)).want(200)
-	eventually(t, "there is room for another stream", func() bool {
-		return r.do("POST", "/chat", said, from(one), sse).StatusCode == 200
-	})
+		r.join("/ws", as("another"))
+		r.dial("/ws", as("one too many")).wantClose(1013)
+
+		// Who comes back before it is known to be gone is waited for.
+		back := r.later("GET", path, "", mine)
+		pass(500 * time.Millisecond)
+		stream.close()
+		pass(500 * time.Millisecond)
+		g.open()
+		back().want(200)
+		p.finish(&reply)
+		synctest.Wait()
+		r.join("/ws", as("me")).leave()
+	}, withSecret(t), withLimits(hub.Limits{ConnectionsPerClient: 2, Connections: 3}))
 }
 
 // TestDeepChatConnectionLimit: that widget is refused before the upgrade.

@@ -40,7 +40,7 @@ type conn struct {
 	first   [6]byte       // room for that; the reader's
 	armed   time.Time     // when the write deadline was set; whoever writes has it
 	reads   pace          // the reader's
-	waited  time.Duration // for a peer that sends too fast, without a floodBreak; the reader's
+	waited  time.Duration // for a peer that sends too fast, since its last floodBreak; the reader's
 	filled  bool          // the last read filled the library's buffer; the reader's
 	active  atomic.Int64  // Unix nanoseconds at which bytes last passed
 

@@ -11,9 +11,10 @@ import (
 // is read in large pieces. Reads that fill the small buffer one after the other
 // have found frames in a row, dozens of them if they are empty, and count for
 // more. Who floods, with frames of whatever kind, waits in its own TCP window;
-// who makes us wait for so long, and never stops for a while in between, is
-// dropped, since what it has sent would keep the connection busy long after it
-// has left. That a busy machine was late to read is no such stop.
+// who has made us wait for so long in all, and never stopped for a while in
+// between, is dropped, since what it has sent would keep the connection busy
+// long after it has left. That a busy machine was late to read is no such stop.
+// What fills a message's own buffer is slowed and not held against the peer.
 const (
 	readsAtOnce    = 1000
 	readsPerSecond = 100
@@ -52,7 +53,7 @@ func (c *conn) slow(now int64, n, size int) error {
 		}
 		return nil
 	}
-	if size <= wsBuffer { // a message's own buffer is filled once, however slowly
+	if size <= wsBuffer { // not a message's own buffer
 		c.waited += wait
 	}
 	if c.waited > floodPatience {

@@ -98,13 +98,6 @@ type chatResponse struct {
 
 // handleChat is POST /chat: as JSON when the reply has ended, or as a stream.
 func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
-	if wantsStream(r) {
-		return s.counted(s.chat)(w, r)
-	}
-	return s.chat(w, r)
-}
-
-func (s *server) chat(w http.ResponseWriter, r *http.Request) error {
 	conversation, turn, err := s.readChat(w, r)
 	if err != nil {
 		return err

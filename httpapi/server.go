@@ -89,7 +89,7 @@ func New(cfg Config) http.Handler {
 	private("GET", "/sessions/{session_id}/stream", s.counted(s.handleStream))
 	private("POST", "/sessions/{session_id}/stop", s.handleStop)
 	private("POST", "/chat", s.handleChat)
-	private("POST", "/api/chat", s.counted(s.handleSDKChat))
+	private("POST", "/api/chat", s.handleSDKChat)
 	private("GET", "/api/chat/{session_id}/stream", s.counted(s.handleSDKStream))
 	private("POST", "/api/chat/{session_id}/stop", s.handleStop)
 	// Who opens a WebSocket is identified by its handler, behind the upgrade.

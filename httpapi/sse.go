@@ -40,11 +40,12 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 	return s.stream(w, r, reply, from)
 }
 
-// counted is next as long as there is room for another connection: a stream
-// costs what a WebSocket does. What is refused is refused before it says anything.
+// counted is next as long as there is room for another connection: to follow
+// costs what a WebSocket does. The answer to a message is not counted, and not
+// refused: messages have limits of their own.
 func (s *server) counted(next handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		closed, err := s.Hub.OpenStream(caller(r))
+		closed, err := s.Hub.OpenStream(r.Context(), caller(r))
 		if err != nil {
 			return err
 		}

@@ -73,7 +73,7 @@ type Hub struct {
 	// Owned by Run's goroutine.
 	conns    map[uuid.UUID]*Conn  // by conversation: the newest
 	replies  map[uuid.UUID]*Reply // by their own id: those that may be written here
-	streams  int                  // that are open
+	streams  int                  // that are open, of those that are counted
 	clients  map[string]int       // how many of conns and streams each has
 	reserved map[uuid.UUID]bool   // conversations that a connection is on its way to
 	draining bool

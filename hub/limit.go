@@ -25,8 +25,8 @@ type Caller struct {
 type Limits struct {
 	MessagesPerMinute    int // of one client; sessions begun are as many, counted apart
 	RepliesPerClient     int // that run at a time
-	ConnectionsPerClient int // at this hub, streams among them
-	Connections          int // at this hub, streams among them
+	ConnectionsPerClient int // at this hub, with those who follow by a stream
+	Connections          int // at this hub, with those who follow by a stream
 	SessionMessages      int // in one conversation
 	ReplyBytes           int // a longer reply ends there, as session.FinishLength
 	Upstream             int // replies that are with the model at a time
@@ -39,6 +39,10 @@ const (
 	upstreamWait = 30 * time.Second
 	// crowdRetry is what a client is told to wait when it has too many replies.
 	crowdRetry = 2 * time.Second
+	// streamPatience is how long a stream waits for room, and streamRetry how
+	// often it looks.
+	streamPatience = time.Second
+	streamRetry    = 50 * time.Millisecond
 	// patienceForFlood is how many refusals in a row a connection may get
 	// before it is closed.
 	patienceForFlood = 10
@@ -116,39 +120,68 @@ func (h *Hub) Crowded(from Caller) error {
 	return err
 }
 
-// crowded runs on the loop.
-func (h *Hub) crowded(from Caller) error {
+// full names the limit that leaves no room for another connection of the
+// caller's; "": none does. It runs on the loop.
+func (h *Hub) full(from Caller) string {
 	limits := h.cfg.Limits
 	switch {
 	case limits.Connections > 0 && len(h.conns)+len(h.reserved)+h.streams >= limits.Connections:
-		h.metrics.Rejected("connections")
+		return "connections"
 	case limits.ConnectionsPerClient > 0 && from.Client != "" && h.clients[from.Client] >= limits.ConnectionsPerClient:
-		h.metrics.Rejected("client_connections")
-	default:
+		return "client_connections"
+	}
+	return ""
+}
+
+// crowded runs on the loop.
+func (h *Hub) crowded(from Caller) error {
+	limit := h.full(from)
+	if limit == "" {
 		return nil
 	}
+	h.metrics.Rejected(limit)
 	return ErrCrowded
 }
 
-// OpenStream counts a stream, over whatever protocol, as a connection of the
-// caller's until closed is called. Errors: ErrDraining, ErrCrowded.
-func (h *Hub) OpenStream(from Caller) (closed func(), err error) {
-	var refused error
-	err = h.do(func() {
-		if refused = h.crowded(from); refused == nil {
-			h.streams++
-			h.clients[from.Client]++
-		}
-	})
-	if err != nil || refused != nil {
-		return nil, orDraining(err, refused)
-	}
-	return func() {
-		_ = h.do(func() {
-			h.streams--
-			h.discount(from.Client)
+// OpenStream counts somebody who follows a reply without a WebSocket as a
+// connection until closed is called. It waits a moment for room: who comes back
+// may be quicker than the news that its last connection is gone.
+// Errors: ErrCrowded; ErrDraining once Run has ended; ctx's.
+func (h *Hub) OpenStream(ctx context.Context, from Caller) (closed func(), err error) {
+	for begun := time.Now(); ; {
+		wait := time.Since(begun) < streamPatience
+		var refused error
+		err := h.do(func() {
+			switch {
+			case h.full(from) == "":
+				h.streams++
+				h.clients[from.Client]++
+				wait = false
+			case !wait:
+				refused = h.crowded(from)
+			}
 		})
-	}, nil
+		if err != nil || refused != nil {
+			return nil, orDraining(err, refused)
+		}
+		if !wait {
+			return func() { h.closeStream(from) }, nil
+		}
+		pause := time.NewTimer(streamRetry)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (h *Hub) closeStream(from Caller) {
+	_ = h.do(func() {
+		h.streams--
+		h.discount(from.Client)
+	})
 }
 
 // enlist makes c its conversation's connection. It runs on the loop.
