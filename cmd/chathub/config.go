@@ -55,8 +55,8 @@ type config struct {
 	MaxReplyBytes        int `group:"limit" type:"limit" default:"16777216" help:"Longest reply, in bytes of UTF-8; it is cut there."`
 	MaxSessionMessages   int `group:"limit" type:"limit" default:"10000" help:"Messages in one conversation."`
 	MaxSessions          int `group:"limit" type:"limit" default:"100000" help:"Conversations kept in memory."`
-	MaxConnections       int `group:"limit" type:"limit" default:"0" help:"WebSockets and event streams in all."`
-	ConnectionsPerClient int `group:"limit" type:"limit" default:"100" help:"WebSockets and event streams of one client."`
+	MaxConnections       int `group:"limit" type:"limit" default:"0" help:"WebSockets, and streams that are followed, in all."`
+	ConnectionsPerClient int `group:"limit" type:"limit" default:"100" help:"WebSockets, and streams that are followed, of one client."`
 	MessagesPerMinute    int `group:"limit" type:"limit" default:"60" help:"Messages of one client in a minute."`
 	MaxRepliesPerClient  int `group:"limit" type:"limit" default:"50" help:"Replies that run for one client at a time."`
 	MaxUpstream          int `group:"limit" type:"limit" default:"0" help:"Replies that run at the model at a time, for all; others wait their turn."`

@@ -34,9 +34,9 @@ func giveBackMemory(ctx context.Context) {
 		}
 		metrics.Read(samples)
 		allocs, objects := samples[0].Value.Uint64(), samples[1].Value.Uint64()
-		quiet := allocs-before < max(objects/2, 1<<20)
+		allocated := allocs - before
 		before = allocs
-		if !quiet || allocs-freedAt < worthFreeing {
+		if !quiet(allocated, objects) || allocs-freedAt < worthFreeing {
 			continue
 		}
 		debug.FreeOSMemory()
@@ -44,4 +44,11 @@ func giveBackMemory(ctx context.Context) {
 		before = samples[0].Value.Uint64()
 		freedAt = before
 	}
+}
+
+// quiet tells whether little was allocated between two looks, of what is there
+// now: so little that the runtime would not collect for long. To keep thousands
+// of conversations alive in Redis is quiet, too.
+func quiet(allocated, objects uint64) bool {
+	return allocated < max(objects/2, 1<<20)
 }
