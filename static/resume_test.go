@@ -130,6 +130,7 @@ func TestUnsentMessages(t *testing.T) {
 	c.cut()
 	p.Until("$('.note').checkVisibility() && $('.note').textContent === 'Sending…'")
 
+	h.next()                 // the page comes back, and is not answered
 	p.Run(chromedp.Reload()) // unsent survives a reload, too
 	c = h.next()
 	c.ready()
