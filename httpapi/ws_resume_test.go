@@ -72,6 +72,27 @@ func TestResumeBehindTheEnd(t *testing.T) {
 	}
 }
 
+// TestResumeBehindAnEditedMessage: whoever has it may have its old text, or
+// another message before it, and is given the whole conversation.
+func TestResumeBehindAnEditedMessage(t *testing.T) {
+	r := newRig(t)
+	p := r.join("/ws")
+	id := p.ready.Conversation
+	p.say("", "one")
+	p.reply()
+	u2 := p.say("", "two").ID
+	p.reply()
+	edit := `{"id":"` + id + `","trigger":"submit-message","messageId":"` + u2 + `","messages":[{"id":"` + u2 + `","role":"user","parts":[{"type":"text","text":"edited"}]}]}`
+	r.follow("POST", "/api/chat", edit).rest()
+	for _, offset := range []string{"", "&offset=1"} {
+		q := r.join("/ws/" + id + "?after=" + u2 + offset)
+		if got := contents(q.ready.Messages); q.ready.After != "" || !slices.Equal(got, []string{"one", "You said: one", "edited", "You said: edited"}) {
+			t.Errorf("ready has %q behind %q", got, q.ready.After)
+		}
+		q.wantQuiet()
+	}
+}
+
 // TestResumeWhileRunning comes back in the middle of a reply.
 func TestResumeWhileRunning(t *testing.T) {
 	r := newRig(t)

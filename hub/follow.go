@@ -176,6 +176,12 @@ func (f *follow) begin(j *Join) error {
 	case s.Running != nil && s.Running.Reply == j.After:
 		known, r.After = true, &j.After
 	case s.After.ID != j.After:
+		if s.After.ID != uuid.Nil { // it was edited, and what is before it is not here
+			s, err = c.hub.sessions.Get(context.Background(), c.conversation, session.Position{})
+			if err != nil {
+				return err
+			}
+		}
 		c.hub.metrics.resumed(resumeOver)
 	case j.Offset < 0:
 		known, r.After = true, &j.After

@@ -75,6 +75,16 @@ var placeCases = []storeCase{
 		c.start(edit(users[0].ID, "zero"))
 		c.equal("after", c.wantTexts(Position{ID: users[0].ID}, "zero").After, Position{})
 	}},
+	{"behind a message that was cut and is said again as an edit", func(c *talk) {
+		users, replies := c.said(2)
+		for _, turn := range []Turn{edit(users[0].ID, "zero"), edit(users[1].ID, "one")} {
+			c.start(turn)
+			c.finish(turn.Reply, "re", FinishStop)
+		}
+		// Who knows its old place has another message before it.
+		c.wantTexts(Position{ID: users[1].ID}, "one", "re")
+		c.wantTexts(replies[1].Position(), "zero", "re", "one", "re")
+	}},
 	{"what was read stays as it was", func(c *talk) {
 		users, _ := c.said(2)
 		before := c.get(Position{})

@@ -62,19 +62,20 @@ func (e *entry) edit(t Turn) (Said, error) {
 	if e.running != nil {
 		return Said{}, ErrBusy
 	}
-	i, ok := e.byID[t.User.ID]
-	if !ok {
-		return e.ask(t)
+	if i, ok := e.byID[t.User.ID]; ok {
+		if e.messages[i].Role != User {
+			return Said{}, ErrReused
+		}
+		if t.tooMany(i) {
+			return Said{}, ErrLong
+		}
+		e.cut(i)
 	}
-	if e.messages[i].Role != User {
-		return Said{}, ErrReused
+	said, err := e.ask(t)
+	if err == nil {
+		e.setEdited(t.User.ID) // also if it was cut meanwhile: somebody may know its old place
 	}
-	if t.tooMany(i) {
-		return Said{}, ErrLong
-	}
-	e.cut(i)
-	e.setEdited(t.User.ID)
-	return e.ask(t)
+	return said, err
 }
 
 func (e *entry) regenerate(t Turn) (Said, error) {

@@ -86,10 +86,10 @@ elseif kind == 'again' then
   if not i or string.sub(record(i), 1, 1) ~= 'u' then return {'nothing'} end
   cut(i + 1)
   return start(i)
-elseif kind == 'edit' and known then
-  if string.sub(record(known), 1, 1) ~= 'u' then return {'reused'} end
-  if tooMany(known) then return {'long'} end
-  cut(known)
-  call('SADD', edited, userID)
+elseif kind == 'edit' then
+  if known and string.sub(record(known), 1, 1) ~= 'u' then return {'reused'} end
+  if tooMany(known or call('ZCARD', ids)) then return {'long'} end
+  if known then cut(known) end
+  call('SADD', edited, userID) -- also if it was cut meanwhile: somebody may know its old place
 end
 return ask()
