@@ -71,6 +71,21 @@ func (c *conn) writeClose(code uint16, reason string) error {
 
 const closeFrame = 0x88
 
+// Close implements net.Conn, for the library, which closes as soon as it has
+// answered the peer's close frame. The answer may still be held behind what
+// somebody else is writing: it goes first, if the peer takes it.
+func (c *conn) Close() error {
+	c.mu.Lock()
+	shut := c.shut
+	c.mu.Unlock()
+	if shut {
+		limit := time.AfterFunc(closeWait, func() { _ = c.Conn.Close() })
+		defer limit.Stop()
+		_ = c.Flush() // c.err tells the next writer
+	}
+	return c.Conn.Close()
+}
+
 // writeControl writes a control frame, unless it would follow a close frame.
 func (c *conn) writeControl(p []byte) error {
 	c.mu.Lock()
@@ -138,7 +153,8 @@ func (c *conn) send() error {
 	return c.writeOut()
 }
 
-// Cork holds back what is written until Flush. One goroutine at a time does both.
+// Cork holds back what is written until Flush. One goroutine at a time does
+// both; Close flushes beside it, when no frame can follow.
 func (c *conn) Cork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

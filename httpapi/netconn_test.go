@@ -145,3 +145,52 @@ func TestPingHoldsNobodyUp(t *testing.T) {
 		})
 	}
 }
+
+// TestCloseFrameLeavesFirst has the library close as it answers a close frame,
+// while a frame is written or held back: the answer is behind that. Who takes
+// nothing does not keep it up for long.
+func TestCloseFrameLeavesFirst(t *testing.T) {
+	for name, tt := range map[string]struct {
+		taken bool
+		write func(c *conn)
+	}{
+		"nothing":            {true, func(*conn) {}},
+		"written":            {true, func(c *conn) { _ = c.writeText([]byte("text")) }},
+		"written, not taken": {false, func(c *conn) { _ = c.writeText([]byte("text")) }},
+		"held back":          {true, func(c *conn) { c.Cork(); _ = c.writeText([]byte("text")) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe() // a write waits for its reader
+				defer far.Close()
+				c := &conn{Conn: near, timeout: time.Minute}
+				go tt.write(c)
+				synctest.Wait()
+				answer := []byte{closeFrame, 2, 0x03, 0xe8}
+				begun := time.Now()
+				go func() {
+					_, _ = c.Write(answer)
+					_ = c.Close()
+				}()
+				synctest.Wait()
+				if !tt.taken {
+					time.Sleep(closeWait + time.Millisecond)
+				}
+				got, err := io.ReadAll(far)
+				var want []byte
+				if tt.taken {
+					if name != "nothing" {
+						want = append(appendTextHeader(nil, 4), "text"...)
+					}
+					want = append(want, answer...)
+				}
+				if err != nil || !bytes.Equal(got, want) {
+					t.Errorf("the peer got %x, %v; want %x", got, err, want)
+				}
+				if took := time.Since(begun); took > closeWait+time.Millisecond {
+					t.Errorf("closing took %v", took)
+				}
+			})
+		})
+	}
+}
