@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,7 +12,13 @@ import (
 // watch runs a load on its peer.
 func watch(t *testing.T, r *run) *report {
 	t.Helper()
-	rep := (&target{Upstream: "h1"}).observe(t.Context(), r, nil)
+	return watchDuring(t, r, nil)
+}
+
+// watchDuring also does something during the run, which lasts as long.
+func watchDuring(t *testing.T, r *run, during func(context.Context, *run)) *report {
+	t.Helper()
+	rep := (&target{Upstream: "h1"}).observe(t.Context(), r, during)
 	if t.Failed() {
 		return rep
 	}
@@ -136,7 +143,12 @@ func TestIdleConnectionsAreMissed(t *testing.T) {
 	l := small()
 	l.Idle, l.Conversations = 3, 0
 	_, r := serveFake(t, l, func(h *fakeHub) { h.impatient = true })
-	if rep := watch(t, r); !rep.failed() || rep.Failures["idle connection ended: EOF"] != 3 {
+	ended := func(tl *tally) int { return tl.sum().failures["idle connection ended: EOF"] }
+	rep := watchDuring(t, r, func(ctx context.Context, r *run) {
+		for late := time.Now().Add(r.Patience); ended(r.tally) < 3 && time.Now().Before(late) && pause(ctx, time.Millisecond); {
+		}
+	})
+	if !rep.failed() || rep.Failures["idle connection ended: EOF"] != 3 {
 		t.Errorf("got %+v", rep)
 	}
 }
