@@ -72,9 +72,16 @@ func (c *conn) writeClose(code uint16, reason string) error {
 const closeFrame = 0x88
 
 // Close implements net.Conn, for the library, which closes as soon as it has
-// answered the peer's close frame. The answer may still be held behind what
-// somebody else is writing: it goes first, if the peer takes it.
+// answered the peer's close frame.
 func (c *conn) Close() error {
+	c.lastFrame()
+	return c.Conn.Close()
+}
+
+// lastFrame tells whether a close frame was written. That may still be held
+// behind what somebody else is writing: then it leaves first, if the peer takes
+// it.
+func (c *conn) lastFrame() bool {
 	c.mu.Lock()
 	shut := c.shut
 	c.mu.Unlock()
@@ -83,7 +90,7 @@ func (c *conn) Close() error {
 		defer limit.Stop()
 		_ = c.Flush() // c.err tells the next writer
 	}
-	return c.Conn.Close()
+	return shut
 }
 
 // writeControl writes a control frame, unless it would follow a close frame.
@@ -99,16 +106,13 @@ func (c *conn) writeControl(p []byte) error {
 }
 
 // writeText writes one text frame (RFC 6455, section 5.2): unfragmented, not
-// masked. It is the token path's: the library takes three locks and two writes
-// for the same.
+// masked, unless it would follow a close frame. It is the token path's: the
+// library takes three locks and two writes for the same.
 func (c *conn) writeText(p []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.usable(); err != nil {
+	if err := c.usable(); err != nil || c.shut {
 		return err
-	}
-	if c.shut {
-		return net.ErrClosed
 	}
 	var head [10]byte
 	c.take(appendTextHeader(head[:0], len(p)))
@@ -154,7 +158,7 @@ func (c *conn) send() error {
 }
 
 // Cork holds back what is written until Flush. One goroutine at a time does
-// both; Close flushes beside it, when no frame can follow.
+// both; lastFrame flushes beside it, when no frame can follow.
 func (c *conn) Cork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

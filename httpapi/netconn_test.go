@@ -1,11 +1,14 @@
 package httpapi
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
 	"net"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,6 +194,75 @@ func TestCloseFrameLeavesFirst(t *testing.T) {
 					t.Errorf("closing took %v", took)
 				}
 			})
+		})
+	}
+}
+
+// hijackable is a ResponseWriter over a connection that is there already.
+type hijackable struct {
+	*httptest.ResponseRecorder
+	conn net.Conn
+}
+
+func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
+}
+
+// TestBrokenProtocolIsToldAmidAReply: the close code reaches a peer that sends
+// what it may not and goes on sending, while its follower writes.
+func TestBrokenProtocolIsToldAmidAReply(t *testing.T) {
+	for name, tt := range map[string]struct {
+		frame string
+		code  byte
+	}{
+		"a kind that is none": {"\xc1\x80\x00\x00\x00\x00", 1002 & 0xff},
+		"too large":           {"\x81\xff\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00", 1009 & 0xff},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, peer := tcpPair(t)
+			req := httptest.NewRequest("GET", "/ws", nil)
+			for name, value := range map[string]string{
+				"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+				"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+			} {
+				req.Header.Set(name, value)
+			}
+			s := &server{Config: Config{WriteTimeout: time.Minute, MaxMessageBytes: 1 << 10}}
+			sock, err := s.upgrade(hijackable{httptest.NewRecorder(), c.Conn}, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sock.Cork()
+			if err := sock.Write([]byte("text")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(peer, tt.frame+strings.Repeat("x", 100<<10)); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() {
+				_, err := sock.Read()
+				sock.Kill()
+				ended <- err
+			}()
+			want := append(appendTextHeader(nil, 4), "text"...)
+			got := make([]byte, len(want)+4)
+			if n, err := io.ReadFull(peer, got); err != nil {
+				t.Fatalf("behind %q: %v", got[:n], err)
+			}
+			if err := sock.Write([]byte("more")); err != nil {
+				t.Errorf("the follower is told by Read, not by %v", err)
+			}
+			if _, err := io.WriteString(peer, "more"); err != nil {
+				t.Error(err)
+			}
+			peer.Close()
+			if err := <-ended; err == nil {
+				t.Error("Read returned a message")
+			}
+			if rest, ok := bytes.CutPrefix(got, want); !ok || rest[0] != closeFrame || rest[2] != 1002>>8 || rest[3] != tt.code {
+				t.Errorf("the peer got %q", got)
+			}
 		})
 	}
 }

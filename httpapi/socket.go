@@ -28,20 +28,23 @@ func (s socket) Await() { s.await() }
 func (s socket) Read() ([]byte, error) {
 	typ, p, err := s.ws.Read(context.Background())
 	switch {
-	case errors.Is(err, websocket.ErrMessageTooBig):
-		s.metrics.Rejected("body_bytes")
+	case err != nil:
+		if errors.Is(err, websocket.ErrMessageTooBig) {
+			s.metrics.Rejected("body_bytes")
+		}
 		s.linger()
-	case err == nil && typ == websocket.MessageBinary:
+	case typ == websocket.MessageBinary:
 		return nil, hub.ErrBinary
 	}
 	return p, err
 }
 
-// linger reads away what the peer is still sending: were the connection closed
-// with bytes unread, the peer would get a reset in place of the close frame.
+// linger has the close frame reach a peer that broke the protocol, and reads
+// away what it is still sending: were the connection closed with bytes unread,
+// the peer would get a reset in place of the frame.
 func (s socket) linger() {
 	const most = 64 << 20
-	if s.Conn.SetReadDeadline(time.Now().Add(closeWait)) == nil {
+	if s.lastFrame() && s.Conn.SetReadDeadline(time.Now().Add(closeWait)) == nil {
 		_, _ = io.CopyN(io.Discard, s.Conn, most)
 	}
 }

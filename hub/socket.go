@@ -35,7 +35,8 @@ type Socket interface {
 	Await()
 	// Read returns the next text message, which may not be UTF-8.
 	Read() ([]byte, error)
-	// Write sends one text message, which it does not keep.
+	// Write sends one text message, which it does not keep. Behind a close frame
+	// it does nothing: Read tells how that ends.
 	Write(frame []byte) error
 	// Cork holds back what is written until Flush, so that frames leave
 	// together. Whoever acts as the follower calls both. Flush blocks while the peer takes nothing,
