@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"lumos/backend/httpapi"
 	"lumos/backend/session"
 )
@@ -20,7 +22,6 @@ func TestInternal(t *testing.T) {
 	panics := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a secret of the server's") })
 	r := newRig(t, withStore(func(s session.Store) session.Store { f.Store = s; return f }),
 		withAPI(func(c *httpapi.Config) { c.Static = panics }))
-	p := r.join("/ws")
 	f.fail(errors.New("a secret of the store's"))
 	check := func(a answered) {
 		t.Helper()
@@ -32,10 +33,6 @@ func TestInternal(t *testing.T) {
 	check(r.do("POST", "/chat", chatBody("", "hi")))
 	check(r.do("POST", "/sessions", ""))
 	check(r.do("GET", "/sessions/"+someID, ""))
-	p.ask(message(someID, "hi"))
-	if e := p.want("error"); e.Code != "internal" || e.Ref != someID || strings.Contains(e.ErrorText, "secret") {
-		t.Errorf("got %+v", e)
-	}
 	resp, _ := r.send("GET", "/", "") // the page is not described to fail
 	body, _ := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
@@ -43,6 +40,27 @@ func TestInternal(t *testing.T) {
 		t.Errorf("a panic is answered by %s, %s", resp.Status, body)
 	}
 	if log := r.log.String(); !strings.Contains(log, "a secret of the store's") || !strings.Contains(log, "a secret of the server's") {
+		t.Error("the log does not say why")
+	}
+}
+
+// mute is a store that lets nobody say anything.
+type mute struct{ session.Store }
+
+func (mute) Say(context.Context, uuid.UUID, session.Turn) (session.Said, error) {
+	return session.Said{}, errors.New("a secret of the store's")
+}
+
+// TestInternalInFrames: the same where a frame meets it, and the connection stays.
+func TestInternalInFrames(t *testing.T) {
+	r := newRig(t, withStore(func(s session.Store) session.Store { return mute{s} }))
+	p := r.join("/ws")
+	p.ask(message(someID, "hi"))
+	if e := p.want("error"); e.Code != "internal" || e.Ref != someID || strings.Contains(e.ErrorText, "secret") {
+		t.Errorf("got %+v", e)
+	}
+	p.wantQuiet()
+	if !strings.Contains(r.log.String(), "a secret of the store's") {
 		t.Error("the log does not say why")
 	}
 }
