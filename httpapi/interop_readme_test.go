@@ -3,10 +3,7 @@ package httpapi_test
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,13 +25,7 @@ func startDemo(t *testing.T) string {
 	if out, err := exec.Command("go", "build", "-o", program, "../cmd/chathub").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := free.Addr().(*net.TCPAddr)
-	_ = free.Close()
-	demo := exec.Command(program, "--demo", fmt.Sprintf("--port=%d", addr.Port))
+	demo := exec.Command(program, "--demo", "--port=0")
 	var log syncBuffer
 	demo.Dir, demo.Stdout, demo.Stderr = t.TempDir(), &log, &log
 	demo.Env = []string{"PATH=" + os.Getenv("PATH")}
@@ -48,16 +39,15 @@ func startDemo(t *testing.T) string {
 			t.Logf("the demo's log:\n%s", log.String())
 		}
 	})
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	listens := regexp.MustCompile(`"chathub listens" url=http://(\S+)`)
+	var addr string
 	eventually(t, "the demo listens", func() bool {
-		resp, err := client.Get("http://" + addr.String() + "/healthz")
-		if err != nil {
-			return false
+		if found := listens.FindStringSubmatch(log.String()); found != nil {
+			addr = found[1]
 		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
+		return addr != ""
 	})
-	return fmt.Sprintf("localhost:%d", addr.Port)
+	return addr
 }
 
 // TestReadmeCurl does what README.md's minute with curl shows.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -42,14 +43,22 @@ func startRedis(t testing.TB, args ...string) *redisServer {
 	return s
 }
 
+// freeAddr finds a loopback port that nothing listens on, below the ports that the kernel
+// gives to clients (32768 and up on Linux): one of those may be taken again
+// before the server listens, and who dials one on which nobody listens may be
+// connected with itself.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for tries := 1; ; tries++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			_ = l.Close()
+			return l.Addr().String()
+		}
+		if tries == 100 {
+			t.Fatal(err)
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // start starts the process, again after kill, and waits until it answers.

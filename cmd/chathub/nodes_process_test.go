@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
@@ -83,15 +84,22 @@ func (n *node) wait() {
 	}
 }
 
-// freeAddr finds a loopback port that nothing listens on.
+// freeAddr finds a loopback port that nothing listens on, below the ports that the kernel
+// gives to clients (32768 and up on Linux): one of those may be taken again
+// before the server listens, and who dials one on which nobody listens may be
+// connected with itself.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for tries := 1; ; tries++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			_ = l.Close()
+			return l.Addr().String()
+		}
+		if tries == 100 {
+			t.Fatal(err)
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // until polls a condition, which must hold within patience.

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	// ends by itself within a second
+	// rueidis lets one sleep for a second where it could not begin.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
 }
 

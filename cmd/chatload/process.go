@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -28,14 +29,20 @@ type process struct {
 	spent time.Duration // processor time of runs that ended; guarded by mu
 }
 
-// freeAddress finds a loopback port that nothing listens on.
+// freeAddress finds a loopback port that nothing listens on, below the ports that the kernel
+// gives to clients (32768 and up on Linux): one of those may be taken again
+// before the server listens, and who dials one on which nobody listens may be
+// connected with itself.
 func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for tries := 1; ; tries++ {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			return ln.Addr().String(), ln.Close()
+		}
+		if tries == 100 {
+			return "", err
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
 }
 
 // newProcess prepares a program that is configured by the environment, as
