@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -62,6 +64,40 @@ func TestInternalInFrames(t *testing.T) {
 	p.wantQuiet()
 	if !strings.Contains(r.log.String(), "a secret of the store's") {
 		t.Error("the log does not say why")
+	}
+}
+
+// unreadable is a store that can be read so many times.
+type unreadable struct {
+	session.Store
+	left atomic.Int32
+}
+
+func (u *unreadable) Get(ctx context.Context, id uuid.UUID, after session.Position) (session.Session, error) {
+	if u.left.Add(-1) < 0 {
+		return session.Session{}, errors.New("a secret of the store's")
+	}
+	return u.Store.Get(ctx, id, after)
+}
+
+// TestInternalAtConnecting: whatever read fails, the client is told to come
+// again, and the log why.
+func TestInternalAtConnecting(t *testing.T) {
+	for reads := range int32(3) {
+		t.Run(fmt.Sprint(reads), func(t *testing.T) {
+			u := &unreadable{}
+			r := newRig(t, withStore(func(s session.Store) session.Store { u.Store = s; return u }))
+			id := r.newSession()
+			u.left.Store(reads)
+			p := r.dial("/ws/" + id)
+			if reads == 2 { // the session's check, and what ready is made of
+				p.want("ready")
+			}
+			p.wantClose(1013)
+			if !strings.Contains(r.log.String(), "a secret of the store's") {
+				t.Errorf("the log does not say why: %s", r.log.String())
+			}
+		})
 	}
 }
 

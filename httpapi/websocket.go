@@ -116,7 +116,7 @@ func (s *server) join(ctx context.Context, r *http.Request) (hub.Join, hub.Close
 		}
 		j.Conversation = id
 		if _, err := s.Sessions.Check(ctx, id, subject(r)); err != nil {
-			code, why := hub.CloseFor(err)
+			code, why := s.Hub.CloseFor(id, err)
 			return j, code, why
 		}
 		return j, 0, ""
@@ -127,7 +127,7 @@ func (s *server) join(ctx context.Context, r *http.Request) (hub.Join, hub.Close
 	made, err := s.newSession(ctx, r)
 	if err != nil {
 		s.countRefusal(err)
-		code, why := hub.CloseFor(err)
+		code, why := s.Hub.CloseFor(uuid.Nil, err)
 		return j, code, why
 	}
 	j.Conversation = made.ID

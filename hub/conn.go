@@ -70,7 +70,7 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 	} else {
 		var err error
 		if seat, err = h.sit(ctx, sock, j); err != nil {
-			code, why := CloseFor(err)
+			code, why := h.CloseFor(j.Conversation, err)
 			Refuse(sock, code, why)
 			return
 		}
@@ -99,7 +99,7 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 			old.Close(CloseTakenOver, takenOver)
 			j.before = old
 		} else if j.Seat == nil && h.crowded(j.From) != nil {
-			code, why = CloseFor(ErrCrowded)
+			code, why = h.CloseFor(c.conversation, ErrCrowded)
 			return
 		}
 		h.enlist(c)
@@ -137,8 +137,9 @@ func (j *Join) yieldsTo(old *Conn) bool {
 
 const takenOver = "another connection has this conversation"
 
-// CloseFor returns how a connection ends for which the store has err.
-func CloseFor(err error) (CloseCode, string) {
+// CloseFor returns how a connection of this conversation ends for which the
+// store has err, and logs what nobody foresaw.
+func (h *Hub) CloseFor(conversation uuid.UUID, err error) (CloseCode, string) {
 	switch {
 	case errors.Is(err, session.ErrNotFound):
 		return CloseNotFound, "no such session, or it was deleted or has expired"
@@ -150,8 +151,13 @@ func CloseFor(err error) (CloseCode, string) {
 		return CloseTryLater, "the server holds as many sessions as it may"
 	case errors.Is(err, ErrCrowded):
 		return CloseTryLater, "too many connections"
-	case Classify(err).Code == CodeRateLimited:
+	}
+	switch Classify(err).Code {
+	case CodeRateLimited:
 		return CloseTryLater, "too many sessions in a minute"
+	case CodeInternal:
+		h.log.Error("a connection failed", "session", ShortID(conversation), "error", err)
+		return CloseTryLater, "something went wrong on the server"
 	}
 	return CloseTryLater, "the session store cannot be reached"
 }
@@ -271,7 +277,7 @@ func (c *Conn) refuse(err error, ref uuid.UUID) {
 	}
 	c.write(c.dialect.refusal(e, requestID(ref)))
 	if e.Code == CodeNotFound {
-		c.leave(CloseFor(session.ErrNotFound))
+		c.leave(c.hub.CloseFor(c.conversation, err))
 	}
 }
 

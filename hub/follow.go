@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -19,7 +20,10 @@ const (
 	flushAt = 32 << 10
 )
 
-var errConnClosed = errors.New("hub: connection closed")
+var (
+	errConnClosed = errors.New("hub: connection closed")
+	errUnread     = errors.New("hub: reading the conversation")
+)
 
 // follow is a connection's follower while it runs: it writes what lies behind
 // the connection's place in the conversation, turn by turn, until nothing
@@ -105,8 +109,8 @@ func (f *follow) fail(err error) {
 	case errors.Is(err, errConnClosed), errors.Is(err, errStopped):
 	case errors.Is(err, ErrDraining):
 		f.c.Close(CloseGoingAway, "the server is going away")
-	case errors.Is(err, session.ErrNotFound):
-		f.c.Close(CloseFor(err))
+	case errors.Is(err, session.ErrNotFound), errors.Is(err, errUnread):
+		f.c.Close(f.c.hub.CloseFor(f.c.conversation, err))
 	case errors.Is(err, session.ErrUnavailable), errors.Is(err, ErrCut):
 		f.c.Close(CloseTryLater, "the session store cannot be reached")
 	default:
@@ -114,11 +118,20 @@ func (f *follow) fail(err error) {
 	}
 }
 
+// get reads the conversation behind a place.
+func (f *follow) get(after session.Position) (session.Session, error) {
+	s, err := f.c.hub.sessions.Get(context.Background(), f.c.conversation, after)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errUnread, err)
+	}
+	return s, err
+}
+
 // catchUp writes until nothing lies behind the connection's place.
 func (f *follow) catchUp() error {
 	c := f.c
 	for {
-		s, err := c.hub.sessions.Get(context.Background(), c.conversation, c.pos)
+		s, err := f.get(c.pos)
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"encoding/json"
 
 	"github.com/google/uuid"
@@ -18,7 +17,7 @@ func (f *follow) begin(j *Join) error {
 		j.before.yield()
 	}
 	c := f.c
-	s, err := c.hub.sessions.Get(context.Background(), c.conversation, session.Position{ID: j.After})
+	s, err := f.get(session.Position{ID: j.After})
 	if err != nil {
 		return err
 	}
@@ -37,7 +36,7 @@ func (f *follow) begin(j *Join) error {
 		known, r.After = true, &j.After
 	case s.After.ID != j.After:
 		if s.After.ID != uuid.Nil { // it was edited, and what is before it is not here
-			s, err = c.hub.sessions.Get(context.Background(), c.conversation, session.Position{})
+			s, err = f.get(session.Position{})
 			if err != nil {
 				return err
 			}
@@ -47,7 +46,7 @@ func (f *follow) begin(j *Join) error {
 		known, r.After = true, &j.After
 		c.hub.metrics.resumed(resumeExact)
 	default: // a reply that has ended comes again, whole
-		s, err = c.hub.sessions.Get(context.Background(), c.conversation, session.Position{Seq: s.After.Seq - 1})
+		s, err = f.get(session.Position{Seq: s.After.Seq - 1})
 		if err != nil {
 			return err
 		}
