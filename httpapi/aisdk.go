@@ -76,10 +76,11 @@ func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	first := len(in.Messages) == 1 && turn.Kind != session.Again
-	if err := s.openSDK(r, conversation, first); err != nil {
+	ref, err := s.openSDK(r, conversation, first)
+	if err != nil {
 		return err
 	}
-	reply, err := s.saySDK(r, conversation, turn)
+	reply, err := s.saySDK(r, ref, turn)
 	if err != nil {
 		return err
 	}
@@ -115,24 +116,21 @@ func (in *sdkRequest) turn(conversation uuid.UUID) (session.Turn, error) {
 }
 
 // openSDK finds the conversation, or makes it for its first message.
-func (s *server) openSDK(r *http.Request, conversation uuid.UUID, first bool) error {
-	_, err := s.Sessions.Check(r.Context(), conversation, subject(r))
+func (s *server) openSDK(r *http.Request, conversation uuid.UUID, first bool) (session.Ref, error) {
+	found, err := s.Sessions.Check(r.Context(), conversation, subject(r))
 	if !errors.Is(err, session.ErrNotFound) || conversation.Version() != 4 || !first {
-		return err
+		return found.Ref(), err
 	}
 	if s.Hub.Draining() {
-		return hub.ErrDraining
+		return session.Ref{}, hub.ErrDraining
 	}
 	made, err := s.Sessions.Open(r.Context(), subject(r), conversation)
-	if err == nil && made.Owner != subject(r) {
-		return session.ErrNotFound
-	}
-	return err
+	return made.Ref(), err
 }
 
 // saySDK takes the turn, for which a running reply to something else is
 // stopped: the SDK's own stop only drops the request.
-func (s *server) saySDK(r *http.Request, conversation uuid.UUID, t session.Turn) (*hub.Reply, error) {
+func (s *server) saySDK(r *http.Request, conversation session.Ref, t session.Turn) (*hub.Reply, error) {
 	const tries = 5 // others may say something in between
 	for i := 0; ; i++ {
 		reply, _, err := s.Hub.Say(r.Context(), caller(r), conversation, t)
@@ -164,8 +162,9 @@ func (s *server) runningSDK(r *http.Request) (*hub.Reply, error) {
 	if err != nil {
 		return nil, session.ErrNotFound
 	}
-	if _, err := s.Sessions.Check(r.Context(), conversation, subject(r)); err != nil {
+	found, err := s.Sessions.Check(r.Context(), conversation, subject(r))
+	if err != nil {
 		return nil, err
 	}
-	return s.Hub.Running(r.Context(), conversation)
+	return s.Hub.Running(r.Context(), found.Ref())
 }

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"lumos/backend/hub"
 	"lumos/backend/llm/mistralsim"
 	"lumos/backend/session"
@@ -110,9 +108,9 @@ type slowStore struct {
 	before func()
 }
 
-func (s slowStore) Say(ctx context.Context, id uuid.UUID, t session.Turn) (session.Said, error) {
+func (s slowStore) Say(ctx context.Context, ref session.Ref, t session.Turn) (session.Said, error) {
 	s.before()
-	return s.Store.Say(ctx, id, t)
+	return s.Store.Say(ctx, ref, t)
 }
 
 // TestDrainBeforeSaid: a reply that is given up before the store has it does

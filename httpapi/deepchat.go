@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 
 	"lumos/backend/hub"
@@ -33,26 +32,25 @@ func deepDialect(r *http.Request) hub.Dialect {
 // refused is refused here, before the upgrade: once it was connected the widget
 // comes back at once, for ever.
 func (s *server) reserve(ctx context.Context, r *http.Request) (*hub.Seat, error) {
-	var id uuid.UUID
+	var found session.Session
 	if name, ok := mux.Vars(r)["session_id"]; ok {
-		var err error
-		if id, err = hub.ParseID(name); err != nil {
+		id, err := hub.ParseID(name)
+		if err != nil {
 			return nil, session.ErrNotFound
 		}
-		if _, err := s.Sessions.Check(ctx, id, subject(r)); err != nil {
+		if found, err = s.Sessions.Check(ctx, id, subject(r)); err != nil {
 			return nil, err
 		}
 	} else {
 		if s.Hub.Draining() {
 			return nil, hub.ErrDraining
 		}
-		made, err := s.newSession(ctx, r)
-		if err != nil {
+		var err error
+		if found, err = s.newSession(ctx, r); err != nil {
 			return nil, err
 		}
-		id = made.ID
 	}
-	seat, err := s.Hub.Reserve(ctx, caller(r), id)
+	seat, err := s.Hub.Reserve(ctx, caller(r), found.Ref())
 	if errors.Is(err, session.ErrTaken) {
 		return nil, refuse(http.StatusConflict, hub.CodeBusy, "Another connection has this conversation.")
 	}

@@ -49,7 +49,7 @@ func TestInternal(t *testing.T) {
 // mute is a store that lets nobody say anything.
 type mute struct{ session.Store }
 
-func (mute) Say(context.Context, uuid.UUID, session.Turn) (session.Said, error) {
+func (mute) Say(context.Context, session.Ref, session.Turn) (session.Said, error) {
 	return session.Said{}, errors.New("a secret of the store's")
 }
 
@@ -73,11 +73,18 @@ type unreadable struct {
 	left atomic.Int32
 }
 
-func (u *unreadable) Get(ctx context.Context, id uuid.UUID, after session.Position) (session.Session, error) {
+func (u *unreadable) Find(ctx context.Context, id uuid.UUID) (session.Session, error) {
 	if u.left.Add(-1) < 0 {
 		return session.Session{}, errors.New("a secret of the store's")
 	}
-	return u.Store.Get(ctx, id, after)
+	return u.Store.Find(ctx, id)
+}
+
+func (u *unreadable) Get(ctx context.Context, ref session.Ref, after session.Position) (session.Session, error) {
+	if u.left.Add(-1) < 0 {
+		return session.Session{}, errors.New("a secret of the store's")
+	}
+	return u.Store.Get(ctx, ref, after)
 }
 
 // TestInternalAtConnecting: whatever read fails, the client is told to come

@@ -18,16 +18,15 @@ type lateStore struct {
 	deleted func() // called when the session is gone, before the hub hears of it
 }
 
-func (s lateStore) Delete(ctx context.Context, id uuid.UUID) error {
-	err := s.Store.Delete(ctx, id)
+func (s lateStore) Delete(ctx context.Context, ref session.Ref) error {
+	err := s.Store.Delete(ctx, ref)
 	s.deleted()
 	return err
 }
 
 // TestReopenedWhileDeleted makes a session anew under its id, as useChat does,
-// in the moment between its deletion and the hub's hearing of it. The reply that
-// runs there is taken for one of the session that was deleted; that must not
-// leave the new session busy.
+// in the moment between its deletion and the hub's hearing of it. That the first
+// one is gone does not end the reply of the second.
 func TestReopenedWhileDeleted(t *testing.T) {
 	id := uuid.NewString()
 	body := `{"id":"` + id + `","trigger":"submit-message","messages":[{"id":"m1","role":"user","parts":[{"type":"text","text":"hold"}]}]}`

@@ -181,7 +181,11 @@ func FuzzSDKBody(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := sessions.Get(context.Background(), conversation, session.Position{})
+		found, err := sessions.Find(context.Background(), conversation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := sessions.Get(context.Background(), found.Ref(), session.Position{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +194,7 @@ func FuzzSDKBody(f *testing.F) {
 				t.Fatalf("stored is %q, said was %q", m.Content, turn.User.Content)
 			}
 		}
-		if err := h.Delete(context.Background(), conversation); err != nil { // the next begins anew
+		if err := h.Delete(context.Background(), found.Ref()); err != nil { // the next begins anew
 			t.Fatal(err)
 		}
 	})

@@ -36,11 +36,11 @@ func (s *server) handleCreateSession(w http.ResponseWriter, r *http.Request) err
 
 // handleGetSession is GET /sessions/{session_id}.
 func (s *server) handleGetSession(w http.ResponseWriter, r *http.Request) error {
-	id, err := s.sessionID(r)
+	ref, err := s.session(r)
 	if err != nil {
 		return err
 	}
-	found, err := s.Sessions.Get(r.Context(), id, session.Position{})
+	found, err := s.Sessions.Get(r.Context(), ref, session.Position{})
 	if err != nil {
 		return err
 	}
@@ -50,11 +50,11 @@ func (s *server) handleGetSession(w http.ResponseWriter, r *http.Request) error 
 
 // handleDeleteSession is DELETE /sessions/{session_id}.
 func (s *server) handleDeleteSession(w http.ResponseWriter, r *http.Request) error {
-	id, err := s.sessionID(r)
+	ref, err := s.session(r)
 	if err != nil {
 		return err
 	}
-	if err := s.Hub.Delete(r.Context(), id); err != nil {
+	if err := s.Hub.Delete(r.Context(), ref); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, struct {
@@ -65,11 +65,11 @@ func (s *server) handleDeleteSession(w http.ResponseWriter, r *http.Request) err
 
 // handleStop is POST /sessions/{session_id}/stop.
 func (s *server) handleStop(w http.ResponseWriter, r *http.Request) error {
-	id, err := s.sessionID(r)
+	ref, err := s.session(r)
 	if err != nil {
 		return err
 	}
-	outcome, _, err := s.Hub.Stop(r.Context(), id, uuid.Nil)
+	outcome, _, err := s.Hub.Stop(r.Context(), ref, uuid.Nil)
 	if err != nil {
 		return err
 	}
@@ -105,19 +105,11 @@ func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Hub.AdmitMessage(r.Context(), caller(r)); err != nil {
 		return err
 	}
-	if conversation == uuid.Nil {
-		if s.Hub.Draining() {
-			return hub.ErrDraining
-		}
-		made, err := s.Sessions.New(r.Context(), subject(r), turn.User.ID)
-		if err != nil {
-			return err
-		}
-		conversation = made.ID
-	} else if _, err := s.Sessions.Check(r.Context(), conversation, subject(r)); err != nil {
+	found, err := s.openChat(r, conversation, turn.User.ID)
+	if err != nil {
 		return err
 	}
-	reply, _, err := s.Hub.Say(r.Context(), caller(r), conversation, turn)
+	reply, _, err := s.Hub.Say(r.Context(), caller(r), found.Ref(), turn)
 	if err != nil {
 		return err
 	}
@@ -128,7 +120,19 @@ func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeReply(w, conversation, end)
+	return writeReply(w, found.ID, end)
+}
+
+// openChat finds the conversation, or makes one for a message that names none;
+// key is that message's id, and finds again the one that it began.
+func (s *server) openChat(r *http.Request, conversation, key uuid.UUID) (session.Session, error) {
+	if conversation != uuid.Nil {
+		return s.Sessions.Check(r.Context(), conversation, subject(r))
+	}
+	if s.Hub.Draining() {
+		return session.Session{}, hub.ErrDraining
+	}
+	return s.Sessions.New(r.Context(), subject(r), key)
 }
 
 // writeReply answers with a reply that has ended.
@@ -180,14 +184,14 @@ func (s *server) readChat(w http.ResponseWriter, r *http.Request) (uuid.UUID, se
 	return id, turn, err
 }
 
-// sessionID reads the session that the path names, if the request may see it.
-func (s *server) sessionID(r *http.Request) (uuid.UUID, error) {
+// session finds the session that the path names, if the request may see it.
+func (s *server) session(r *http.Request) (session.Ref, error) {
 	id, err := parseSessionID(mux.Vars(r)["session_id"])
 	if err != nil {
-		return uuid.Nil, err
+		return session.Ref{}, err
 	}
-	_, err = s.Sessions.Check(r.Context(), id, subject(r))
-	return id, err
+	found, err := s.Sessions.Check(r.Context(), id, subject(r))
+	return found.Ref(), err
 }
 
 func parseSessionID(text string) (uuid.UUID, error) {

@@ -37,39 +37,46 @@ func (f *faultyStore) Create(ctx context.Context, c session.Creation) (session.S
 	return f.Store.Create(ctx, c)
 }
 
-func (f *faultyStore) Get(ctx context.Context, id uuid.UUID, after session.Position) (session.Session, error) {
+func (f *faultyStore) Find(ctx context.Context, id uuid.UUID) (session.Session, error) {
 	if err := f.failure(); err != nil {
 		return session.Session{}, err
 	}
-	return f.Store.Get(ctx, id, after)
+	return f.Store.Find(ctx, id)
 }
 
-func (f *faultyStore) Say(ctx context.Context, id uuid.UUID, t session.Turn) (session.Said, error) {
+func (f *faultyStore) Get(ctx context.Context, ref session.Ref, after session.Position) (session.Session, error) {
+	if err := f.failure(); err != nil {
+		return session.Session{}, err
+	}
+	return f.Store.Get(ctx, ref, after)
+}
+
+func (f *faultyStore) Say(ctx context.Context, ref session.Ref, t session.Turn) (session.Said, error) {
 	if err := f.failure(); err != nil {
 		return session.Said{}, err
 	}
-	return f.Store.Say(ctx, id, t)
+	return f.Store.Say(ctx, ref, t)
 }
 
-func (f *faultyStore) Finish(ctx context.Context, id uuid.UUID, m session.Message) error {
+func (f *faultyStore) Finish(ctx context.Context, ref session.Ref, m session.Message) error {
 	if err := f.failure(); err != nil {
 		return err
 	}
-	return f.Store.Finish(ctx, id, m)
+	return f.Store.Finish(ctx, ref, m)
 }
 
-func (f *faultyStore) Delete(ctx context.Context, id uuid.UUID) error {
+func (f *faultyStore) Delete(ctx context.Context, ref session.Ref) error {
 	if err := f.failure(); err != nil {
 		return err
 	}
-	return f.Store.Delete(ctx, id)
+	return f.Store.Delete(ctx, ref)
 }
 
-func (f *faultyStore) Hold(ctx context.Context, id uuid.UUID) error {
+func (f *faultyStore) Hold(ctx context.Context, ref session.Ref) error {
 	if err := f.failure(); err != nil {
 		return err
 	}
-	return f.Store.Hold(ctx, id)
+	return f.Store.Hold(ctx, ref)
 }
 
 func (f *faultyStore) Ready(ctx context.Context) error {

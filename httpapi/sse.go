@@ -21,12 +21,12 @@ const pingEvery = 15 * time.Second
 // handleStream is GET /sessions/{session_id}/stream: the running reply, or,
 // with Last-Event-ID, what its client lacks.
 func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
-	id, err := s.sessionID(r)
+	ref, err := s.session(r)
 	if err != nil {
 		return err
 	}
 	last := r.Header.Get("Last-Event-ID")
-	reply, from, err := s.findReply(r.Context(), id, last)
+	reply, from, err := s.findReply(r.Context(), ref, last)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (s *server) counted(next handler) handler {
 
 // findReply returns what a client is to be sent who saw the event last of all:
 // a reply and a place in it, or nil. last may be anything.
-func (s *server) findReply(ctx context.Context, conversation uuid.UUID, last string) (*hub.Reply, hub.Place, error) {
+func (s *server) findReply(ctx context.Context, conversation session.Ref, last string) (*hub.Reply, hub.Place, error) {
 	seen, at, whole := parseEventID(last)
 	running, err := s.Hub.Running(ctx, conversation)
 	if err != nil || seen == uuid.Nil {

@@ -114,11 +114,12 @@ func (s *server) join(ctx context.Context, r *http.Request) (hub.Join, hub.Close
 		if err != nil {
 			return j, hub.CloseNotFound, "no such session"
 		}
-		j.Conversation = id
-		if _, err := s.Sessions.Check(ctx, id, subject(r)); err != nil {
-			code, why := s.Hub.CloseFor(id, err)
+		found, err := s.Sessions.Check(ctx, id, subject(r))
+		if err != nil {
+			code, why := s.Hub.CloseFor(session.Ref{ID: id}, err)
 			return j, code, why
 		}
+		j.Conversation = found.Ref()
 		return j, 0, ""
 	}
 	if s.Hub.Draining() {
@@ -127,10 +128,10 @@ func (s *server) join(ctx context.Context, r *http.Request) (hub.Join, hub.Close
 	made, err := s.newSession(ctx, r)
 	if err != nil {
 		s.countRefusal(err)
-		code, why := s.Hub.CloseFor(uuid.Nil, err)
+		code, why := s.Hub.CloseFor(session.Ref{}, err)
 		return j, code, why
 	}
-	j.Conversation = made.ID
+	j.Conversation = made.Ref()
 	return j, 0, ""
 }
 

@@ -131,10 +131,13 @@ func TestCloseWithoutAWord(t *testing.T) {
 	if got >= size {
 		t.Error("the client got all of it")
 	}
-	id := uuid.MustParse(p.ready.Conversation) // REST has the same short patience
+	found, err := r.sessions.Find(t.Context(), uuid.MustParse(p.ready.Conversation)) // REST has the same short patience
+	if err != nil {
+		t.Fatal(err)
+	}
 	var m []session.Message
 	eventually(t, "the reply is stored", func() bool {
-		s, err := r.sessions.Get(t.Context(), id, session.Position{})
+		s, err := r.sessions.Get(t.Context(), found.Ref(), session.Position{})
 		m = s.Messages
 		return err == nil && len(m) == 2
 	})

@@ -156,7 +156,7 @@ func (a *asking) report(e End, err error) {
 	}
 	a.h.metrics.ended(end, e.Message, a.r.unread, a.continued, took)
 	attrs := []slog.Attr{
-		slog.String("session", ShortID(a.r.Conversation)), slog.String("end", name),
+		slog.String("session", ShortID(a.r.Conversation.ID)), slog.String("end", name),
 		slog.Int("bytes", len(e.Message.Content)), slog.Duration("took", took.Round(time.Millisecond)),
 		slog.Duration("first_text", a.first.Round(time.Millisecond)),
 	}

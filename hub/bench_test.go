@@ -17,7 +17,7 @@ func BenchmarkAppendFollow(b *testing.B) {
 	token := []byte(" token")
 	for _, n := range []int{1, 10, 100} {
 		b.Run(fmt.Sprintf("followers=%d", n), func(b *testing.B) {
-			r := newReply(uuid.New(), uuid.New(), "m")
+			r := newReply(session.Ref{ID: uuid.New()}, uuid.New(), "m")
 			var following sync.WaitGroup
 			for range n {
 				following.Go(func() {
@@ -48,7 +48,7 @@ func BenchmarkAppendFollow(b *testing.B) {
 
 // BenchmarkReadBehind reads a long reply from its start, as who resumes does.
 func BenchmarkReadBehind(b *testing.B) {
-	r := newReply(uuid.New(), uuid.New(), "m")
+	r := newReply(session.Ref{ID: uuid.New()}, uuid.New(), "m")
 	for range 1 << 20 / 6 {
 		r.append([]byte(" token"))
 	}
@@ -95,7 +95,7 @@ func BenchmarkAttachDetach(b *testing.B) {
 					b.Fatal(err)
 				}
 				s := newMemSocket()
-				h.Serve(ctx, s, Join{Conversation: made.ID, Offset: -1, Arrived: made.CreatedAt})
+				h.Serve(ctx, s, Join{Conversation: made.Ref(), Offset: -1, Arrived: made.CreatedAt})
 				<-s.arrivals
 				return s
 			}

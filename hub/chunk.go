@@ -39,7 +39,7 @@ type Metadata struct {
 func StartChunk(r *Reply) Chunk {
 	return Chunk{
 		Type: "start", MessageID: r.ID.String(),
-		Metadata: &Metadata{Conversation: &r.Conversation, Model: r.Model},
+		Metadata: &Metadata{Conversation: &r.Conversation.ID, Model: r.Model},
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 
 // Join says how a client comes to a conversation.
 type Join struct {
-	Conversation uuid.UUID
+	Conversation session.Ref
 	Arrived      time.Time // when its request came: of two connections the later one wins
 	Client       uuid.UUID // one per page load; nil: not told
 	Again        bool      // the page came back by itself, and takes over from itself only
@@ -38,7 +38,7 @@ type Join struct {
 type Conn struct {
 	hub          *Hub
 	sock         Socket
-	conversation uuid.UUID
+	conversation session.Ref
 	arrived      time.Time
 	client       uuid.UUID
 	token        uuid.UUID // names it to other nodes
@@ -139,7 +139,7 @@ const takenOver = "another connection has this conversation"
 
 // CloseFor returns how a connection of this conversation ends for which the
 // store has err, and logs what nobody foresaw.
-func (h *Hub) CloseFor(conversation uuid.UUID, err error) (CloseCode, string) {
+func (h *Hub) CloseFor(conversation session.Ref, err error) (CloseCode, string) {
 	switch {
 	case errors.Is(err, session.ErrNotFound):
 		return CloseNotFound, "no such session, or it was deleted or has expired"
@@ -156,7 +156,7 @@ func (h *Hub) CloseFor(conversation uuid.UUID, err error) (CloseCode, string) {
 	case CodeRateLimited:
 		return CloseTryLater, "too many sessions in a minute"
 	case CodeInternal:
-		h.log.Error("a connection failed", "session", ShortID(conversation), "error", err)
+		h.log.Error("a connection failed", "session", ShortID(conversation.ID), "error", err)
 		return CloseTryLater, "something went wrong on the server"
 	}
 	return CloseTryLater, "the session store cannot be reached"
@@ -273,7 +273,7 @@ func (c *Conn) say(ctx context.Context, t session.Turn) {
 func (c *Conn) refuse(err error, ref uuid.UUID) {
 	e := Classify(err)
 	if e.Code == CodeInternal {
-		c.hub.log.Error("a frame failed", "session", ShortID(c.conversation), "error", err)
+		c.hub.log.Error("a frame failed", "session", ShortID(c.conversation.ID), "error", err)
 	}
 	c.write(c.dialect.refusal(e, requestID(ref)))
 	if e.Code == CodeNotFound {
@@ -354,7 +354,7 @@ func (h *Hub) detach(c *Conn) {
 		h.checkDrained()
 	})
 	h.metrics.connected(-1)
-	h.log.LogAttrs(context.Background(), slog.LevelInfo, "connection ended", slog.String("session", ShortID(c.conversation)),
+	h.log.LogAttrs(context.Background(), slog.LevelInfo, "connection ended", slog.String("session", ShortID(c.conversation.ID)),
 		slog.Duration("took", time.Since(c.arrived).Round(time.Millisecond)), slog.String("request_id", c.from.Request))
 	h.Leave(&Seat{conversation: c.conversation, token: c.token})
 	h.running.Done()

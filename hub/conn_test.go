@@ -31,19 +31,19 @@ func TestConnTalks(t *testing.T) {
 func TestConnEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		do   func(w *world, s *memSocket, id uuid.UUID)
+		do   func(w *world, s *memSocket, id session.Ref)
 		want CloseCode // 0: without a word
 	}{
-		{"the peer goes", func(_ *world, s *memSocket, _ uuid.UUID) { s.Kill() }, 0},
-		{"binary", func(w *world, s *memSocket, _ uuid.UUID) { s.in <- nil }, CloseUnsupported},
-		{"not UTF-8", func(w *world, s *memSocket, _ uuid.UUID) { s.in <- []byte("\xff") }, CloseInvalidUTF8},
-		{"deleted", func(w *world, _ *memSocket, id uuid.UUID) { _ = w.hub.Delete(w.ctx, id) }, CloseNotFound},
-		{"expired", func(w *world, _ *memSocket, id uuid.UUID) { w.hub.Gone(id) }, CloseNotFound},
-		{"gone, and nobody said so", func(w *world, s *memSocket, id uuid.UUID) {
+		{"the peer goes", func(_ *world, s *memSocket, _ session.Ref) { s.Kill() }, 0},
+		{"binary", func(w *world, s *memSocket, _ session.Ref) { s.in <- nil }, CloseUnsupported},
+		{"not UTF-8", func(w *world, s *memSocket, _ session.Ref) { s.in <- []byte("\xff") }, CloseInvalidUTF8},
+		{"deleted", func(w *world, _ *memSocket, id session.Ref) { _ = w.hub.Delete(w.ctx, id) }, CloseNotFound},
+		{"expired", func(w *world, _ *memSocket, id session.Ref) { w.hub.Gone(id) }, CloseNotFound},
+		{"gone, and nobody said so", func(w *world, s *memSocket, id session.Ref) {
 			_ = w.hub.sessions.Delete(w.ctx, id)
 			w.say(s, "hello?")
 		}, CloseNotFound},
-		{"the hub ends", func(w *world, _ *memSocket, _ uuid.UUID) { w.stop() }, CloseGoingAway},
+		{"the hub ends", func(w *world, _ *memSocket, _ session.Ref) { w.stop() }, CloseGoingAway},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, paced(1), nil, func(w *world) {
@@ -65,7 +65,7 @@ func TestConnEnds(t *testing.T) {
 // TestServeRefuses: a socket for which there is no place is closed at once.
 func TestServeRefuses(t *testing.T) {
 	inWorld(t, paced(1), nil, func(w *world) {
-		if code, _ := w.join(uuid.New()).ended(); code != CloseNotFound {
+		if code, _ := w.join(session.Ref{ID: uuid.New()}).ended(); code != CloseNotFound {
 			t.Errorf("an unknown session: %d", code)
 		}
 		id := w.session()
@@ -135,7 +135,8 @@ func TestStopReachesTheModel(t *testing.T) {
 			return paced(100)(ctx, m, say)
 		})
 		inWorld(t, model, nil, func(w *world) {
-			s := w.join(w.session())
+			conversation := w.session()
+			s := w.join(conversation)
 			w.say(s, "hello")
 			pass(after)
 			asked := time.Now()
@@ -143,7 +144,7 @@ func TestStopReachesTheModel(t *testing.T) {
 			if !ended.Equal(asked) {
 				t.Errorf("stopped after %v, the model ended %v later", after, ended.Sub(asked))
 			}
-			if m := w.stored(w.hub.conns[uuid.MustParse(s.took()[0]["conversation_id"].(string))].conversation); len(m) != 2 || m[1].FinishReason != session.FinishStopped {
+			if m := w.stored(conversation); len(m) != 2 || m[1].FinishReason != session.FinishStopped {
 				t.Errorf("stored: %+v", m)
 			}
 		})

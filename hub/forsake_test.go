@@ -19,16 +19,16 @@ func TestAbandonAfterElsewhere(t *testing.T) {
 	const patience = 500 * time.Millisecond
 	addr := miniredis.RunT(t).Addr()
 	a, b := hubOnRedis(t, addr, patience), hubOnRedis(t, addr, patience)
-	begin := func() (uuid.UUID, *Reply) {
+	begin := func() (session.Ref, *Reply) {
 		s, err := a.sessions.New(t.Context(), "", uuid.Nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, _, err := a.Say(t.Context(), Caller{}, s.ID, session.Turn{User: session.Message{Content: "go on"}})
+		r, _, err := a.Say(t.Context(), Caller{}, s.Ref(), session.Turn{User: session.Message{Content: "go on"}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s.ID, r
+		return s.Ref(), r
 	}
 	end := func(r *Reply) *End {
 		r.mu.Lock()

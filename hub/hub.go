@@ -71,11 +71,11 @@ type Hub struct {
 	running  sync.WaitGroup // turns and connections; added to on the loop only
 
 	// Owned by Run's goroutine.
-	conns    map[uuid.UUID]*Conn  // by conversation: the newest
-	replies  map[uuid.UUID]*Reply // by their own id: those that may be written here
-	streams  int                  // that are open, of those that are counted
-	clients  map[string]int       // how many of conns and streams each has
-	reserved map[uuid.UUID]bool   // conversations that a connection is on its way to
+	conns    map[session.Ref]*Conn // by conversation: the newest
+	replies  map[uuid.UUID]*Reply  // by their own id: those that may be written here
+	streams  int                   // that are open, of those that are counted
+	clients  map[string]int        // how many of conns and streams each has
+	reserved map[session.Ref]bool  // conversations that a connection is on its way to
 	draining bool
 	drained  chan struct{} // closed when nothing is left; nil when not draining
 }
@@ -96,8 +96,8 @@ func New(cfg Config) *Hub {
 		counter: cfg.Limits.Counter, metrics: cfg.Metrics, upstream: newUpstream(cfg.Limits.Upstream),
 		clients: make(map[string]int),
 		ops:     make(chan func()), closing: make(chan struct{}),
-		conns: make(map[uuid.UUID]*Conn), replies: make(map[uuid.UUID]*Reply),
-		reserved: make(map[uuid.UUID]bool),
+		conns: make(map[session.Ref]*Conn), replies: make(map[uuid.UUID]*Reply),
+		reserved: make(map[session.Ref]bool),
 	}
 	if h.counter == nil {
 		h.counter = new(session.Counts)
@@ -158,7 +158,7 @@ func (h *Hub) Model() string { return h.cfg.ModelName }
 //
 // Errors: session's for Say; ErrDraining; *Error for a content that is empty or
 // too large, or a caller that has too many replies.
-func (h *Hub) Say(ctx context.Context, from Caller, conversation uuid.UUID, t session.Turn) (*Reply, session.Said, error) {
+func (h *Hub) Say(ctx context.Context, from Caller, conversation session.Ref, t session.Turn) (*Reply, session.Said, error) {
 	if err := h.prepare(&t); err != nil {
 		return nil, session.Said{}, err
 	}
@@ -259,7 +259,7 @@ func (h *Hub) start(r *Reply, said session.Said) {
 
 // Changed has the conversation's connection, if there is one here, look again
 // at what there is to send.
-func (h *Hub) Changed(conversation uuid.UUID) {
+func (h *Hub) Changed(conversation session.Ref) {
 	_ = h.do(func() {
 		if c := h.conns[conversation]; c != nil {
 			c.poke()
@@ -279,7 +279,7 @@ func (h *Hub) reply(id uuid.UUID) *Reply {
 
 // nudge follows, for a moment, the reply that keeps a conversation busy: if
 // the node that wrote it is dead, this one goes on with it.
-func (h *Hub) nudge(ctx context.Context, conversation uuid.UUID) {
+func (h *Hub) nudge(ctx context.Context, conversation session.Ref) {
 	if h.shared == nil {
 		return
 	}
@@ -299,7 +299,7 @@ func (h *Hub) nudge(ctx context.Context, conversation uuid.UUID) {
 }
 
 // Running returns the reply that is running in a conversation, or nil.
-func (h *Hub) Running(ctx context.Context, conversation uuid.UUID) (*Reply, error) {
+func (h *Hub) Running(ctx context.Context, conversation session.Ref) (*Reply, error) {
 	for {
 		s, err := h.sessions.Get(ctx, conversation, session.End)
 		if err != nil || s.Running == nil {
@@ -323,7 +323,7 @@ func (h *Hub) Running(ctx context.Context, conversation uuid.UUID) (*Reply, erro
 // it answers. It returns OutcomeStopped when the reply ended as stopped and is
 // stored, and the place of the reply, if one was running.
 // Errors: session.ErrNotFound, session.ErrUnavailable.
-func (h *Hub) Stop(ctx context.Context, conversation, only uuid.UUID) (string, session.Position, error) {
+func (h *Hub) Stop(ctx context.Context, conversation session.Ref, only uuid.UUID) (string, session.Position, error) {
 	began := time.Now()
 	outcome, at, err := h.stop(ctx, conversation, only)
 	if outcome == OutcomeStopped {
@@ -332,7 +332,7 @@ func (h *Hub) Stop(ctx context.Context, conversation, only uuid.UUID) (string, s
 	return outcome, at, err
 }
 
-func (h *Hub) stop(ctx context.Context, conversation, only uuid.UUID) (string, session.Position, error) {
+func (h *Hub) stop(ctx context.Context, conversation session.Ref, only uuid.UUID) (string, session.Position, error) {
 	var at session.Position
 	s, err := h.sessions.Get(ctx, conversation, session.End)
 	if err != nil {
@@ -365,7 +365,7 @@ func (h *Hub) stop(ctx context.Context, conversation, only uuid.UUID) (string, s
 
 // Delete forgets a conversation: its reply is stopped, its connection closed
 // with CloseNotFound. Errors: session.ErrNotFound, session.ErrUnavailable.
-func (h *Hub) Delete(ctx context.Context, conversation uuid.UUID) error {
+func (h *Hub) Delete(ctx context.Context, conversation session.Ref) error {
 	if err := h.sessions.Delete(ctx, conversation); err != nil {
 		return err
 	}
@@ -374,7 +374,7 @@ func (h *Hub) Delete(ctx context.Context, conversation uuid.UUID) error {
 }
 
 // Gone tells the hub that a session was deleted or expired.
-func (h *Hub) Gone(conversation uuid.UUID) {
+func (h *Hub) Gone(conversation session.Ref) {
 	_ = h.do(func() {
 		for _, r := range h.replies {
 			if r.Conversation == conversation {

@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/tmc/langchaingo/llms"
 
 	"lumos/backend/session"
@@ -216,11 +215,11 @@ func TestRunJoinsEverything(t *testing.T) {
 		if e := <-waited; e.Err == nil {
 			t.Errorf("who waits is told %+v", e)
 		}
-		if _, _, err := w.hub.Say(w.ctx, Caller{}, uuid.New(), session.Turn{User: session.Message{Content: "late"}}); err == nil {
+		if _, _, err := w.hub.Say(w.ctx, Caller{}, session.Ref{}, session.Turn{User: session.Message{Content: "late"}}); err == nil {
 			t.Error("something can be said to what has ended")
 		}
-		w.hub.Changed(uuid.New())
-		w.hub.Gone(uuid.New())
+		w.hub.Changed(session.Ref{})
+		w.hub.Gone(session.Ref{})
 		w.hub.Drain(w.ctx)
 	})
 }

@@ -78,7 +78,7 @@ func TestGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, _, err := h.Say(t.Context(), Caller{}, s.ID, session.Turn{User: session.Message{Content: "go on"}})
+	r, _, err := h.Say(t.Context(), Caller{}, s.Ref(), session.Turn{User: session.Message{Content: "go on"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestGivenUp(t *testing.T) {
 	server.SetError("OOM command not allowed when used memory > 'maxmemory'.")
 	h.giveUp(r)
 	server.SetError("")
-	if outcome, _, err := h.Stop(t.Context(), s.ID, uuid.Nil); outcome != OutcomeStopped || err != nil {
+	if outcome, _, err := h.Stop(t.Context(), s.Ref(), uuid.Nil); outcome != OutcomeStopped || err != nil {
 		t.Fatalf("%s, %v", outcome, err)
 	}
 	if e, err := h.Wait(t.Context(), r); err != nil || e.Err != nil || e.Message.FinishReason != session.FinishStopped {
@@ -98,7 +98,7 @@ func TestGivenUp(t *testing.T) {
 // unstorable is a store that takes the end of no reply, and never will.
 type unstorable struct{ session.Store }
 
-func (unstorable) Finish(context.Context, uuid.UUID, session.Message) error {
+func (unstorable) Finish(context.Context, session.Ref, session.Message) error {
 	return errors.New("a script failed")
 }
 
@@ -112,12 +112,12 @@ func TestUnstorable(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.sessions.Store = unstorable{h.sessions.Store}
-	r, _, err := h.Say(t.Context(), Caller{}, s.ID, session.Turn{User: session.Message{Content: "go on"}})
+	r, _, err := h.Say(t.Context(), Caller{}, s.Ref(), session.Turn{User: session.Message{Content: "go on"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	sock := newMemSocket()
-	h.Serve(t.Context(), sock, Join{Conversation: s.ID, Arrived: time.Now(), Offset: -1})
+	h.Serve(t.Context(), sock, Join{Conversation: s.Ref(), Arrived: time.Now(), Offset: -1})
 	eventually(t, "it is followed", func() bool { return sock.text() != "" })
 	h.giveUp(r)
 	eventually(t, "the follower is sent away", func() bool { _, ended := sock.ended(); return ended })
@@ -141,7 +141,7 @@ func TestStrayAttempt(t *testing.T) {
 	}
 	client := uuid.New()
 	connect := func(h *Hub, sock *memSocket) {
-		h.Serve(t.Context(), sock, Join{Conversation: s.ID, Client: client, Arrived: time.Now(), Offset: -1})
+		h.Serve(t.Context(), sock, Join{Conversation: s.Ref(), Client: client, Arrived: time.Now(), Offset: -1})
 	}
 	live, stray, next := newMemSocket(), newMemSocket(), newMemSocket()
 	stray.set(&stray.silent)
@@ -171,11 +171,11 @@ func TestEditedElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	sock := newMemSocket()
-	b.Serve(t.Context(), sock, Join{Conversation: s.ID, Arrived: time.Now(), Offset: -1})
+	b.Serve(t.Context(), sock, Join{Conversation: s.Ref(), Arrived: time.Now(), Offset: -1})
 	eventually(t, "it is connected", func() bool { return len(sock.took()) > 0 })
 	turn := session.Turn{User: session.Message{ID: uuid.New(), Content: "one"}}
 	for round := range 20 {
-		r, _, err := a.Say(t.Context(), Caller{}, s.ID, turn)
+		r, _, err := a.Say(t.Context(), Caller{}, s.Ref(), turn)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +187,7 @@ func TestEditedElsewhere(t *testing.T) {
 			return slices.ContainsFunc(frames, func(f map[string]any) bool { return f["type"] == "message" && f["content"] == turn.User.Content }) &&
 				frames[len(frames)-1]["type"] == "text-delta" && frames[len(frames)-1]["id"] == r.ID.String()
 		})
-		if outcome, _, err := a.Stop(t.Context(), s.ID, uuid.Nil); outcome != OutcomeStopped || err != nil {
+		if outcome, _, err := a.Stop(t.Context(), s.Ref(), uuid.Nil); outcome != OutcomeStopped || err != nil {
 			t.Fatalf("%s, %v", outcome, err)
 		}
 		turn.Kind, turn.User.Content = session.Edit, fmt.Sprint("edited ", round)

@@ -14,7 +14,7 @@ import (
 
 // lagging joins a conversation whose peer takes nothing since amid the reply, of
 // three seconds, to its first message. That reply has ended.
-func (w *world) lagging() (s *memSocket, conversation, first uuid.UUID) {
+func (w *world) lagging() (s *memSocket, conversation session.Ref, first uuid.UUID) {
 	conversation, first = w.session(), uuid.New()
 	s = w.join(conversation)
 	w.say(s, `{"type":"message","id":"`+first.String()+`","content":"one"}`)

@@ -89,7 +89,7 @@ func TestFinishReason(t *testing.T) {
 }
 
 func TestShortID(t *testing.T) {
-	id := newReply([16]byte{1}, [16]byte{2}, "").Conversation
+	id := newReply(session.Ref{ID: [16]byte{1}}, [16]byte{2}, "").Conversation.ID
 	if got := ShortID(id); len(got) != 8 || !strings.HasPrefix(id.String(), got) {
 		t.Errorf("got %q", got)
 	}

@@ -85,7 +85,7 @@ func pushes(t *testing.T, logged bool) {
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 0))
-			r := newReply(uuid.New(), uuid.New(), "m")
+			r := newReply(session.Ref{ID: uuid.New()}, uuid.New(), "m")
 			r.gated = logged
 			has := 0 // the Log, in bytes
 			var following sync.WaitGroup
@@ -150,7 +150,7 @@ func TestPushAfterNews(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFollow(&Conn{hub: new(Hub), sock: nullSocket{}, dialect: ChatHub{}})
 			f.acting.Unlock() // it waits
-			r := newReply(uuid.New(), uuid.New(), "m")
+			r := newReply(session.Ref{ID: uuid.New()}, uuid.New(), "m")
 			r.gated, r.shown = true, 3
 			r.append([]byte("one two"))
 			follower := r.follow(&follower{wake: f.wake, pusher: f}, Place{Offset: 3})
@@ -201,7 +201,7 @@ func (nullSocket) FlushNow() bool     { return true }
 func TestPushAllocates(t *testing.T) {
 	f := newFollow(&Conn{hub: new(Hub), sock: nullSocket{}, dialect: ChatHub{}})
 	f.acting.Unlock() // it waits
-	r := newReply(uuid.New(), uuid.New(), "m")
+	r := newReply(session.Ref{ID: uuid.New()}, uuid.New(), "m")
 	follower := r.follow(&follower{wake: f.wake, pusher: f}, Place{})
 	token := []byte(" Grüße")
 	allocs := testing.AllocsPerRun(100_000, func() {

@@ -25,7 +25,7 @@ func (f *follow) begin(j *Join) error {
 		f.at(s.Last())
 		return nil
 	}
-	r := ready{Type: "ready", Conversation: c.conversation, CreatedAt: s.CreatedAt, Model: c.hub.cfg.ModelName}
+	r := ready{Type: "ready", Conversation: c.conversation.ID, CreatedAt: s.CreatedAt, Model: c.hub.cfg.ModelName}
 	if j.Offset >= 0 {
 		f.resume, f.offset, f.epoch = j.After, j.Offset, j.Epoch
 	}

@@ -16,7 +16,7 @@ import (
 // and simply gets more text at once.
 type Reply struct {
 	ID           uuid.UUID // these three never change
-	Conversation uuid.UUID
+	Conversation session.Ref
 	Model        string
 
 	from   Caller // who asked; as the three above
@@ -60,12 +60,12 @@ func (e *End) Failure() *Error {
 	return ErrorOf(e.Message.Failure)
 }
 
-func newReply(conversation, id uuid.UUID, model string) *Reply {
+func newReply(conversation session.Ref, id uuid.UUID, model string) *Reply {
 	return &Reply{ID: id, Conversation: conversation, Model: model}
 }
 
 // Stored returns a reply that has ended and is stored as m.
-func Stored(conversation uuid.UUID, m session.Message) *Reply {
+func Stored(conversation session.Ref, m session.Message) *Reply {
 	return &Reply{
 		ID: m.ID, Conversation: conversation, Model: m.Model,
 		text: stored(m.Content), seq: m.Seq, epochs: m.Epochs, sealed: true, end: &End{Message: m},

@@ -18,7 +18,7 @@ import (
 
 // someReply returns a running reply with this text.
 func someReply(text string) *Reply {
-	r := newReply(uuid.New(), uuid.New(), "m")
+	r := newReply(session.Ref{ID: uuid.New()}, uuid.New(), "m")
 	r.append([]byte(text))
 	return r
 }
@@ -95,11 +95,11 @@ func TestReplyOffsets(t *testing.T) {
 			}
 		}
 	}
-	r := Stored(uuid.New(), session.Message{ID: uuid.New(), Content: all, FinishReason: session.FinishStop})
+	r := Stored(session.Ref{ID: uuid.New()}, session.Message{ID: uuid.New(), Content: all, FinishReason: session.FinishStop})
 	if c := r.streamTo(t, 3); c.text != "👋 " || c.end == nil || c.end.Message.Content != all {
 		t.Errorf("of a stored reply came %q and %+v", c.text, c.end)
 	}
-	if r := Stored(uuid.New(), session.Message{FinishReason: session.FinishStopped}); r.streamTo(t, 0).end == nil {
+	if r := Stored(session.Ref{ID: uuid.New()}, session.Message{FinishReason: session.FinishStopped}); r.streamTo(t, 0).end == nil {
 		t.Error("an empty stored reply has no end")
 	}
 }
@@ -114,7 +114,7 @@ func TestReplyFollowers(t *testing.T) {
 	}
 	text := b.String()
 	parts := split(rnd, text, 400)
-	r := newReply(uuid.New(), uuid.New(), "m")
+	r := newReply(session.Ref{ID: uuid.New()}, uuid.New(), "m")
 	var all sync.WaitGroup
 	follow := func(seed uint64) {
 		mine := rand.New(rand.NewPCG(seed, 0))
@@ -253,7 +253,7 @@ func TestReplyPatience(t *testing.T) {
 
 // TestTokenPathAllocates: nothing, with a follower that keeps up.
 func TestTokenPathAllocates(t *testing.T) {
-	r := newReply(uuid.New(), uuid.New(), "m")
+	r := newReply(session.Ref{ID: uuid.New()}, uuid.New(), "m")
 	wake := make(chan struct{}, 1)
 	f := r.follow(&follower{wake: wake}, Place{})
 	defer f.close()

@@ -14,7 +14,7 @@ import (
 
 // newCopy returns a reply that another node writes, with some text.
 func newCopy(text string) (*Reply, copying) {
-	r := newReply(uuid.New(), uuid.New(), "m")
+	r := newReply(session.Ref{ID: uuid.New()}, uuid.New(), "m")
 	r.copied = true
 	c := copying{nil, r}
 	c.Append([]byte(text))

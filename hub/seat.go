@@ -11,7 +11,7 @@ import (
 // Seat is a conversation's place for a connection: its session is held, and
 // other nodes know that it is taken.
 type Seat struct {
-	conversation uuid.UUID
+	conversation session.Ref
 	token        uuid.UUID // of the connection; nil without a Log
 	reserved     bool      // it is in the hub's list
 }
@@ -25,7 +25,7 @@ func (h *Hub) sit(ctx context.Context, sock Socket, j Join) (*Seat, error) {
 	return h.claim(ctx, j.Conversation, c)
 }
 
-func (h *Hub) claim(ctx context.Context, conversation uuid.UUID, c session.Claim) (*Seat, error) {
+func (h *Hub) claim(ctx context.Context, conversation session.Ref, c session.Claim) (*Seat, error) {
 	if err := h.sessions.Hold(ctx, conversation); err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (h *Hub) claim(ctx context.Context, conversation uuid.UUID, c session.Claim
 // Reserve takes a place that is free, for a connection that is still to be
 // made: it goes to Serve, or to Leave when nothing comes of it.
 // Errors: ErrDraining, ErrCrowded; session.ErrTaken, ErrNotFound, ErrUnavailable.
-func (h *Hub) Reserve(ctx context.Context, from Caller, conversation uuid.UUID) (*Seat, error) {
+func (h *Hub) Reserve(ctx context.Context, from Caller, conversation session.Ref) (*Seat, error) {
 	var refused error
 	err := h.do(func() {
 		switch {

@@ -132,7 +132,7 @@ func (c copying) Ended() {
 // find returns the reply that is running: the one that is written here, or a
 // copy of what another node writes. Without a Log it is nil when the reply has
 // ended meanwhile.
-func (h *Hub) find(conversation uuid.UUID, running *session.Running) *Reply {
+func (h *Hub) find(conversation session.Ref, running *session.Running) *Reply {
 	if r := h.reply(running.Reply); r != nil || h.shared == nil {
 		return r
 	}
@@ -232,7 +232,7 @@ func (h *Hub) adopt(r *Reply) {
 		return
 	}
 	h.metrics.adopted()
-	h.log.Info("reply taken over", slog.String("session", ShortID(r.Conversation)), slog.Int("at", len(a.Text)))
+	h.log.Info("reply taken over", slog.String("session", ShortID(r.Conversation.ID)), slog.Int("at", len(a.Text)))
 	h.turn(r, a.Said)
 }
 
@@ -281,13 +281,13 @@ func (h *Hub) yield(ctx context.Context, r *Reply) {
 		return
 	}
 	if err := h.shared.Yield(ctx, r.Conversation, r.ID); err != nil {
-		h.log.Warn("a reply could not be handed over at once", slog.String("session", ShortID(r.Conversation)), slog.Any("error", err))
+		h.log.Warn("a reply could not be handed over at once", slog.String("session", ShortID(r.Conversation.ID)), slog.Any("error", err))
 	}
 	r.finish(End{Err: ErrDraining})
 }
 
 // stopShared ends a reply with what the Log has of it, whoever writes it.
-func (h *Hub) stopShared(ctx context.Context, conversation uuid.UUID, running *session.Running) (string, error) {
+func (h *Hub) stopShared(ctx context.Context, conversation session.Ref, running *session.Running) (string, error) {
 	r := h.reply(running.Reply)
 	if r != nil && !r.isCopy() && r.seal() {
 		defer func() { r.finish(End{Err: errMoved}) }() // unless the Log has said so
@@ -319,7 +319,7 @@ func (r *Reply) isCopy() bool {
 }
 
 // Taken implements session.Events.
-func (h *Hub) Taken(conversation, connection uuid.UUID) {
+func (h *Hub) Taken(conversation session.Ref, connection uuid.UUID) {
 	_ = h.do(func() {
 		if c := h.conns[conversation]; c != nil && c.token == connection {
 			c.Close(CloseTakenOver, takenOver)

@@ -131,10 +131,8 @@ const storeTimeout = 5 * time.Second
 // settle waits until whoever sealed the reply has ended it.
 func (h *Hub) settle(r *Reply) End {
 	e, _ := r.wait(context.Background())
-	if h.shared == nil && (errors.Is(e.Err, session.ErrNotFound) || errors.Is(e.Err, session.ErrLost) || errors.Is(e.Err, errStopped)) {
-		// Its session is gone, and one that was made anew under the same id in
-		// that moment may have the reply; or it was ended before the store had it.
-		// Its conversation would be busy for ever.
+	if h.shared == nil && (errors.Is(e.Err, session.ErrLost) || errors.Is(e.Err, errStopped)) {
+		// It was ended before the store had it. Its conversation would be busy for ever.
 		_ = h.store(r, r.ended(session.Message{FinishReason: session.FinishStopped}))
 	}
 	return e

@@ -86,17 +86,17 @@ func inWorld(t *testing.T, model llms.Model, change func(*Config), f func(w *wor
 }
 
 // session makes a session.
-func (w *world) session() uuid.UUID {
+func (w *world) session() session.Ref {
 	w.t.Helper()
 	s, err := w.hub.sessions.New(w.ctx, "", uuid.Nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return s.ID
+	return s.Ref()
 }
 
 // stored are the messages of a session.
-func (w *world) stored(id uuid.UUID) []session.Message {
+func (w *world) stored(id session.Ref) []session.Message {
 	w.t.Helper()
 	s, err := w.hub.sessions.Get(w.ctx, id, session.Position{})
 	if err != nil {
@@ -116,7 +116,7 @@ func (w *world) connect(j Join) *memSocket {
 }
 
 // join is connect for a client with nothing.
-func (w *world) join(id uuid.UUID) *memSocket {
+func (w *world) join(id session.Ref) *memSocket {
 	return w.connect(Join{Conversation: id, Offset: -1})
 }
 

@@ -9,27 +9,24 @@ import (
 )
 
 // long returns a conversation in s with n messages, and the last of them.
-func long(t testing.TB, s Store, n int) (uuid.UUID, Message) {
-	id := uuid.New()
-	if _, err := s.Create(t.Context(), Creation{ID: id}); err != nil {
-		t.Fatal(err)
-	}
+func long(t testing.TB, s Store, n int) (Ref, Message) {
+	ref := made(t, s, Creation{ID: uuid.New()})
 	var last Message
 	for range n / 2 {
-		last = round(t, s, id)
+		last = round(t, s, ref)
 	}
-	return id, last
+	return ref, last
 }
 
 // round says something and ends the reply.
-func round(t testing.TB, s Store, id uuid.UUID) Message {
+func round(t testing.TB, s Store, ref Ref) Message {
 	turn := submit("hi")
-	said, err := s.Say(t.Context(), id, turn)
+	said, err := s.Say(t.Context(), ref, turn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	reply := Message{ID: turn.Reply, Content: "ho", Timestamp: turn.User.Timestamp, FinishReason: FinishStop}
-	if err := s.Finish(t.Context(), id, reply); err != nil {
+	if err := s.Finish(t.Context(), ref, reply); err != nil {
 		t.Fatal(err)
 	}
 	reply.Seq = said.Running.Seq

@@ -67,9 +67,7 @@ func (m *Memory) make(c Creation) (Session, error) {
 		return Session{}, err
 	}
 	m.touch(e)
-	if !m.holds.held(e.id) {
-		m.idle.add(e)
-	}
+	m.idle.add(e)
 	return e.view(Position{}), nil
 }
 
@@ -85,7 +83,7 @@ func (m *Memory) makeRoom() error {
 			return ErrFull
 		}
 		e.mu.Lock()
-		free := !e.gone && e.empty() && !m.holds.held(e.id)
+		free := !e.gone && e.empty() && e.held == 0
 		if free {
 			m.forget(e)
 		}

@@ -12,7 +12,8 @@ import (
 // entry is one session in Memory. No goroutine holds the locks of two entries,
 // but for Create, whose own entry nobody can reach by way of the idle list.
 type entry struct {
-	id      uuid.UUID // these four never change
+	id      uuid.UUID // these five never change
+	born    uuid.UUID
 	owner   string
 	key     uuid.UUID // that made it; nil: none
 	created time.Time
@@ -24,6 +25,7 @@ type entry struct {
 	edited   map[uuid.UUID]struct{}
 	running  *Running  // replaced, never changed
 	seq      int64     // the last that was given
+	held     int       // Store.Hold less Store.Release
 	expires  time.Time // unless a reply runs or somebody holds it
 	gone     bool      // it is no longer in the store
 
@@ -32,8 +34,10 @@ type entry struct {
 
 func newEntry(c Creation) *entry {
 	now := Now()
-	return &entry{id: c.ID, owner: c.Owner, key: c.Key, created: now, updated: now}
+	return &entry{id: c.ID, born: uuid.New(), owner: c.Owner, key: c.Key, created: now, updated: now}
 }
+
+func (e *entry) ref() Ref { return Ref{e.id, e.born} }
 
 func (e *entry) empty() bool { return len(e.messages) == 0 && e.running == nil }
 
@@ -60,7 +64,7 @@ func (e *entry) cut(n int) {
 
 // view returns the session with the messages behind after.
 func (e *entry) view(after Position) Session {
-	s := Session{ID: e.id, CreatedAt: e.created, UpdatedAt: e.updated, Owner: e.owner, Running: e.running}
+	s := Session{ID: e.id, Born: e.born, CreatedAt: e.created, UpdatedAt: e.updated, Owner: e.owner, Running: e.running}
 	n := e.behind(after)
 	if n > 0 {
 		s.After = e.messages[n-1].Position()

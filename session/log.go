@@ -32,37 +32,37 @@ type Log interface {
 	// Yield appends what is still to be appended and gives the right to write
 	// up, so that another node goes on at once. Afterwards nothing can be
 	// written here, whatever error it returns.
-	Yield(ctx context.Context, conversation, reply uuid.UUID) error
+	Yield(ctx context.Context, ref Ref, reply uuid.UUID) error
 
 	// Stop ends the running reply m.ID as m says, whoever writes it, with the
 	// text that the Log has; m's Content, Role and Seq are ignored. It returns
 	// the reply as stored, by this call or before. Its writer gets Lost.
 	// Errors: ErrNotFound, ErrLost (it is neither running nor stored).
-	Stop(ctx context.Context, conversation uuid.UUID, m Message) (Message, error)
+	Stop(ctx context.Context, ref Ref, m Message) (Message, error)
 
 	// Follow feeds c with the reply until it ends, is adopted here, or
 	// Unfollow. c has its first `have` bytes, as they were in the given epoch.
-	Follow(conversation, reply uuid.UUID, have int, epoch int64, c Copy)
+	Follow(ref Ref, reply uuid.UUID, have int, epoch int64, c Copy)
 	Unfollow(reply uuid.UUID)
 
 	// Unfollowed returns for how long no node has followed, by Follow, a reply
 	// that is written here, give or take two seconds: no other node, nor this one
 	// before it adopted it. A node that died counts as one that left.
 	// Errors: ErrNotFound, ErrLost (it does not run any more).
-	Unfollowed(ctx context.Context, conversation, reply uuid.UUID) (time.Duration, error)
+	Unfollowed(ctx context.Context, ref Ref, reply uuid.UUID) (time.Duration, error)
 
 	// Adopt takes over a reply that nobody writes. A Copy that followed it here
 	// has exactly Adoption.Text when it returns, and is fed no more.
 	// Errors: ErrNotFound; ErrBusy: somebody writes it; ErrLost: it has ended,
 	// maybe just now, as failed, for too many of its writers have died.
-	Adopt(ctx context.Context, conversation, reply uuid.UUID) (Adoption, error)
+	Adopt(ctx context.Context, ref Ref, reply uuid.UUID) (Adoption, error)
 
 	// Connect records that the conversation's one connection is here, until
 	// Disconnect. It waits for a moment until the one that had it, on another
 	// node, was disconnected there. Errors: ErrNotFound, ErrTaken, ErrGivenUp.
-	Connect(ctx context.Context, conversation uuid.UUID, c Claim) error
+	Connect(ctx context.Context, ref Ref, c Claim) error
 	// Disconnect says that the connection has closed, taken over or not.
-	Disconnect(conversation, connection uuid.UUID)
+	Disconnect(ref Ref, connection uuid.UUID)
 }
 
 // Events hears what other nodes did. Its methods are called by the Log's
@@ -70,9 +70,9 @@ type Log interface {
 // That a session is gone is told by Run.
 type Events interface {
 	// Changed: the conversation is to be looked at again.
-	Changed(conversation uuid.UUID)
+	Changed(ref Ref)
 	// Taken: another connection has the conversation now; this one is to close.
-	Taken(conversation, connection uuid.UUID)
+	Taken(ref Ref, connection uuid.UUID)
 }
 
 // Source is a reply that is written here. Its methods are called by the Log's

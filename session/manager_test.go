@@ -24,7 +24,7 @@ func TestManager(t *testing.T) {
 	if other, err := m.New(ctx, "ann", uuid.Nil); err != nil || other.ID == s.ID {
 		t.Errorf("without a key: %v, %v", other.ID, err)
 	}
-	round(t, m, s.ID)
+	round(t, m, s.Ref())
 
 	tests := []struct {
 		name  string

@@ -23,7 +23,6 @@ type Memory struct {
 	all   sync.Map     // uuid.UUID → *entry
 	keys  sync.Map     // ownedKey → *entry, for as long as that is in all
 	idle  idleList
-	holds holds
 }
 
 // ownedKey is Creation.Key, which means nothing to another owner.
@@ -44,9 +43,20 @@ func NewMemory(ttl time.Duration, max int) *Memory {
 // Len returns how many sessions there are.
 func (m *Memory) Len() int { return int(m.count.Load()) }
 
+// Find implements Store.
+func (m *Memory) Find(_ context.Context, id uuid.UUID) (Session, error) {
+	e, err := m.lockAny(id)
+	if err != nil {
+		return Session{}, err
+	}
+	defer e.mu.Unlock()
+	m.touch(e)
+	return e.view(End), nil
+}
+
 // Get implements Store.
-func (m *Memory) Get(_ context.Context, id uuid.UUID, after Position) (Session, error) {
-	e, err := m.lock(id)
+func (m *Memory) Get(_ context.Context, ref Ref, after Position) (Session, error) {
+	e, err := m.lock(ref)
 	if err != nil {
 		return Session{}, err
 	}
@@ -56,8 +66,8 @@ func (m *Memory) Get(_ context.Context, id uuid.UUID, after Position) (Session, 
 }
 
 // Say implements Store.
-func (m *Memory) Say(_ context.Context, id uuid.UUID, t Turn) (Said, error) {
-	e, err := m.lock(id)
+func (m *Memory) Say(_ context.Context, ref Ref, t Turn) (Said, error) {
+	e, err := m.lock(ref)
 	if err != nil {
 		return Said{}, err
 	}
@@ -71,8 +81,8 @@ func (m *Memory) Say(_ context.Context, id uuid.UUID, t Turn) (Said, error) {
 }
 
 // Finish implements Store.
-func (m *Memory) Finish(_ context.Context, id uuid.UUID, reply Message) error {
-	e, err := m.lock(id)
+func (m *Memory) Finish(_ context.Context, ref Ref, reply Message) error {
+	e, err := m.lock(ref)
 	if err != nil {
 		return err
 	}
@@ -82,8 +92,8 @@ func (m *Memory) Finish(_ context.Context, id uuid.UUID, reply Message) error {
 }
 
 // Delete implements Store.
-func (m *Memory) Delete(_ context.Context, id uuid.UUID) error {
-	e, err := m.lock(id)
+func (m *Memory) Delete(_ context.Context, ref Ref) error {
+	e, err := m.lock(ref)
 	if err != nil {
 		return err
 	}
@@ -93,29 +103,31 @@ func (m *Memory) Delete(_ context.Context, id uuid.UUID) error {
 }
 
 // Hold implements Store.
-func (m *Memory) Hold(_ context.Context, id uuid.UUID) error {
-	e, err := m.lock(id)
+func (m *Memory) Hold(_ context.Context, ref Ref) error {
+	e, err := m.lock(ref)
 	if err != nil {
 		return err
 	}
 	defer e.mu.Unlock()
-	m.holds.add(id)
+	e.held++
 	m.idle.remove(e)
 	return nil
 }
 
 // Release implements Store.
-func (m *Memory) Release(id uuid.UUID) {
-	v, ok := m.all.Load(id)
+func (m *Memory) Release(ref Ref) {
+	v, ok := m.all.Load(ref.ID)
 	if !ok {
-		m.holds.drop(id)
 		return
 	}
 	e := v.(*entry)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.gone || e.born != ref.Born || e.held == 0 {
+		return
+	}
 	m.touch(e) // first: the moment it is let go its time begins
-	if m.holds.drop(id) == 0 && !e.gone && e.empty() {
+	if e.held--; e.held == 0 && e.empty() {
 		m.idle.add(e)
 	}
 }
@@ -124,7 +136,7 @@ func (m *Memory) Release(id uuid.UUID) {
 func (*Memory) Ready(context.Context) error { return nil }
 
 // Run implements Store: it sweeps out what expired.
-func (m *Memory) Run(ctx context.Context, gone func(uuid.UUID)) error {
+func (m *Memory) Run(ctx context.Context, gone func(Ref)) error {
 	tick := time.NewTicker(max(min(m.ttl/10, time.Minute), time.Millisecond))
 	defer tick.Stop()
 	for {
@@ -142,16 +154,26 @@ func (m *Memory) Run(ctx context.Context, gone func(uuid.UUID)) error {
 			}
 			e.mu.Unlock()
 			if expired {
-				gone(e.id)
+				gone(e.ref())
 			}
 			return ctx.Err() == nil
 		})
 	}
 }
 
-// lock returns the session's entry, locked. One that has expired but was not
+// lock returns the entry of a session, locked. One that has expired but was not
 // yet swept is as good as gone.
-func (m *Memory) lock(id uuid.UUID) (*entry, error) {
+func (m *Memory) lock(ref Ref) (*entry, error) {
+	e, err := m.lockAny(ref.ID)
+	if err == nil && e.born != ref.Born {
+		e.mu.Unlock()
+		return nil, ErrNotFound
+	}
+	return e, err
+}
+
+// lockAny is lock for the session that has the id now.
+func (m *Memory) lockAny(id uuid.UUID) (*entry, error) {
 	v, ok := m.all.Load(id)
 	if !ok {
 		return nil, ErrNotFound
@@ -167,7 +189,7 @@ func (m *Memory) lock(id uuid.UUID) (*entry, error) {
 
 // expired tells whether e outlived its time. e.mu is held.
 func (m *Memory) expired(e *entry) bool {
-	return e.running == nil && time.Now().After(e.expires) && !m.holds.held(e.id)
+	return e.running == nil && time.Now().After(e.expires) && e.held == 0
 }
 
 // touch slides e's time to live. e.mu is held.

@@ -16,12 +16,12 @@ func TestMemory(t *testing.T) {
 }
 
 // sweeping runs f in a bubble, on a store that sweeps; gone tells what went.
-func sweeping(t *testing.T, max int, f func(t *testing.T, m *Memory, gone map[uuid.UUID]int)) {
+func sweeping(t *testing.T, max int, f func(t *testing.T, m *Memory, gone map[Ref]int)) {
 	synctest.Test(t, func(t *testing.T) {
-		m, gone := NewMemory(0, max), make(map[uuid.UUID]int)
+		m, gone := NewMemory(0, max), make(map[Ref]int)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- m.Run(ctx, func(id uuid.UUID) { gone[id]++ }) }()
+		go func() { done <- m.Run(ctx, func(ref Ref) { gone[ref]++ }) }()
 		f(t, m, gone)
 		cancel()
 		if err := <-done; err != nil {
@@ -42,18 +42,14 @@ func (m *Memory) stored() (n int) {
 	return n
 }
 
-func create(t testing.TB, s Store) uuid.UUID {
+func create(t testing.TB, s Store) Ref {
 	t.Helper()
-	id := uuid.New()
-	if _, err := s.Create(t.Context(), Creation{ID: id, Key: uuid.New()}); err != nil {
-		t.Fatal(err)
-	}
-	return id
+	return made(t, s, Creation{ID: uuid.New(), Key: uuid.New()})
 }
 
-func found(t *testing.T, s Store, id uuid.UUID) bool {
+func found(t *testing.T, s Store, ref Ref) bool {
 	t.Helper()
-	_, err := s.Get(t.Context(), id, End)
+	_, err := s.Get(t.Context(), ref, End)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		t.Fatal(err)
 	}
@@ -95,47 +91,46 @@ func TestExpiry(t *testing.T) {
 		{"held twice, released once", func(c *talk) {
 			c.hold()
 			c.hold()
-			c.Release(c.id)
+			c.Release(c.ref)
 			pass(3 * ttl)
 		}, true},
 		{"released not long ago", func(c *talk) {
 			c.hold()
 			pass(3 * ttl)
-			c.Release(c.id)
+			c.Release(c.ref)
 			pass(ttl - time.Second)
 		}, true},
 		{"released", func(c *talk) {
 			c.hold()
 			pass(3 * ttl)
-			c.Release(c.id)
+			c.Release(c.ref)
 			pass(ttl + time.Second)
 		}, false},
 		{"held by a connection from before it was deleted", func(c *talk) {
 			c.hold()
-			if err := c.Delete(c.ctx, c.id); err != nil {
+			if err := c.Delete(c.ctx, c.ref); err != nil {
 				c.Fatal(err)
 			}
-			if _, err := c.Create(c.ctx, Creation{ID: c.id}); err != nil {
-				c.Fatal(err)
-			}
+			before := c.ref
+			c.ref = made(c, c.Store, Creation{ID: c.id})
 			c.hold()
-			c.Release(c.id)
+			c.Release(before)
 			pass(3 * ttl)
 		}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			sweeping(t, 0, func(t *testing.T, m *Memory, gone map[uuid.UUID]int) {
+			sweeping(t, 0, func(t *testing.T, m *Memory, gone map[Ref]int) {
 				c := newTalk(t, m)
 				c.round("hi")
 				tt.spend(c)
-				if got := found(t, m, c.id); got != tt.alive {
+				if got := found(t, m, c.ref); got != tt.alive {
 					t.Errorf("alive: %v", got)
 				}
 				pass(time.Minute) // the sweeper comes by
 				want := map[bool]int{true: 0, false: 1}[tt.alive]
-				if gone[c.id] != want || m.stored() != 1-want {
-					t.Errorf("told gone %d times, %d stored", gone[c.id], m.stored())
+				if gone[c.ref] != want || m.stored() != 1-want {
+					t.Errorf("told gone %d times, %d stored", gone[c.ref], m.stored())
 				}
 			})
 		})
@@ -144,31 +139,31 @@ func TestExpiry(t *testing.T) {
 
 func (c *talk) hold() {
 	c.Helper()
-	if err := c.Hold(c.ctx, c.id); err != nil {
+	if err := c.Hold(c.ctx, c.ref); err != nil {
 		c.Fatal(err)
 	}
 }
 
 func TestEmptySessionsLiveFiveMinutes(t *testing.T) {
-	sweeping(t, 0, func(t *testing.T, m *Memory, gone map[uuid.UUID]int) {
+	sweeping(t, 0, func(t *testing.T, m *Memory, gone map[Ref]int) {
 		empty, held, spoken := newTalk(t, m), newTalk(t, m), newTalk(t, m)
 		held.hold()
 		spoken.round("hi")
 		pass(emptyTTL - time.Second)
 		empty.get(End)
 		pass(emptyTTL - time.Second)
-		if !found(t, m, empty.id) {
+		if !found(t, m, empty.ref) {
 			t.Error("an empty session that was looked at went")
 		}
 		pass(emptyTTL + time.Second)
 		for c, want := range map[*talk]bool{empty: false, held: true, spoken: true} {
-			if got := found(t, m, c.id); got != want {
+			if got := found(t, m, c.ref); got != want {
 				t.Errorf("alive: %v, want %v", got, want)
 			}
 		}
-		held.Release(held.id)
+		held.Release(held.ref)
 		pass(emptyTTL + 2*time.Minute)
-		if gone[empty.id] != 1 || gone[held.id] != 1 || m.stored() != 1 {
+		if gone[empty.ref] != 1 || gone[held.ref] != 1 || m.stored() != 1 {
 			t.Errorf("gone: %v, %d stored", gone, m.stored())
 		}
 	})
@@ -181,12 +176,10 @@ func TestExpiredIsGoneBeforeItIsSwept(t *testing.T) {
 		key := uuid.New()
 		c.round("hi")
 		time.Sleep(DefaultTTL + time.Nanosecond)
-		c.wantAllNotFound(c.id, submit("x"))
+		c.wantAllNotFound(c.ref, submit("x"))
 		// The id is free again, and so is the room that it took.
 		for range 2 {
-			if _, err := m.Create(t.Context(), Creation{ID: c.id, Key: key}); err != nil {
-				t.Fatal(err)
-			}
+			c.ref = made(t, m, Creation{ID: c.id, Key: key})
 			c.wantTexts(Position{})
 			time.Sleep(emptyTTL + time.Nanosecond)
 		}
@@ -208,19 +201,19 @@ func TestMaxSessions(t *testing.T) {
 		if found(t, m, first) || !found(t, m, second) || !found(t, m, third) {
 			t.Error("the oldest empty session should have gone")
 		}
-		if _, err := m.Create(ctx, Creation{ID: second}); err != nil || !found(t, m, third) {
+		if _, err := m.Create(ctx, Creation{ID: second.ID}); err != nil || !found(t, m, third) {
 			t.Errorf("opening what is there took another's place (%v)", err)
 		}
 		create(t, m)
 		create(t, m)
-		if !found(t, m, spoken.id) || !found(t, m, held.id) || m.stored() != 4 {
+		if !found(t, m, spoken.ref) || !found(t, m, held.ref) || m.stored() != 4 {
 			t.Error("a session that is used went")
 		}
-		held.Release(held.id)
+		held.Release(held.ref)
 		for range 3 {
 			create(t, m)
 		}
-		if found(t, m, held.id) {
+		if found(t, m, held.ref) {
 			t.Error("a session that was let go should have gone")
 		}
 	})
@@ -236,7 +229,7 @@ func TestMaxSessions(t *testing.T) {
 		if _, err := m.Create(ctx, Creation{ID: a.id}); err != nil {
 			t.Errorf("what is there cannot be opened: %v", err)
 		}
-		if err := m.Delete(ctx, a.id); err != nil {
+		if err := m.Delete(ctx, a.ref); err != nil {
 			t.Fatal(err)
 		}
 		if s, err := m.Create(ctx, c); err != nil || s.ID != c.ID {
@@ -260,10 +253,10 @@ func TestMaxSessions(t *testing.T) {
 
 // TestNothingIsLeft looks for what a session leaves behind when it is gone.
 func TestNothingIsLeft(t *testing.T) {
-	sweeping(t, 0, func(t *testing.T, m *Memory, gone map[uuid.UUID]int) {
+	sweeping(t, 0, func(t *testing.T, m *Memory, gone map[Ref]int) {
 		deleted, expired := create(t, m), create(t, m)
-		for _, id := range []uuid.UUID{deleted, expired} {
-			if err := m.Hold(t.Context(), id); err != nil {
+		for _, ref := range []Ref{deleted, expired} {
+			if err := m.Hold(t.Context(), ref); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -274,11 +267,10 @@ func TestNothingIsLeft(t *testing.T) {
 		m.Release(expired)
 		pass(time.Hour)
 		m.keys.Range(func(k, _ any) bool { t.Errorf("key %v", k); return true })
-		if m.stored() != 0 || m.count.Load() != 0 || m.idle.l.Len() != 0 || len(m.holds.n) != 0 {
-			t.Errorf("left: %d stored, %d counted, %d idle, %d held",
-				m.stored(), m.count.Load(), m.idle.l.Len(), len(m.holds.n))
+		if m.stored() != 0 || m.count.Load() != 0 || m.idle.l.Len() != 0 {
+			t.Errorf("left: %d stored, %d counted, %d idle", m.stored(), m.count.Load(), m.idle.l.Len())
 		}
-		if fmt.Sprint(gone) != fmt.Sprint(map[uuid.UUID]int{expired: 1}) {
+		if fmt.Sprint(gone) != fmt.Sprint(map[Ref]int{expired: 1}) {
 			t.Errorf("gone: %v", gone)
 		}
 	})

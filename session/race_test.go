@@ -17,7 +17,7 @@ var raceCases = []storeCase{
 		var started atomic.Int32
 		replies := make([]uuid.UUID, 20)
 		atOnce(len(replies), func(i int) {
-			said, err := c.Store.Say(c.ctx, c.id, turn.again())
+			said, err := c.Store.Say(c.ctx, c.ref, turn.again())
 			if err != nil {
 				c.Error(err)
 				return
@@ -35,7 +35,7 @@ var raceCases = []storeCase{
 	{"twenty messages at once start one reply", func(c *talk) {
 		var started, busy atomic.Int32
 		atOnce(20, func(i int) {
-			_, err := c.Store.Say(c.ctx, c.id, submit(fmt.Sprint(i)))
+			_, err := c.Store.Say(c.ctx, c.ref, submit(fmt.Sprint(i)))
 			switch {
 			case err == nil:
 				started.Add(1)
@@ -66,7 +66,7 @@ var raceCases = []storeCase{
 		c.start(turn)
 		m := Message{ID: turn.Reply, Content: "same", Timestamp: Now()}
 		atOnce(10, func(i int) {
-			if err := c.Finish(c.ctx, c.id, m); err != nil {
+			if err := c.Finish(c.ctx, c.ref, m); err != nil {
 				c.Error(err)
 			}
 		})
@@ -76,7 +76,7 @@ var raceCases = []storeCase{
 		atOnce(6, func(i int) {
 			rng := rand.New(rand.NewPCG(uint64(i), 1))
 			for n := range 12 {
-				s, err := c.Store.Get(c.ctx, c.id, Position{Seq: rng.Int64N(40)})
+				s, err := c.Store.Get(c.ctx, c.ref, Position{Seq: rng.Int64N(40)})
 				if err != nil {
 					c.Error(err)
 					return
@@ -89,13 +89,13 @@ var raceCases = []storeCase{
 				if turn.Kind == Edit && some == uuid.Nil {
 					turn.User.ID = uuid.New()
 				}
-				said, err := c.Store.Say(c.ctx, c.id, turn)
+				said, err := c.Store.Say(c.ctx, c.ref, turn)
 				if err != nil || !said.Started {
 					continue
 				}
 				last := said.History[len(said.History)-1]
 				m := Message{ID: turn.Reply, Content: "re: " + last.Content, Timestamp: Now(), FinishReason: FinishStop}
-				if err := c.Finish(c.ctx, c.id, m); err != nil {
+				if err := c.Finish(c.ctx, c.ref, m); err != nil {
 					c.Error(err)
 				}
 			}

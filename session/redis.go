@@ -64,10 +64,10 @@ type Redis struct {
 	dial    *dialing   // under way; nil: none
 	closed  bool
 	events  Events
-	gone    func(uuid.UUID)
+	gone    func(Ref)
 	writers map[uuid.UUID]*writer // by reply
 	follows map[uuid.UUID]*follow // by reply
-	holds   map[uuid.UUID]*hold   // by conversation
+	holds   map[Ref]*hold
 	leaving map[uuid.UUID]chan struct{}
 }
 
@@ -97,7 +97,7 @@ func NewRedis(cfg RedisConfig) (*Redis, error) {
 	r := &Redis{
 		cfg: cfg, log: cfg.Logger, node: randomName(), ttl: millis(cfg.TTL), limit: stepTimeout, option: option,
 		writers: make(map[uuid.UUID]*writer), follows: make(map[uuid.UUID]*follow),
-		holds: make(map[uuid.UUID]*hold), leaving: make(map[uuid.UUID]chan struct{}),
+		holds: make(map[Ref]*hold), leaving: make(map[uuid.UUID]chan struct{}),
 	}
 	r.appends = newPipe(r, r.sendAppends)
 	r.appends.line = &line{r: r}
@@ -122,7 +122,7 @@ func (r *Redis) Watch(e Events) {
 // Run implements Store: it keeps leases and sessions alive, sends what is
 // appended, and hears the other nodes. It returns when all that it started has
 // returned.
-func (r *Redis) Run(ctx context.Context, gone func(uuid.UUID)) error {
+func (r *Redis) Run(ctx context.Context, gone func(Ref)) error {
 	r.mu.Lock()
 	r.gone = gone
 	r.mu.Unlock()

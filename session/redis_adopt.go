@@ -8,8 +8,8 @@ import (
 )
 
 // Adopt implements Log.
-func (r *Redis) Adopt(ctx context.Context, conversation, reply uuid.UUID) (Adoption, error) {
-	w := r.newWriter(conversation, reply)
+func (r *Redis) Adopt(ctx context.Context, ref Ref, reply uuid.UUID) (Adoption, error) {
+	w := r.newWriter(ref, reply)
 	w.expected = true
 	r.mu.Lock()
 	if r.writers[reply] != nil {
@@ -28,7 +28,7 @@ func (r *Redis) Adopt(ctx context.Context, conversation, reply uuid.UUID) (Adopt
 // adopt takes w's reply over, which nobody here writes.
 func (r *Redis) adopt(ctx context.Context, w *writer) (Adoption, error) {
 	failed := Message{ID: w.reply, Timestamp: Now(), FinishReason: FinishError, Failure: "internal"}
-	status, rest, err := r.step(ctx, adoptScript, w.conversation, stamp(Now()), w.reply.String(), w.lease,
+	status, rest, err := r.step(ctx, adoptScript, w.ref, stamp(Now()), w.reply.String(), w.lease,
 		millis(leaseTTL), strconv.Itoa(maxDeaths), headerOf(failed), strconv.Itoa(r.cfg.History))
 	switch {
 	case err != nil:

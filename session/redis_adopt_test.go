@@ -66,7 +66,7 @@ func TestAdoption(t *testing.T) {
 	if _, err := c.Adopt(t.Context(), r.conversation, r.id); err != ErrLost {
 		t.Errorf("adopt of what has ended: %v, want ErrLost", err)
 	}
-	if _, err := c.Adopt(t.Context(), uuid.New(), r.id); err != ErrNotFound {
+	if _, err := c.Adopt(t.Context(), Ref{ID: uuid.New()}, r.id); err != ErrNotFound {
 		t.Errorf("adopt in no session: %v, want ErrNotFound", err)
 	}
 }
@@ -76,7 +76,7 @@ func TestPausedWriter(t *testing.T) {
 	onRedis(t, func(t *testing.T, url string) {
 		a, b := newNode(t, RedisConfig{URL: url}), newNode(t, RedisConfig{URL: url})
 		expire := func(r reply) {
-			if err := a.raw(t, "DEL", key(r.conversation, "turn")).Error(); err != nil {
+			if err := a.raw(t, "DEL", key(r.conversation.ID, "turn")).Error(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -128,12 +128,12 @@ func TestTooManyDeaths(t *testing.T) {
 		written.keeps(t, 5)
 		copied := newNode(t, RedisConfig{URL: url}).follow(r)
 		for range maxDeaths {
-			a.raw(t, "DEL", key(r.conversation, "turn"))
+			a.raw(t, "DEL", key(r.conversation.ID, "turn"))
 			if _, err := newNode(t, RedisConfig{URL: url}).Adopt(t.Context(), r.conversation, r.id); err != nil {
 				t.Fatal(err)
 			}
 		}
-		a.raw(t, "DEL", key(r.conversation, "turn"))
+		a.raw(t, "DEL", key(r.conversation.ID, "turn"))
 		if _, err := newNode(t, RedisConfig{URL: url}).Adopt(t.Context(), r.conversation, r.id); err != ErrLost {
 			t.Fatalf("adopt: %v, want ErrLost", err)
 		}

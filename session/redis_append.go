@@ -166,7 +166,7 @@ func (r *Redis) stored(w *writer, length int, push bool) verdict {
 	r.mu.Unlock()
 	if lost > 0 {
 		r.log.Warn("the store lost text of a running reply; it is appended again",
-			slog.String("session", shortID(w.conversation)), slog.Int("bytes", lost))
+			slog.String("session", shortID(w.ref.ID)), slog.Int("bytes", lost))
 	}
 	if tell {
 		source.Stored(length, push)
@@ -198,7 +198,7 @@ func (r *Redis) failed(w *writer, err error) verdict {
 	r.mu.Unlock()
 	if first {
 		r.log.Warn("a running reply cannot be stored; trying on",
-			slog.String("session", shortID(w.conversation)), slog.Any("error", err))
+			slog.String("session", shortID(w.ref.ID)), slog.Any("error", err))
 	}
 	if tell && source != nil {
 		source.Away()

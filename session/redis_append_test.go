@@ -36,7 +36,7 @@ func TestAppendScript(t *testing.T) {
 				hears := n.subscribe(t, "chathub:other")
 				var some []appending
 				for range 3 {
-					w := n.newWriter(uuid.New(), uuid.New())
+					w := n.newWriter(Ref{ID: uuid.New()}, uuid.New())
 					if err := n.raw(t, "SET", w.turn, w.lease, "PX", "10000").Error(); err != nil {
 						t.Fatal(err)
 					}
@@ -73,7 +73,7 @@ func TestAppendScript(t *testing.T) {
 					}
 				}
 				if tt.published != "" {
-					want := "text " + w.conversation.String() + " " + w.reply.String() + " 7 " + tt.published
+					want := "text " + w.ref.ID.String() + " " + w.reply.String() + " 7 " + tt.published
 					if got := hears(t); got != want {
 						t.Errorf("told %q, want %q", got, want)
 					}
@@ -135,7 +135,7 @@ func TestAppendRights(t *testing.T) {
 		n := newNode(t, RedisConfig{URL: url})
 		var some []appending
 		for _, holder := range []string{"", "another", "mine", ""} {
-			w := n.newWriter(uuid.New(), uuid.New())
+			w := n.newWriter(Ref{ID: uuid.New()}, uuid.New())
 			if holder == "mine" {
 				holder = w.lease
 			}

@@ -105,14 +105,14 @@ func TestChaos(t *testing.T) {
 			for range 2 {
 				scribes = append(scribes, newScribe(t, newNode(t, RedisConfig{URL: url}), r, whole))
 			}
-			textKey := key(r.conversation, "text:"+r.id.String())
+			textKey := key(r.conversation.ID, "text:"+r.id.String())
 			for death := range maxDeaths {
 				goal := int64((death + 1) * len(whole) / (maxDeaths + 2))
 				eventually(t, "the text grows", func() bool {
 					n, err := probe.raw(t, "STRLEN", textKey).AsInt64()
 					return err == nil && n >= goal
 				})
-				holder, err := probe.raw(t, "HGET", key(r.conversation, "reply"), "lease").ToString()
+				holder, err := probe.raw(t, "HGET", key(r.conversation.ID, "reply"), "lease").ToString()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -126,7 +126,7 @@ func TestChaos(t *testing.T) {
 					n, _ := probe.raw(t, "STRLEN", textKey).AsInt64()
 					probe.raw(t, "SET", textKey, whole[:max(0, int(n)-1-rng.IntN(100))])
 				}
-				probe.raw(t, "DEL", key(r.conversation, "turn")) // as if ten seconds had passed
+				probe.raw(t, "DEL", key(r.conversation.ID, "turn")) // as if ten seconds had passed
 			}
 			eventually(t, "the reply ends", func() bool {
 				s, err := probe.Get(t.Context(), r.conversation, Position{})

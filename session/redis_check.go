@@ -49,13 +49,13 @@ func (r *Redis) rehearse(ctx context.Context, c rueidis.Client) error {
 	}
 	t := Turn{Kind: Submit, User: Message{ID: uuid.New(), Content: "?"}, Reply: uuid.New()}
 	var writing, stopping error
-	_, err = r.Say(ctx, s.ID, t)
-	if w := r.forgetWriter(t.Reply); w != nil { // nobody is to renew its lease
+	_, err = r.Say(ctx, s.Ref(), t)
+	if w := r.forgetWriter(s.Ref(), t.Reply); w != nil { // nobody is to renew its lease
 		some := []appending{{w: w, lease: w.lease, at: "0", text: []byte("!"), epoch: "0"}}
 		_, writing = c.Do(ctx, r.appendCommand(c, some)).AsIntSlice()
-		_, stopping = r.Stop(ctx, s.ID, Message{ID: t.Reply, FinishReason: FinishStopped})
+		_, stopping = r.Stop(ctx, s.Ref(), Message{ID: t.Reply, FinishReason: FinishStopped})
 	}
-	return errors.Join(err, writing, stopping, r.Delete(ctx, s.ID))
+	return errors.Join(err, writing, stopping, r.Delete(ctx, s.Ref()))
 }
 
 // explain says what an operator can do about an error of connecting; nil, when

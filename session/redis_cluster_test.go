@@ -81,7 +81,7 @@ func TestCluster(t *testing.T) {
 		slots := map[int64]int{}
 		for _, c := range (*a.dialed(t)).Nodes() {
 			for _, k := range keysOf(t, c) {
-				if !strings.Contains(k, id.String()) {
+				if !strings.Contains(k, id.ID.String()) {
 					continue
 				}
 				slot, err := c.Do(t.Context(), c.B().Arbitrary("CLUSTER", "KEYSLOT").Args(k).Build()).AsInt64()

@@ -20,7 +20,7 @@ type claimed struct {
 }
 
 // Connect implements Log.
-func (r *Redis) Connect(ctx context.Context, conversation uuid.UUID, c Claim) error {
+func (r *Redis) Connect(ctx context.Context, ref Ref, c Claim) error {
 	mine := &claimed{
 		connection: c.Connection,
 		value:      r.node + " " + c.Connection.String() + " " + c.Client.String(),
@@ -28,7 +28,7 @@ func (r *Redis) Connect(ctx context.Context, conversation uuid.UUID, c Claim) er
 	if c.Client == uuid.Nil && c.Mode == FromItself {
 		c.Mode = FromAnybody // it cannot be told from others
 	}
-	status, rest, err := r.claim(ctx, conversation, mine.value, c)
+	status, rest, err := r.claim(ctx, ref, mine.value, c)
 	switch {
 	case err != nil:
 		return err
@@ -38,7 +38,7 @@ func (r *Redis) Connect(ctx context.Context, conversation uuid.UUID, c Claim) er
 		return ErrTaken
 	}
 	r.mu.Lock()
-	r.holdOfLocked(conversation).claim = mine
+	r.holdOfLocked(ref).claim = mine
 	r.mu.Unlock()
 	a := &answer{rest: rest}
 	if f := strings.Fields(a.string()); len(f) == 3 && f[0] != r.node {
@@ -50,9 +50,9 @@ func (r *Redis) Connect(ctx context.Context, conversation uuid.UUID, c Claim) er
 // claim runs connect.lua. A page's connection is taken over only by one that
 // was seen alive since that one was there: whatever the page gave up before it
 // made that, is not.
-func (r *Redis) claim(ctx context.Context, conversation uuid.UUID, mine string, c Claim) (string, []rueidis.RedisMessage, error) {
+func (r *Redis) claim(ctx context.Context, ref Ref, mine string, c Claim) (string, []rueidis.RedisMessage, error) {
 	for before := ""; ; {
-		status, rest, err := r.step(ctx, connectScript, conversation, mine, millis(connTTL), string(c.Mode), before)
+		status, rest, err := r.step(ctx, connectScript, ref, mine, millis(connTTL), string(c.Mode), before)
 		if err != nil || status != "itself" {
 			return status, rest, err
 		}
@@ -98,16 +98,16 @@ func (r *Redis) left(connection uuid.UUID) {
 
 // Disconnect implements Log. It waits for nobody: when it fails, what is
 // stored runs out by itself.
-func (r *Redis) Disconnect(conversation, connection uuid.UUID) {
+func (r *Redis) Disconnect(ref Ref, connection uuid.UUID) {
 	r.mu.Lock()
-	h := r.holds[conversation]
+	h := r.holds[ref]
 	if h != nil && h.claim != nil && h.claim.connection == connection {
 		h.claim = nil
-		r.dropHoldLocked(conversation, h)
+		r.dropHoldLocked(ref, h)
 	}
 	r.mu.Unlock()
 	value := r.node + " " + connection.String()
 	r.tasks.Go(func() {
-		_, _, _ = r.step(context.Background(), disconnectScript, conversation, value)
+		_, _, _ = r.step(context.Background(), disconnectScript, ref, value)
 	})
 }

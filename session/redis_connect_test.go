@@ -15,10 +15,7 @@ func TestGivenUpAttempt(t *testing.T) {
 	t.Parallel()
 	onRedis(t, func(t *testing.T, url string) {
 		a, b := newNode(t, RedisConfig{URL: url}), newNode(t, RedisConfig{URL: url})
-		id, client := uuid.New(), uuid.New()
-		if _, err := a.Create(t.Context(), Creation{ID: id}); err != nil {
-			t.Fatal(err)
-		}
+		id, client := made(t, a, Creation{ID: uuid.New()}), uuid.New()
 		attempt := func(alive ...error) (Claim, *int) {
 			asked := 0
 			return Claim{Connection: uuid.New(), Client: client, Alive: func(context.Context) error {
@@ -28,7 +25,7 @@ func TestGivenUpAttempt(t *testing.T) {
 		}
 		holds := func(c Claim) {
 			t.Helper()
-			if got, err := a.raw(t, "GET", key(id, "conn")).ToString(); err != nil || !strings.Contains(got, c.Connection.String()) {
+			if got, err := a.raw(t, "GET", key(id.ID, "conn")).ToString(); err != nil || !strings.Contains(got, c.Connection.String()) {
 				t.Errorf("%q has the conversation, %v", got, err)
 			}
 		}

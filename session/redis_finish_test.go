@@ -79,46 +79,46 @@ func TestFinishAgain(t *testing.T) {
 func TestSayComesLate(t *testing.T) {
 	t.Parallel()
 	a := newNode(t, RedisConfig{URL: "redis://" + startRedis(t).addr})
-	say := func(t *testing.T, c uuid.UUID, turn Turn) uuid.UUID {
+	say := func(t *testing.T, c Ref, turn Turn) uuid.UUID {
 		t.Helper()
 		if said, err := a.Say(t.Context(), c, turn); err != nil || !said.Started {
 			t.Fatalf("say: %+v, %v", said, err)
 		}
 		return turn.Reply
 	}
-	finish := func(t *testing.T, c, reply uuid.UUID) {
+	finish := func(t *testing.T, c Ref, reply uuid.UUID) {
 		t.Helper()
 		if err := a.Finish(t.Context(), c, Message{ID: reply, FinishReason: FinishStop, Timestamp: Now()}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	stop := func(t *testing.T, c, reply uuid.UUID) {
+	stop := func(t *testing.T, c Ref, reply uuid.UUID) {
 		t.Helper()
 		if _, err := a.Stop(t.Context(), c, Message{ID: reply, FinishReason: FinishStopped, Timestamp: Now()}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	// Each begins behind a first round, which user and reply name.
-	for name, do := range map[string]func(t *testing.T, c, user, reply uuid.UUID) (late Turn, want func(Said, error) bool){
-		"submit": func(t *testing.T, c, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
+	for name, do := range map[string]func(t *testing.T, c Ref, user, reply uuid.UUID) (late Turn, want func(Said, error) bool){
+		"submit": func(t *testing.T, c Ref, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
 			late := submit("hi")
 			finish(t, c, say(t, c, late))
 			finish(t, c, say(t, c, edit(user, "from the start")))
 			return late, isErr(ErrBusy)
 		},
-		"submit, stopped before its first token": func(t *testing.T, c, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
+		"submit, stopped before its first token": func(t *testing.T, c Ref, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
 			late := submit("hi")
 			stop(t, c, say(t, c, late))
 			finish(t, c, say(t, c, edit(user, "from the start")))
 			return late, isErr(ErrBusy)
 		},
-		"submit whose message stands": func(t *testing.T, c, _, _ uuid.UUID) (Turn, func(Said, error) bool) {
+		"submit whose message stands": func(t *testing.T, c Ref, _, _ uuid.UUID) (Turn, func(Said, error) bool) {
 			late, anew := submit("hi"), regenerate(uuid.Nil)
 			finish(t, c, say(t, c, late))
 			finish(t, c, say(t, c, anew))
 			return late, func(s Said, err error) bool { return err == nil && s.Ended != nil && s.Ended.ID == anew.Reply }
 		},
-		"submit whose message is being answered anew": func(t *testing.T, c, _, _ uuid.UUID) (Turn, func(Said, error) bool) {
+		"submit whose message is being answered anew": func(t *testing.T, c Ref, _, _ uuid.UUID) (Turn, func(Said, error) bool) {
 			late, anew := submit("hi"), regenerate(uuid.Nil)
 			finish(t, c, say(t, c, late))
 			say(t, c, anew)
@@ -126,25 +126,25 @@ func TestSayComesLate(t *testing.T) {
 				return err == nil && !s.Started && s.Running != nil && s.Running.Reply == anew.Reply
 			}
 		},
-		"edit": func(t *testing.T, c, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
+		"edit": func(t *testing.T, c Ref, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
 			late := edit(user, "edited")
 			finish(t, c, say(t, c, late))
 			finish(t, c, say(t, c, edit(user, "from the start")))
 			return late, isErr(ErrBusy)
 		},
-		"regenerate": func(t *testing.T, c, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
+		"regenerate": func(t *testing.T, c Ref, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
 			late := regenerate(uuid.Nil)
 			finish(t, c, say(t, c, late))
 			finish(t, c, say(t, c, regenerate(uuid.Nil)))
 			return late, isErr(ErrBusy)
 		},
-		"regenerate of one that is gone": func(t *testing.T, c, _, reply uuid.UUID) (Turn, func(Said, error) bool) {
+		"regenerate of one that is gone": func(t *testing.T, c Ref, _, reply uuid.UUID) (Turn, func(Said, error) bool) {
 			late := regenerate(reply)
 			finish(t, c, say(t, c, late))
 			finish(t, c, say(t, c, regenerate(late.Reply)))
 			return late, func(s Said, err error) bool { return err == nil && s.Done }
 		},
-		"whose reply's id a message has": func(t *testing.T, c, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
+		"whose reply's id a message has": func(t *testing.T, c Ref, user, _ uuid.UUID) (Turn, func(Said, error) bool) {
 			late := regenerate(uuid.Nil)
 			finish(t, c, say(t, c, late))
 			finish(t, c, say(t, c, edit(user, "from the start")))
@@ -183,7 +183,7 @@ func TestYieldAmidFinish(t *testing.T) {
 	r, written := a.begin(t)
 	a.ending(r.id, true)
 	for _, taken := range [][]string{
-		{"HSET", key(r.conversation, "reply"), "lease", "another"}, {"SET", key(r.conversation, "turn"), "another"},
+		{"HSET", key(r.conversation.ID, "reply"), "lease", "another"}, {"SET", key(r.conversation.ID, "turn"), "another"},
 	} {
 		if err := a.raw(t, taken...).Error(); err != nil {
 			t.Fatal(err)

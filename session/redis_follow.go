@@ -25,8 +25,9 @@ const (
 
 // follow is a reply that another node writes and that is followed here.
 type follow struct {
-	conversation, reply uuid.UUID
-	ln                  lane
+	ref   Ref
+	reply uuid.UUID
+	ln    lane
 
 	mu     sync.Mutex // guards what follows, and is held while copy is called
 	copy   Copy
@@ -41,8 +42,8 @@ type follow struct {
 func (f *follow) lane() *lane { return &f.ln }
 
 // Follow implements Log.
-func (r *Redis) Follow(conversation, reply uuid.UUID, have int, epoch int64, c Copy) {
-	f := &follow{conversation: conversation, reply: reply, copy: c, have: have, epoch: epoch}
+func (r *Redis) Follow(ref Ref, reply uuid.UUID, have int, epoch int64, c Copy) {
+	f := &follow{ref: ref, reply: reply, copy: c, have: have, epoch: epoch}
 	r.mu.Lock()
 	old := r.follows[reply]
 	r.follows[reply] = f
@@ -97,7 +98,7 @@ func (r *Redis) sendLooks(ctx context.Context, c rueidis.CoreClient, batch []*fo
 		f.mu.Lock()
 		f.asked = f.have
 		f.mu.Unlock()
-		commands[i] = r.command(c, lookScript, f.conversation, []string{
+		commands[i] = r.command(c, lookScript, f.ref, []string{
 			f.reply.String(), strconv.Itoa(f.asked), millis(followFor), strconv.Itoa(maxLook),
 		})
 	}

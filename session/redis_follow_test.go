@@ -59,7 +59,7 @@ func TestShownOnceStored(t *testing.T) {
 		written.write(rest[:n])
 		rest = rest[n:]
 		_, stored, _ := written.now()
-		size, err := a.raw(t, "STRLEN", key(r.conversation, "text:"+r.id.String())).AsInt64()
+		size, err := a.raw(t, "STRLEN", key(r.conversation.ID, "text:"+r.id.String())).AsInt64()
 		if err != nil || int(size) < stored {
 			t.Fatalf("%d bytes are shown, Redis has %d (%v)", stored, size, err)
 		}
@@ -103,7 +103,7 @@ func TestHintsLost(t *testing.T) {
 	b.mu.Unlock()
 	a.ends(t, r, written)
 	copied.is(t, "the copy has ended", func() bool { return copied.ended })
-	b.await(t, "changed "+r.conversation.String())
+	b.await(t, "changed "+r.conversation.ID.String())
 	if !strings.Contains(b.log.String(), "cannot be heard") || strings.Contains(b.log.String(), "pw") {
 		t.Errorf("log: %s", b.log)
 	}

@@ -22,7 +22,7 @@ func TestStoreForgets(t *testing.T) {
 		return a, b, r, written, copied, text
 	}
 	forget := func(t *testing.T, n *node, r reply, text string) {
-		if err := n.raw(t, "SET", key(r.conversation, "text:"+r.id.String()), text[:len(text)-tail]).Error(); err != nil {
+		if err := n.raw(t, "SET", key(r.conversation.ID, "text:"+r.id.String()), text[:len(text)-tail]).Error(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -58,7 +58,7 @@ func TestStoreForgets(t *testing.T) {
 			second.reads(t, text)
 			a.stop()
 			forget(t, b, r, text)
-			b.raw(t, "DEL", key(r.conversation, "turn"))
+			b.raw(t, "DEL", key(r.conversation.ID, "turn"))
 			got, err := b.Adopt(t.Context(), r.conversation, r.id)
 			if err != nil {
 				t.Fatal(err)

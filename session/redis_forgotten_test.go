@@ -15,7 +15,7 @@ type snapshot struct {
 func (n *node) snapshot(t *testing.T, r reply) snapshot {
 	t.Helper()
 	s := snapshot{reply: r}
-	fields, err := n.raw(t, "HGETALL", key(r.conversation, "reply")).AsStrMap()
+	fields, err := n.raw(t, "HGETALL", key(r.conversation.ID, "reply")).AsStrMap()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func (n *node) snapshot(t *testing.T, r reply) snapshot {
 		s.fields = append(s.fields, k, v)
 	}
 	s.lease = fields["lease"]
-	if s.text, err = n.raw(t, "GET", key(r.conversation, "text:"+r.id.String())).ToString(); err != nil {
+	if s.text, err = n.raw(t, "GET", key(r.conversation.ID, "text:"+r.id.String())).ToString(); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -42,7 +42,7 @@ func (n *node) failOver(t *testing.T, s snapshot, leased bool) {
 	if leased {
 		lease = s.lease
 	}
-	id := s.reply.conversation
+	id := s.reply.conversation.ID
 	args := []string{
 		"EVAL", script, "3", key(id, "reply"), key(id, "text:"+s.reply.id.String()), key(id, "turn"), s.text, lease,
 	}
@@ -70,7 +70,7 @@ func adoptionForgotten(t *testing.T, url string, leased bool) {
 	written.keeps(t, len(text))
 	was := b.snapshot(t, r)
 	a.stop()
-	b.raw(t, "DEL", key(r.conversation, "turn"))
+	b.raw(t, "DEL", key(r.conversation.ID, "turn"))
 	got, err := b.Adopt(t.Context(), r.conversation, r.id)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func adoptionForgotten(t *testing.T, url string, leased bool) {
 		if _, err := c.Adopt(t.Context(), r.conversation, r.id); err != ErrBusy {
 			t.Errorf("adopt while the old lease is in force: %v, want ErrBusy", err)
 		}
-		b.raw(t, "DEL", key(r.conversation, "turn"))
+		b.raw(t, "DEL", key(r.conversation.ID, "turn"))
 	}
 	back := &page{text: forgotten.text} // what B's followers have seen
 	b.Follow(r.conversation, r.id, len(back.text), got.Said.Running.Epoch(), back)

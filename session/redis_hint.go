@@ -42,25 +42,24 @@ func (r *Redis) listen(ctx context.Context) {
 	}
 }
 
-// hint handles one message of another node: a verb, ids, and for text the
-// text. What it does not understand comes from a newer version, and is left to
-// the polls.
+// hint handles one message of another node: a verb, the conversation, a reply or
+// a connection, the conversation's incarnation, and for text the text. What it
+// does not understand comes from a newer version, and is left to the polls.
 func (r *Redis) hint(message string) {
 	line, text, _ := strings.Cut(message, "\n")
 	f := strings.Fields(line)
 	if len(f) < 2 {
 		return
 	}
-	conversation, err := uuid.Parse(f[1])
-	if err != nil {
-		return
-	}
-	var id uuid.UUID
-	if len(f) > 2 {
-		if id, err = uuid.Parse(f[2]); err != nil {
-			return
+	var ids [3]uuid.UUID // the conversation, and what the verb has behind it
+	for i := range min(len(f)-1, len(ids)) {
+		id, err := uuid.Parse(f[1+i])
+		if err != nil {
+			break // text goes on with numbers
 		}
+		ids[i] = id
 	}
+	id, ref := ids[1], Ref{ids[0], ids[2]}
 	switch {
 	case f[0] == "text" && len(f) == 5:
 		epoch, err1 := strconv.ParseInt(f[3], 10, 64)
@@ -72,18 +71,19 @@ func (r *Redis) hint(message string) {
 		r.lookNow(id)
 	case f[0] == "ended":
 		r.ended(id)
-		r.changed(conversation)
+		r.changed(ref)
 	case f[0] == "changed":
-		r.changed(conversation)
+		r.changed(Ref{ids[0], ids[1]})
 	case f[0] == "taken":
 		if e := r.watcher(); e != nil {
-			e.Taken(conversation, id)
+			e.Taken(ref, id)
 		}
 	case f[0] == "left":
 		r.left(id)
 	case f[0] == "gone":
-		r.endAll(conversation)
-		r.isGone(conversation)
+		ref = Ref{ids[0], ids[1]}
+		r.endAll(ref)
+		r.isGone(ref)
 	}
 }
 
@@ -101,16 +101,16 @@ func (r *Redis) lookNow(reply uuid.UUID) {
 }
 
 // endAll ends whatever is here of a conversation that was deleted.
-func (r *Redis) endAll(conversation uuid.UUID) {
+func (r *Redis) endAll(ref Ref) {
 	var replies []uuid.UUID
 	r.mu.Lock()
 	for id, f := range r.follows {
-		if f.conversation == conversation {
+		if f.ref == ref {
 			replies = append(replies, id)
 		}
 	}
 	for id, w := range r.writers {
-		if w.conversation == conversation {
+		if w.ref == ref {
 			replies = append(replies, id)
 		}
 	}
@@ -126,17 +126,17 @@ func (r *Redis) watcher() Events {
 	return r.events
 }
 
-func (r *Redis) changed(conversation uuid.UUID) {
+func (r *Redis) changed(ref Ref) {
 	if e := r.watcher(); e != nil {
-		e.Changed(conversation)
+		e.Changed(ref)
 	}
 }
 
-func (r *Redis) isGone(conversation uuid.UUID) {
+func (r *Redis) isGone(ref Ref) {
 	r.mu.Lock()
 	gone := r.gone
 	r.mu.Unlock()
 	if gone != nil {
-		gone(conversation)
+		gone(ref)
 	}
 }

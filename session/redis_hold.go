@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/redis/rueidis"
 )
 
@@ -24,8 +23,8 @@ func (r *Redis) touchAfter() time.Duration {
 }
 
 // Hold implements Store.
-func (r *Redis) Hold(ctx context.Context, id uuid.UUID) error {
-	status, rest, err := r.step(ctx, touchScript, id, "", millis(connTTL))
+func (r *Redis) Hold(ctx context.Context, ref Ref) error {
+	status, rest, err := r.step(ctx, touchScript, ref, "", millis(connTTL))
 	if err != nil {
 		return err
 	}
@@ -37,36 +36,36 @@ func (r *Redis) Hold(ctx context.Context, id uuid.UUID) error {
 	seen := a.string() + " " + a.string()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := r.holdOfLocked(id)
+	h := r.holdOfLocked(ref)
 	h.n++
 	h.seen = seen
 	return nil
 }
 
 // holdOfLocked returns a conversation's hold, made if there is none.
-func (r *Redis) holdOfLocked(id uuid.UUID) *hold {
-	h := r.holds[id]
+func (r *Redis) holdOfLocked(ref Ref) *hold {
+	h := r.holds[ref]
 	if h == nil {
 		h = &hold{next: time.Now().Add(r.touchAfter())}
-		r.holds[id] = h
+		r.holds[ref] = h
 	}
 	return h
 }
 
 // dropHoldLocked forgets a hold that nobody needs.
-func (r *Redis) dropHoldLocked(id uuid.UUID, h *hold) {
+func (r *Redis) dropHoldLocked(ref Ref, h *hold) {
 	if h.n <= 0 && h.claim == nil {
-		delete(r.holds, id)
+		delete(r.holds, ref)
 	}
 }
 
 // Release implements Store.
-func (r *Redis) Release(id uuid.UUID) {
+func (r *Redis) Release(ref Ref) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if h := r.holds[id]; h != nil {
+	if h := r.holds[ref]; h != nil {
 		h.n = max(0, h.n-1)
-		r.dropHoldLocked(id, h)
+		r.dropHoldLocked(ref, h)
 	}
 }
 
@@ -74,49 +73,49 @@ func (r *Redis) Release(id uuid.UUID) {
 func (r *Redis) touchHeld(ctx context.Context) {
 	every(ctx, min(pollEvery, max(r.cfg.TTL/10, time.Millisecond)), func() {
 		now := time.Now()
-		var ids []uuid.UUID
+		var refs []Ref
 		var claims []*claimed
 		r.mu.Lock()
-		for id, h := range r.holds {
+		for ref, h := range r.holds {
 			if now.After(h.next) {
 				h.next = now.Add(r.touchAfter())
-				ids, claims = append(ids, id), append(claims, h.claim)
+				refs, claims = append(refs, ref), append(claims, h.claim)
 			}
 		}
 		r.mu.Unlock()
-		for len(ids) > 0 {
-			n := min(len(ids), maxBatch)
-			r.touch(ctx, ids[:n], claims[:n])
-			ids, claims = ids[n:], claims[n:]
+		for len(refs) > 0 {
+			n := min(len(refs), maxBatch)
+			r.touch(ctx, refs[:n], claims[:n])
+			refs, claims = refs[n:], claims[n:]
 		}
 	})
 }
 
-func (r *Redis) touch(ctx context.Context, ids []uuid.UUID, claims []*claimed) {
-	answers := r.multi(ctx, len(ids), func(c rueidis.Client, i int) rueidis.Completed {
+func (r *Redis) touch(ctx context.Context, refs []Ref, claims []*claimed) {
+	answers := r.multi(ctx, len(refs), func(c rueidis.Client, i int) rueidis.Completed {
 		mine := ""
 		if claims[i] != nil {
 			mine = claims[i].value
 		}
-		return r.command(c, touchScript, ids[i], []string{mine, millis(connTTL)})
+		return r.command(c, touchScript, refs[i], []string{mine, millis(connTTL)})
 	})
 	for i, got := range answers {
 		switch got.status {
 		case "ok":
 			a := &answer{rest: got.rest}
 			holder := a.string()
-			r.touched(ctx, ids[i], claims[i], holder, a.string()+" "+a.string())
+			r.touched(ctx, refs[i], claims[i], holder, a.string()+" "+a.string())
 		case "not found":
-			r.endAll(ids[i])
-			r.isGone(ids[i])
+			r.endAll(refs[i])
+			r.isGone(refs[i])
 		}
 	}
 }
 
 // touched compares what a touch found with what was there before.
-func (r *Redis) touched(ctx context.Context, id uuid.UUID, c *claimed, holder, seen string) {
+func (r *Redis) touched(ctx context.Context, ref Ref, c *claimed, holder, seen string) {
 	r.mu.Lock()
-	h := r.holds[id]
+	h := r.holds[ref]
 	changed := h != nil && h.seen != seen
 	if h != nil {
 		h.seen = seen
@@ -124,15 +123,15 @@ func (r *Redis) touched(ctx context.Context, id uuid.UUID, c *claimed, holder, s
 	current := h != nil && c != nil && h.claim == c
 	r.mu.Unlock()
 	if changed {
-		r.changed(id)
+		r.changed(ref)
 	}
 	switch {
 	case !current || holder == c.value:
 	case holder == "": // it ran out while Redis was away, or this node was paused
-		_, _, _ = r.step(ctx, connectScript, id, c.value, millis(connTTL), string(FromNobody), "")
+		_, _, _ = r.step(ctx, connectScript, ref, c.value, millis(connTTL), string(FromNobody), "")
 	default:
 		if e := r.watcher(); e != nil {
-			e.Taken(id, c.connection)
+			e.Taken(ref, c.connection)
 		}
 	}
 }

@@ -30,11 +30,8 @@ func keysOf(t testing.TB, c rueidis.Client) []string {
 }
 
 // busy leaves every key that a conversation can have.
-func busy(t testing.TB, a, b *node) uuid.UUID {
-	id := uuid.New()
-	if _, err := a.Create(t.Context(), Creation{ID: id, Owner: "ann", Key: uuid.New()}); err != nil {
-		t.Fatal(err)
-	}
+func busy(t testing.TB, a, b *node) Ref {
+	id := made(t, a, Creation{ID: uuid.New(), Owner: "ann", Key: uuid.New()})
 	r, written := a.ask(t, id)
 	written.write("one")
 	a.ends(t, r, written)
@@ -69,7 +66,7 @@ func TestEveryKeyRunsOut(t *testing.T) {
 			switch {
 			case strings.HasPrefix(k, "idem:"):
 				most = 2 * DefaultTTL
-			case k == key(id, "turn"):
+			case k == key(id.ID, "turn"):
 				most = leaseTTL
 			}
 			if err != nil || ms <= 0 || ms > most.Milliseconds() {
@@ -106,8 +103,8 @@ func TestHeldSessionsLive(t *testing.T) {
 	if err := a.Hold(t.Context(), held); err != nil {
 		t.Fatal(err)
 	}
-	exists := func(id uuid.UUID) bool {
-		n, err := a.raw(t, "EXISTS", key(id, "session")).AsInt64()
+	exists := func(ref Ref) bool {
+		n, err := a.raw(t, "EXISTS", key(ref.ID, "session")).AsInt64()
 		return err == nil && n == 1
 	}
 	eventually(t, "the free one expires", func() bool { return !exists(free) })
@@ -130,8 +127,8 @@ func TestOneSlot(t *testing.T) {
 		}
 	}
 	for _, s := range scripts {
-		if s == appendScript {
-			continue // its keys are writer.keys
+		if s == appendScript || s == claimScript {
+			continue // their keys are a writer's, and an idempotency key
 		}
 		if !strings.HasPrefix(s.source, luaFile("prelude")) {
 			t.Errorf("%s stands without the prelude", s.name)

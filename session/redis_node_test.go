@@ -20,8 +20,8 @@ type node struct {
 	gone chan string // "gone id", "changed id", "taken id connection"
 }
 
-func (n *node) told(verb string) func(uuid.UUID) {
-	return func(id uuid.UUID) { n.tell(verb + " " + id.String()) }
+func (n *node) told(verb string) func(Ref) {
+	return func(ref Ref) { n.tell(verb + " " + ref.ID.String()) }
 }
 
 func (n *node) tell(s string) {
@@ -31,8 +31,10 @@ func (n *node) tell(s string) {
 	}
 }
 
-func (n *node) Changed(id uuid.UUID)     { n.told("changed")(id) }
-func (n *node) Taken(id, conn uuid.UUID) { n.tell("taken " + id.String() + " " + conn.String()) }
+func (n *node) Changed(ref Ref) { n.told("changed")(ref) }
+func (n *node) Taken(ref Ref, conn uuid.UUID) {
+	n.tell("taken " + ref.ID.String() + " " + conn.String())
+}
 
 // hears waits until the node has subscribed to its channel.
 func (n *node) hears(t testing.TB) *node {
@@ -215,22 +217,19 @@ func key(conversation uuid.UUID, name string) string {
 
 // reply is a running reply of a test.
 type reply struct {
-	conversation, id uuid.UUID
-	said             Said
+	conversation Ref
+	id           uuid.UUID
+	said         Said
 }
 
 // begin makes a conversation on n in which a reply is running.
 func (n *node) begin(t testing.TB) (reply, *page) {
 	t.Helper()
-	id := uuid.New()
-	if _, err := n.Create(t.Context(), Creation{ID: id}); err != nil {
-		t.Fatal(err)
-	}
-	return n.ask(t, id)
+	return n.ask(t, made(t, n, Creation{ID: uuid.New()}))
 }
 
 // ask says something in a conversation and writes the reply.
-func (n *node) ask(t testing.TB, id uuid.UUID) (reply, *page) {
+func (n *node) ask(t testing.TB, id Ref) (reply, *page) {
 	t.Helper()
 	turn := submit("hi")
 	said, err := n.Say(t.Context(), id, turn)
@@ -270,7 +269,7 @@ func (n *node) ends(t testing.TB, r reply, p *page) {
 }
 
 // last returns the last message of a conversation, as a node sees it.
-func (n *node) last(t testing.TB, id uuid.UUID) Message {
+func (n *node) last(t testing.TB, id Ref) Message {
 	t.Helper()
 	s := n.session(t, id)
 	if len(s.Messages) == 0 {
@@ -279,7 +278,7 @@ func (n *node) last(t testing.TB, id uuid.UUID) Message {
 	return s.Messages[len(s.Messages)-1]
 }
 
-func (n *node) session(t testing.TB, id uuid.UUID) Session {
+func (n *node) session(t testing.TB, id Ref) Session {
 	t.Helper()
 	s, err := n.Get(t.Context(), id, Position{})
 	if err != nil {

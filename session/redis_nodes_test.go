@@ -52,7 +52,7 @@ func TestStopElsewhere(t *testing.T) {
 			if _, err := b.Stop(t.Context(), r.conversation, Message{ID: uuid.New()}); err != ErrLost {
 				t.Errorf("stop: %v, want ErrLost", err)
 			}
-			if _, err := b.Stop(t.Context(), uuid.New(), stop(r)); err != ErrNotFound {
+			if _, err := b.Stop(t.Context(), Ref{ID: uuid.New()}, stop(r)); err != ErrNotFound {
 				t.Errorf("stop: %v, want ErrNotFound", err)
 			}
 		})
@@ -71,8 +71,8 @@ func TestDeleteElsewhere(t *testing.T) {
 		}
 		written.is(t, "the writer knows", func() bool { return written.lost })
 		copied.is(t, "the copy has ended", func() bool { return copied.ended })
-		a.await(t, "gone "+r.conversation.String())
-		c.await(t, "gone "+r.conversation.String())
+		a.await(t, "gone "+r.conversation.ID.String())
+		c.await(t, "gone "+r.conversation.ID.String())
 		written.write("too late")
 		if err := a.Finish(t.Context(), r.conversation, Message{ID: r.id}); err != ErrNotFound {
 			t.Errorf("finish: %v, want ErrNotFound", err)
@@ -89,7 +89,7 @@ func TestChangedElsewhere(t *testing.T) {
 		a, b := newNode(t, RedisConfig{URL: url}).hears(t), newNode(t, RedisConfig{URL: url})
 		r, written := b.begin(t)
 		b.ends(t, r, written)
-		changed := "changed " + r.conversation.String()
+		changed := "changed " + r.conversation.ID.String()
 		if err := a.Connect(t.Context(), r.conversation, Claim{Connection: uuid.New()}); err != nil {
 			t.Fatal(err)
 		}
@@ -122,17 +122,17 @@ func TestConnect(t *testing.T) {
 		connect(b, uuid.New(), FromItself, ErrTaken)
 		connect(b, uuid.Nil, FromNobody, ErrTaken)
 		second := connect(b, client, FromItself, nil)
-		a.await(t, "taken "+id.String()+" "+first.String())
+		a.await(t, "taken "+id.ID.String()+" "+first.String())
 		// The first closes late, and takes nothing with it.
 		a.Disconnect(id, first)
 		a.tasks.Wait()
 		connect(a, uuid.New(), FromNobody, ErrTaken)
 		third := connect(a, uuid.New(), FromAnybody, nil)
-		b.await(t, "taken "+id.String()+" "+second.String())
+		b.await(t, "taken "+id.ID.String()+" "+second.String())
 		a.Disconnect(id, third)
 		a.tasks.Wait()
 		connect(b, uuid.New(), FromNobody, nil)
-		if err := a.Connect(t.Context(), uuid.New(), Claim{}); err != ErrNotFound {
+		if err := a.Connect(t.Context(), Ref{ID: uuid.New()}, Claim{}); err != ErrNotFound {
 			t.Errorf("connect: %v, want ErrNotFound", err)
 		}
 	})
@@ -183,7 +183,7 @@ func TestTouchFindsTheMissed(t *testing.T) {
 			defer a.mu.Unlock()
 			a.holds[id].next = a.holds[id].next.Add(-DefaultTTL)
 		}
-		connKey := key(id, "conn")
+		connKey := key(id.ID, "conn")
 		a.raw(t, "DEL", connKey)
 		soon()
 		eventually(t, "the connection is recorded again", func() bool {
@@ -192,10 +192,10 @@ func TestTouchFindsTheMissed(t *testing.T) {
 		})
 		a.raw(t, "SET", connKey, b.Redis.node+" "+uuid.NewString()+" "+uuid.NewString())
 		soon()
-		a.await(t, "taken "+id.String()+" "+mine.Connection.String())
-		a.raw(t, "DEL", key(id, "session"))
+		a.await(t, "taken "+id.ID.String()+" "+mine.Connection.String())
+		a.raw(t, "DEL", key(id.ID, "session"))
 		soon()
-		a.await(t, "gone "+id.String())
+		a.await(t, "gone "+id.ID.String())
 		a.Release(id)
 		a.Release(id)
 		a.Disconnect(id, mine.Connection)
@@ -211,7 +211,7 @@ func TestWriterHearsNothing(t *testing.T) {
 	onRedis(t, func(t *testing.T, url string) {
 		a := newNode(t, RedisConfig{URL: url})
 		r, written := a.begin(t)
-		a.raw(t, "HSET", key(r.conversation, "reply"), "lease", "another's")
+		a.raw(t, "HSET", key(r.conversation.ID, "reply"), "lease", "another's")
 		a.lookNow(r.id)
 		written.is(t, "the writer knows", func() bool { return written.lost })
 		if _, ok := a.Write(r.id, &page{}); ok {
@@ -219,10 +219,10 @@ func TestWriterHearsNothing(t *testing.T) {
 		}
 		// A lease that is renewed does not run out.
 		r, written = a.begin(t)
-		a.raw(t, "PEXPIRE", key(r.conversation, "turn"), "1500")
+		a.raw(t, "PEXPIRE", key(r.conversation.ID, "turn"), "1500")
 		a.lookNow(r.id)
 		eventually(t, "the lease is renewed", func() bool {
-			ms, err := a.raw(t, "PTTL", key(r.conversation, "turn")).AsInt64()
+			ms, err := a.raw(t, "PTTL", key(r.conversation.ID, "turn")).AsInt64()
 			return err == nil && ms > 2000
 		})
 		if _, _, lost := written.now(); lost {
@@ -238,7 +238,7 @@ func TestLateAppend(t *testing.T) {
 	onRedis(t, func(t *testing.T, url string) {
 		a := newNode(t, RedisConfig{URL: url})
 		r, written := a.begin(t)
-		a.raw(t, "DEL", key(r.conversation, "reply"))
+		a.raw(t, "DEL", key(r.conversation.ID, "reply"))
 		a.mu.Lock()
 		w := a.writers[r.id]
 		a.mu.Unlock()

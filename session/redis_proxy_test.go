@@ -176,7 +176,7 @@ func TestLostAnswersBetweenNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a.await(t, "taken "+r.conversation.String()+" "+claim.Connection.String())
+	a.await(t, "taken "+r.conversation.ID.String()+" "+claim.Connection.String())
 	if err := b.Delete(t.Context(), r.conversation); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ type script struct{ name, source, sha string }
 
 func newScript(name string) *script {
 	source := luaFile(name)
-	if name != "append" {
+	if name != "append" && name != "claim" {
 		source = luaFile("prelude") + source
 	}
 	sum := sha1.Sum([]byte(source)) // Redis names scripts so; nothing secret hangs on it
@@ -35,6 +35,7 @@ func luaFile(name string) string {
 }
 
 var (
+	claimScript      = newScript("claim")
 	createScript     = newScript("create")
 	getScript        = newScript("get")
 	sayScript        = newScript("say")
@@ -54,7 +55,7 @@ var (
 
 // scripts are all of them.
 var scripts = []*script{
-	createScript, getScript, sayScript, finishScript, stopScript, deleteScript, appendScript,
+	claimScript, createScript, getScript, sayScript, finishScript, stopScript, deleteScript, appendScript,
 	renewScript, lookScript, adoptScript, yieldScript, touchScript,
 	connectScript, disconnectScript, unfollowedScript,
 }
@@ -86,8 +87,19 @@ func conversationKeys(conversation uuid.UUID, names []string) []string {
 var keyNames = []string{"session", "messages", "ids", "edited", "reply", "turn", "conn", "followers", "text:"}
 
 // command returns the command that runs s for a conversation.
-func (r *Redis) command(c rueidis.CoreClient, s *script, conversation uuid.UUID, args []string) rueidis.Completed {
-	keys := conversationKeys(conversation, keyNames)
+func (r *Redis) command(c rueidis.CoreClient, s *script, ref Ref, args []string) rueidis.Completed {
+	keys := conversationKeys(ref.ID, keyNames)
 	return c.B().Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).
-		Arg(r.ttl, millis(min(r.cfg.TTL, emptyTTL)), r.node).Arg(args...).Build()
+		Arg(r.ttl, millis(min(r.cfg.TTL, emptyTTL)), r.node, bornArg(ref.Born)).Arg(args...).Build()
+}
+
+// anyBorn stands for whichever incarnation there is. No session is born as it.
+var anyBorn = uuid.Max
+
+// bornArg is a Ref's Born for a script.
+func bornArg(born uuid.UUID) string {
+	if born == anyBorn {
+		return "*"
+	}
+	return idOrNone(born)
 }

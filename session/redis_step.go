@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/redis/rueidis"
 )
 
@@ -16,12 +15,12 @@ var errRedisFull = fmt.Errorf("%w: it is full", ErrUnavailable)
 
 // step runs a script, again if it must: every script finds done what it did
 // before. It returns the answer's status and what follows it.
-func (r *Redis) step(ctx context.Context, s *script, conversation uuid.UUID, args ...string) (string, []rueidis.RedisMessage, error) {
+func (r *Redis) step(ctx context.Context, s *script, ref Ref, args ...string) (string, []rueidis.RedisMessage, error) {
 	var status string
 	var answer []rueidis.RedisMessage
 	err := r.try(ctx, func(ctx context.Context, c rueidis.Client) error {
 		began := time.Now()
-		result := c.Do(ctx, r.command(c, s, conversation, args))
+		result := c.Do(ctx, r.command(c, s, ref, args))
 		r.cfg.OnTrip(s.name, time.Since(began), result.Error() != nil)
 		var err error
 		if answer, err = result.ToArray(); err != nil {

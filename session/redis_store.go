@@ -12,22 +12,42 @@ import (
 
 // Create implements Store. A key that was used finds its session through
 // idem:<owner>:<key>, which has a slot of its own: it is set first, so that of
-// two requests one decides on the session's id, and both make that.
+// two requests one decides on the session's id, and both make that. It can
+// outlive its session, whose id somebody else may have by then: that one is not
+// this key's, and the key is claimed anew.
 func (r *Redis) Create(ctx context.Context, c Creation) (Session, error) {
-	owned := ""
-	if c.Key != uuid.Nil {
-		owned = c.Key.String()
-		id, err := r.claimKey(ctx, idemKey(c.Owner, owned), c.ID)
+	made := uuid.New()
+	if c.Key == uuid.Nil {
+		s, _, err := r.create(ctx, c, made, "")
+		return s, err
+	}
+	key := c.Key.String()
+	for stale := ""; ; {
+		id, err := r.claimKey(ctx, idemKey(c.Owner, key), c.ID, stale)
 		if err != nil {
 			return Session{}, fullOr(err)
 		}
 		c.ID = id
+		s, ok, err := r.create(ctx, c, made, key)
+		if err != nil || ok {
+			return s, err
+		}
+		stale, c.ID = id.String(), uuid.New()
 	}
-	_, rest, err := r.step(ctx, createScript, c.ID, stamp(Now()), c.Owner, owned)
+}
+
+// create makes or finds the session c.ID; ok is false where that is not the
+// session that the key made.
+func (r *Redis) create(ctx context.Context, c Creation, born uuid.UUID, key string) (s Session, ok bool, err error) {
+	status, rest, err := r.step(ctx, createScript, Ref{c.ID, born}, stamp(Now()), c.Owner, key)
 	if err != nil {
-		return Session{}, fullOr(err)
+		return Session{}, false, fullOr(err)
 	}
-	return readSession(c.ID, rest)
+	if status == "other" {
+		return Session{}, false, nil
+	}
+	s, err = readSession(c.ID, rest)
+	return s, err == nil, err
 }
 
 func fullOr(err error) error {
@@ -39,46 +59,49 @@ func fullOr(err error) error {
 
 func idemKey(owner, key string) string { return "idem:" + key + ":" + owner }
 
-// claimKey returns the id that a key stands for: id, unless it has one.
-func (r *Redis) claimKey(ctx context.Context, key string, id uuid.UUID) (uuid.UUID, error) {
+// claimKey returns the id that a key stands for: id, unless it has one that is
+// not stale.
+func (r *Redis) claimKey(ctx context.Context, key string, id uuid.UUID, stale string) (uuid.UUID, error) {
 	// Twice a session's life: what is asked again so late has expired anyway.
-	life := 2 * r.cfg.TTL
+	life := millis(2 * r.cfg.TTL)
 	err := r.try(ctx, func(ctx context.Context, c rueidis.Client) error {
-		set := c.B().Set().Key(key).Value(id.String()).Nx().Get().Px(life).Build()
-		old, err := c.Do(ctx, set).ToString()
-		if rueidis.IsRedisNil(err) {
-			return nil
-		}
+		claim := c.B().Evalsha().Sha1(claimScript.sha).Numkeys(1).Key(key).Arg(id.String(), stale, life).Build()
+		old, err := c.Do(ctx, claim).ToString()
 		if err != nil {
 			return err
 		}
 		if id, err = uuid.Parse(old); err != nil {
 			return permanent{err}
 		}
-		return c.Do(ctx, c.B().Pexpire().Key(key).Milliseconds(life.Milliseconds()).Build()).Error()
+		return nil
 	})
 	return id, err
 }
 
+// Find implements Store.
+func (r *Redis) Find(ctx context.Context, id uuid.UUID) (Session, error) {
+	return r.Get(ctx, Ref{id, anyBorn}, End)
+}
+
 // Get implements Store.
-func (r *Redis) Get(ctx context.Context, id uuid.UUID, after Position) (Session, error) {
-	status, rest, err := r.step(ctx, getScript, id, idOrNone(after.ID), strconv.FormatInt(after.Seq, 10))
+func (r *Redis) Get(ctx context.Context, ref Ref, after Position) (Session, error) {
+	status, rest, err := r.step(ctx, getScript, ref, idOrNone(after.ID), strconv.FormatInt(after.Seq, 10))
 	switch {
 	case err != nil:
 		return Session{}, err
 	case status == "not found":
 		return Session{}, ErrNotFound
 	}
-	return readSession(id, rest)
+	return readSession(ref.ID, rest)
 }
 
 // readSession reads what create.lua and get.lua return.
 func readSession(id uuid.UUID, rest []rueidis.RedisMessage) (Session, error) {
 	a := &answer{rest: rest}
 	s := Session{ID: id}
-	if f := a.strings(); len(f) == 3 {
+	if f := a.strings(); len(f) == 4 {
 		s.CreatedAt, s.UpdatedAt = time.UnixMilli(a.int(f[0])).UTC(), time.UnixMilli(a.int(f[1])).UTC()
-		s.Owner = f[2]
+		s.Owner, s.Born = f[2], a.id(f[3])
 	}
 	s.Running = a.running()
 	s.After = Position{ID: a.id(a.string()), Seq: a.int(a.string())}
@@ -97,9 +120,9 @@ func idOrNone(id uuid.UUID) string {
 var turnKinds = map[TurnKind]string{Submit: "submit", Edit: "edit", Regenerate: "regenerate", Again: "again"}
 
 // Say implements Store.
-func (r *Redis) Say(ctx context.Context, id uuid.UUID, t Turn) (Said, error) {
-	w := r.expect(id, t.Reply)
-	status, rest, err := r.step(ctx, sayScript, id, stamp(Now()), turnKinds[t.Kind],
+func (r *Redis) Say(ctx context.Context, ref Ref, t Turn) (Said, error) {
+	w := r.expect(ref, t.Reply)
+	status, rest, err := r.step(ctx, sayScript, ref, stamp(Now()), turnKinds[t.Kind],
 		idOrNone(t.User.ID), headerOf(Message{ID: t.User.ID, Timestamp: t.User.Timestamp}), t.User.Content,
 		idOrNone(t.Of), t.Reply.String(), t.Model, w.lease, millis(leaseTTL), strconv.Itoa(r.cfg.History), strconv.Itoa(t.Most))
 	if err == nil && status != "started" {
@@ -155,14 +178,14 @@ func readSaid(a *answer, ended bool) Said {
 }
 
 // Finish implements Store.
-func (r *Redis) Finish(ctx context.Context, id uuid.UUID, m Message) error {
+func (r *Redis) Finish(ctx context.Context, ref Ref, m Message) error {
 	m.Role = Assistant
 	r.ending(m.ID, true) // an append that comes too late is no loss
 	defer r.ending(m.ID, false)
 	lease, at := r.writing(m.ID)
 	for {
 		at = min(at, len(m.Content))
-		status, rest, err := r.step(ctx, finishScript, id, stamp(Now()), m.ID.String(), lease,
+		status, rest, err := r.step(ctx, finishScript, ref, stamp(Now()), m.ID.String(), lease,
 			kindOf(m), headerOf(m), strconv.Itoa(at), m.Content[at:], strconv.Itoa(len(m.Content)))
 		if err != nil {
 			return err
@@ -174,7 +197,7 @@ func (r *Redis) Finish(ctx context.Context, id uuid.UUID, m Message) error {
 			}
 			continue
 		}
-		w := r.forgetWriter(m.ID)
+		w := r.forgetWriter(ref, m.ID)
 		switch status {
 		case "not found":
 			return ErrNotFound
@@ -189,8 +212,8 @@ func (r *Redis) Finish(ctx context.Context, id uuid.UUID, m Message) error {
 }
 
 // Stop implements Log.
-func (r *Redis) Stop(ctx context.Context, id uuid.UUID, m Message) (Message, error) {
-	status, rest, err := r.step(ctx, stopScript, id, stamp(Now()), m.ID.String(), headerOf(m))
+func (r *Redis) Stop(ctx context.Context, ref Ref, m Message) (Message, error) {
+	status, rest, err := r.step(ctx, stopScript, ref, stamp(Now()), m.ID.String(), headerOf(m))
 	switch {
 	case err != nil:
 		return Message{}, err
@@ -206,8 +229,8 @@ func (r *Redis) Stop(ctx context.Context, id uuid.UUID, m Message) (Message, err
 }
 
 // Delete implements Store.
-func (r *Redis) Delete(ctx context.Context, id uuid.UUID) error {
-	status, rest, err := r.step(ctx, deleteScript, id, randomName())
+func (r *Redis) Delete(ctx context.Context, ref Ref) error {
+	status, rest, err := r.step(ctx, deleteScript, ref, randomName())
 	switch {
 	case err != nil:
 		return err
@@ -216,7 +239,7 @@ func (r *Redis) Delete(ctx context.Context, id uuid.UUID) error {
 	}
 	a := &answer{rest: rest}
 	owner, key := a.string(), a.string()
-	r.endAll(id)
+	r.endAll(ref)
 	if key != "" {
 		// The session is deleted whatever becomes of this: a key that stays
 		// makes the session anew under its old id.

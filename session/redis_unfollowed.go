@@ -10,8 +10,8 @@ import (
 
 // Unfollowed implements Log. A node that follows looks every second; while
 // Redis was away it could not, so that time does not count.
-func (r *Redis) Unfollowed(ctx context.Context, conversation, reply uuid.UUID) (time.Duration, error) {
-	status, rest, err := r.step(ctx, unfollowedScript, conversation, reply.String())
+func (r *Redis) Unfollowed(ctx context.Context, ref Ref, reply uuid.UUID) (time.Duration, error) {
+	status, rest, err := r.step(ctx, unfollowedScript, ref, reply.String())
 	switch {
 	case err != nil:
 		return 0, err

@@ -51,7 +51,7 @@ func TestUnfollowed(t *testing.T) {
 		if _, err := a.Unfollowed(t.Context(), r.conversation, r.id); !errors.Is(err, ErrLost) {
 			t.Errorf("of what has ended: %v, want ErrLost", err)
 		}
-		if _, err := a.Unfollowed(t.Context(), uuid.New(), r.id); !errors.Is(err, ErrNotFound) {
+		if _, err := a.Unfollowed(t.Context(), Ref{ID: uuid.New()}, r.id); !errors.Is(err, ErrNotFound) {
 			t.Errorf("in no session: %v, want ErrNotFound", err)
 		}
 	})

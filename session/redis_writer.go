@@ -12,10 +12,11 @@ import (
 
 // writer is a reply that this node may write.
 type writer struct {
-	conversation, reply uuid.UUID
-	turn, text          string // the keys of append.lua
-	followers           string
-	ln                  lane
+	ref        Ref
+	reply      uuid.UUID
+	turn, text string // the keys of append.lua
+	followers  string
+	ln         lane
 
 	// Guarded by Redis.mu.
 	lease    string // the node's name, then one that no other lease has
@@ -32,18 +33,18 @@ type writer struct {
 
 func (w *writer) lane() *lane { return &w.ln }
 
-func (r *Redis) newWriter(conversation, reply uuid.UUID) *writer {
-	keys := conversationKeys(conversation, []string{"turn", "text:" + reply.String(), "followers"})
+func (r *Redis) newWriter(ref Ref, reply uuid.UUID) *writer {
+	keys := conversationKeys(ref.ID, []string{"turn", "text:" + reply.String(), "followers"})
 	return &writer{
-		conversation: conversation, reply: reply, lease: r.node + " " + randomName(),
+		ref: ref, reply: reply, lease: r.node + " " + randomName(),
 		turn: keys[0], text: keys[1], followers: keys[2],
 	}
 }
 
 // expect notes a reply that may be ours in a moment: nobody here is to take it
 // for one that has no writer.
-func (r *Redis) expect(conversation, reply uuid.UUID) *writer {
-	w := r.newWriter(conversation, reply)
+func (r *Redis) expect(ref Ref, reply uuid.UUID) *writer {
+	w := r.newWriter(ref, reply)
 	w.expected = true
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,14 +91,17 @@ func (r *Redis) ending(reply uuid.UUID, begins bool) {
 	}
 }
 
-func (r *Redis) forgetWriter(reply uuid.UUID) *writer {
+// forgetWriter returns the writer that it forgets, or nil.
+func (r *Redis) forgetWriter(ref Ref, reply uuid.UUID) *writer {
 	r.mu.Lock()
 	w := r.writers[reply]
+	if w == nil || w.ref != ref {
+		r.mu.Unlock()
+		return nil
+	}
 	delete(r.writers, reply)
 	r.mu.Unlock()
-	if w != nil {
-		r.appends.shut(w)
-	}
+	r.appends.shut(w)
 	return w
 }
 
@@ -128,7 +132,7 @@ func (r *Redis) lose(w *writer) bool {
 }
 
 func (r *Redis) warnLost(w *writer) {
-	r.log.Warn("a reply is no longer this node's to write", slog.String("session", shortID(w.conversation)))
+	r.log.Warn("a reply is no longer this node's to write", slog.String("session", shortID(w.ref.ID)))
 }
 
 // shortID names a session in the log, without opening it.
@@ -169,7 +173,7 @@ func (r *Redis) renew(ctx context.Context, due []*writer) {
 	results := r.multi(ctx, len(due), func(c rueidis.Client, i int) rueidis.Completed {
 		w := due[i]
 		lease, _ := r.writing(w.reply)
-		return r.command(c, renewScript, w.conversation, []string{w.reply.String(), lease, millis(leaseTTL)})
+		return r.command(c, renewScript, w.ref, []string{w.reply.String(), lease, millis(leaseTTL)})
 	})
 	for i, answer := range results {
 		switch w := due[i]; answer.status {

@@ -8,14 +8,14 @@ import (
 )
 
 // Yield implements Log.
-func (r *Redis) Yield(ctx context.Context, conversation, reply uuid.UUID) error {
+func (r *Redis) Yield(ctx context.Context, ref Ref, reply uuid.UUID) error {
 	r.mu.Lock()
 	w := r.writers[reply]
 	r.mu.Unlock()
 	if w == nil {
 		return nil
 	}
-	defer r.forgetWriter(reply)
+	defer r.forgetWriter(ref, reply)
 	select {
 	case <-r.appends.shut(w):
 	case <-ctx.Done():
@@ -25,7 +25,7 @@ func (r *Redis) Yield(ctx context.Context, conversation, reply uuid.UUID) error 
 		return err
 	}
 	lease, _ := r.writing(reply)
-	_, _, err := r.step(ctx, yieldScript, conversation, reply.String(), lease)
+	_, _, err := r.step(ctx, yieldScript, ref, reply.String(), lease)
 	return err
 }
 

@@ -55,7 +55,7 @@ var sayCases = []storeCase{
 			Usage: &Usage{1, 2, 3}, Estimate: 77, Failure: "upstream_error",
 			Epochs: []Epoch{{N: 1, At: 2}, {N: 3, At: 4}},
 		}
-		if err := c.Finish(c.ctx, c.id, want); err != nil {
+		if err := c.Finish(c.ctx, c.ref, want); err != nil {
 			c.Fatal(err)
 		}
 		want.Seq = said.Running.Seq
@@ -75,7 +75,7 @@ var sayCases = []storeCase{
 	{"finish twice is once", func(c *talk) {
 		_, reply := c.round("hi")
 		c.round("there")
-		if err := c.Finish(c.ctx, c.id, reply); err != nil {
+		if err := c.Finish(c.ctx, c.ref, reply); err != nil {
 			c.Fatal(err)
 		}
 		c.wantTexts(Position{}, "hi", "re: hi", "there", "re: there")
@@ -84,7 +84,7 @@ var sayCases = []storeCase{
 		_, old := c.round("hi")
 		c.start(regenerate(uuid.Nil))
 		for _, m := range []Message{old, {ID: uuid.New()}} {
-			if err := c.Finish(c.ctx, c.id, m); err != ErrLost {
+			if err := c.Finish(c.ctx, c.ref, m); err != ErrLost {
 				c.Errorf("finish: %v, want ErrLost", err)
 			}
 		}

@@ -108,6 +108,14 @@ type Running struct {
 // Position returns the place right behind the reply.
 func (r *Running) Position() Position { return Position{ID: r.Reply, Seq: r.Seq} }
 
+// Ref names one incarnation of a session. A session that was deleted or has
+// expired can be made again under its id, by somebody else: it then has another
+// Born, and no step that names the first one reaches it.
+type Ref struct {
+	ID   uuid.UUID
+	Born uuid.UUID // random, made with the session; nil for one that an older version made
+}
+
 // Session is a conversation as it stood at one moment. Its Messages are
 // shared with the store and must not be changed.
 type Session struct {
@@ -122,7 +130,12 @@ type Session struct {
 	After   Position `json:"-"`
 	Running *Running `json:"-"` // nil: none
 	Owner   string   `json:"-"` // the token's subject that made it; "": nobody's
+
+	Born uuid.UUID `json:"-"` // see Ref
 }
+
+// Ref returns the name by which every step on s asks for it.
+func (s *Session) Ref() Ref { return Ref{ID: s.ID, Born: s.Born} }
 
 // Last returns the place right behind the last message of s.
 func (s *Session) Last() Position {

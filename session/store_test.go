@@ -14,7 +14,7 @@ import (
 // testStore holds a Store to its contract. newStore returns an empty one that
 // lives until the test ends, with the package's default time to live.
 func testStore(t *testing.T, newStore func(t *testing.T) Store) {
-	for _, table := range [][]storeCase{createCases, sayCases, placeCases, raceCases} {
+	for _, table := range [][]storeCase{createCases, incarnationCases, sayCases, placeCases, raceCases} {
 		for _, c := range table {
 			t.Run(c.name, func(t *testing.T) {
 				c.run(newTalk(t, newStore(t)))
@@ -35,14 +35,22 @@ type talk struct {
 	Store
 	ctx context.Context
 	id  uuid.UUID
+	ref Ref
 }
 
 func newTalk(t *testing.T, s Store) *talk {
-	c := &talk{T: t, Store: s, ctx: t.Context(), id: uuid.New()}
-	if _, err := s.Create(c.ctx, Creation{ID: c.id, Owner: "ann"}); err != nil {
+	ref := made(t, s, Creation{ID: uuid.New(), Owner: "ann"})
+	return &talk{T: t, Store: s, ctx: t.Context(), id: ref.ID, ref: ref}
+}
+
+// made makes a session, or finds it.
+func made(t testing.TB, s Store, c Creation) Ref {
+	t.Helper()
+	session, err := s.Create(t.Context(), c)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return session.Ref()
 }
 
 // submit is the turn that says content, with fresh ids.
@@ -56,7 +64,7 @@ func submit(content string) Turn {
 // say does a turn that must succeed.
 func (c *talk) say(turn Turn) Said {
 	c.Helper()
-	said, err := c.Store.Say(c.ctx, c.id, turn)
+	said, err := c.Store.Say(c.ctx, c.ref, turn)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -77,7 +85,7 @@ func (c *talk) start(turn Turn) Said {
 func (c *talk) refuse(turn Turn, want error) {
 	c.Helper()
 	before := c.get(Position{})
-	said, err := c.Store.Say(c.ctx, c.id, turn)
+	said, err := c.Store.Say(c.ctx, c.ref, turn)
 	if !errors.Is(err, want) || said.Started {
 		c.Fatalf("say = %+v, %v, want %v", said, err, want)
 	}
@@ -90,7 +98,7 @@ func (c *talk) refuse(turn Turn, want error) {
 func (c *talk) finish(reply uuid.UUID, content, reason string) Message {
 	c.Helper()
 	m := Message{ID: reply, Role: Assistant, Content: content, Timestamp: Now(), FinishReason: reason, Model: "m"}
-	if err := c.Store.Finish(c.ctx, c.id, m); err != nil {
+	if err := c.Store.Finish(c.ctx, c.ref, m); err != nil {
 		c.Fatal(err)
 	}
 	all := c.get(Position{}).Messages
@@ -107,7 +115,7 @@ func (c *talk) round(content string) (user, reply Message) {
 
 func (c *talk) get(after Position) Session {
 	c.Helper()
-	s, err := c.Store.Get(c.ctx, c.id, after)
+	s, err := c.Store.Get(c.ctx, c.ref, after)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -143,7 +151,7 @@ var createCases = []storeCase{
 	{"a new session is empty", func(c *talk) {
 		s := c.get(Position{})
 		c.equal("session", s, Session{
-			ID: c.id, Owner: "ann", CreatedAt: s.CreatedAt, UpdatedAt: s.CreatedAt, Messages: []Message{},
+			ID: c.id, Born: c.ref.Born, Owner: "ann", CreatedAt: s.CreatedAt, UpdatedAt: s.CreatedAt, Messages: []Message{},
 		})
 		if age := time.Since(s.CreatedAt); age < 0 || age > time.Minute || s.CreatedAt.Location() != time.UTC {
 			c.Errorf("created at %v", s.CreatedAt)
@@ -159,16 +167,12 @@ var createCases = []storeCase{
 	}},
 	{"a key makes one session per owner", func(c *talk) {
 		key := uuid.New()
-		create := func(owner string) uuid.UUID {
-			s, err := c.Create(c.ctx, Creation{ID: uuid.New(), Owner: owner, Key: key})
-			if err != nil {
-				c.Fatal(err)
-			}
-			return s.ID
+		create := func(owner string) Ref {
+			return made(c, c.Store, Creation{ID: uuid.New(), Owner: owner, Key: key})
 		}
 		first := create("ann")
 		c.equal("again", create("ann"), first)
-		seen := map[uuid.UUID]bool{first: true}
+		seen := map[Ref]bool{first: true}
 		for _, owner := range []string{"bob", "", "ann ", "ann " + key.String()} {
 			seen[create(owner)] = true
 		}
@@ -183,37 +187,35 @@ var createCases = []storeCase{
 	{"what is deleted is gone", func(c *talk) {
 		turn := submit("hi")
 		c.start(turn)
-		if err := c.Delete(c.ctx, c.id); err != nil {
+		if err := c.Delete(c.ctx, c.ref); err != nil {
 			c.Fatal(err)
 		}
-		c.wantAllNotFound(c.id, turn)
-		if _, err := c.Create(c.ctx, Creation{ID: c.id}); err != nil {
-			c.Fatal(err)
-		}
+		c.wantAllNotFound(c.ref, turn)
+		c.ref = made(c, c.Store, Creation{ID: c.id})
 		if s := c.wantTexts(Position{}); s.Running != nil || s.Owner != "" {
 			c.Errorf("made again it holds %+v", s)
 		}
 		c.round("made again")
 	}},
-	{"what never was is not found", func(c *talk) { c.wantAllNotFound(uuid.New(), submit("hi")) }},
+	{"what never was is not found", func(c *talk) { c.wantAllNotFound(Ref{ID: uuid.New()}, submit("hi")) }},
 	{"hold and release", func(c *talk) {
 		for range 2 {
-			if err := c.Hold(c.ctx, c.id); err != nil {
+			if err := c.Hold(c.ctx, c.ref); err != nil {
 				c.Fatal(err)
 			}
 		}
-		c.Release(c.id)
-		c.Release(c.id)
-		c.Release(c.id) // once too often
-		c.Release(uuid.New())
+		c.Release(c.ref)
+		c.Release(c.ref)
+		c.Release(c.ref) // once too often
+		c.Release(Ref{ID: uuid.New()})
 		c.get(Position{})
-		if err := c.Hold(c.ctx, c.id); err != nil {
+		if err := c.Hold(c.ctx, c.ref); err != nil {
 			c.Fatal(err)
 		}
-		if err := c.Delete(c.ctx, c.id); err != nil {
+		if err := c.Delete(c.ctx, c.ref); err != nil {
 			c.Fatal(err)
 		}
-		c.Release(c.id)
+		c.Release(c.ref)
 	}},
 	{"it is ready", func(c *talk) {
 		if err := c.Ready(c.ctx); err != nil {
@@ -222,15 +224,15 @@ var createCases = []storeCase{
 	}},
 }
 
-func (c *talk) wantAllNotFound(id uuid.UUID, turn Turn) {
+func (c *talk) wantAllNotFound(ref Ref, turn Turn) {
 	c.Helper()
-	_, get := c.Store.Get(c.ctx, id, Position{})
-	_, say := c.Store.Say(c.ctx, id, turn)
+	_, get := c.Store.Get(c.ctx, ref, Position{})
+	_, say := c.Store.Say(c.ctx, ref, turn)
 	for name, err := range map[string]error{
 		"get": get, "say": say,
-		"finish": c.Store.Finish(c.ctx, id, Message{ID: turn.Reply}),
-		"delete": c.Store.Delete(c.ctx, id),
-		"hold":   c.Store.Hold(c.ctx, id),
+		"finish": c.Store.Finish(c.ctx, ref, Message{ID: turn.Reply}),
+		"delete": c.Store.Delete(c.ctx, ref),
+		"hold":   c.Store.Hold(c.ctx, ref),
 	} {
 		if !errors.Is(err, ErrNotFound) {
 			c.Errorf("%s: %v, want ErrNotFound", name, err)

@@ -1,8 +1,8 @@
 -- Takes over a reply that nobody writes, and returns its text. The reply of
 -- which too many writers died ends as failed. ARGV: now, reply id, lease value,
 -- lease ms, how many may die, header for its end, bytes of history.
-local now, id, lease, leaseMS, deaths, header, most = unpack(ARGV, 4)
-if call('EXISTS', session) == 0 then return {'not found'} end
+local now, id, lease, leaseMS, deaths, header, most = unpack(ARGV, 5)
+if not here() then return {'not found'} end
 if call('HGET', reply, 'id') ~= id then return {replyAt(id) and 'ended' or 'lost'} end
 
 if call('HGET', reply, 'lease') ~= lease then
@@ -26,7 +26,7 @@ if call('HGET', reply, 'lease') ~= lease then
   call('HDEL', reply, 'free')
 end
 call('SET', turn, lease, 'PX', leaseMS)
-tell('look ' .. string.match(session, '{(.*)}') .. ' ' .. id)
+tell('look', id)
 touch()
 local last = call('ZCARD', ids) - 1
 return {'ok', record(last), idAt(last - 1), running(), call('GET', text .. id) or '', history(tonumber(most))}

@@ -4,9 +4,9 @@
 -- the same client may be taken over from: the one that was there before it was
 -- last seen alive. Of a page's two attempts the one that it gave up comes to
 -- this again and again, or finds that it is not alive.
-local mine, connTTL, how, before = unpack(ARGV, 4)
+local mine, connTTL, how, before = unpack(ARGV, 5)
 local nobody = '00000000-0000-0000-0000-000000000000'
-if call('EXISTS', session) == 0 then return {'not found'} end
+if not here() then return {'not found'} end
 local holder = call('GET', conn) or ''
 if holder ~= '' and holder ~= mine then
   local client = string.match(mine, '%S+$')
@@ -15,7 +15,7 @@ if holder ~= '' and holder ~= mine then
   if same and client ~= nobody and holder ~= before then return {'itself', holder} end
   local name, id = string.match(holder, '^(%S+) (%S+)')
   if name ~= node then
-    call('PUBLISH', 'chathub:' .. name, 'taken ' .. string.match(session, '{(.*)}') .. ' ' .. id)
+    call('PUBLISH', 'chathub:' .. name, 'taken ' .. string.match(session, '{(.*)}') .. ' ' .. id .. ' ' .. born)
   end
 end
 call('SET', conn, mine, 'PX', connTTL)

@@ -1,15 +1,15 @@
 -- Forgets the conversation, and returns whose it was and the key that made it.
 -- ARGV: a name for this deletion. It is kept for a moment, so that the deletion
 -- can be told from a session that never was when its answer is lost.
-local name = ARGV[4]
+local name = ARGV[5]
 local grave = text .. 'gone'
-if call('EXISTS', session) == 0 then
+if not here() then
   local was = call('HMGET', grave, 'name', 'owner', 'key')
   if was[1] == name then return {'ok', was[2], was[3]} end
   return {'not found'}
 end
 local was = call('HMGET', session, 'owner', 'key')
-tell('gone ' .. string.match(session, '{(.*)}'))
+tell('gone')
 local id = call('HGET', reply, 'id')
 if id then call('DEL', text .. id) end
 call('DEL', session, messages, ids, edited, reply, turn, conn, followers)

@@ -1,7 +1,7 @@
 -- Forgets the connection if it is still the one; else tells the node whose
 -- turn it is that it has closed. ARGV: node SP connection.
-local mine = ARGV[4]
-if call('EXISTS', session) == 0 then return {'not found'} end
+local mine = ARGV[5]
+if not here() then return {'not found'} end
 local holder = call('GET', conn) or ''
 if string.sub(holder, 1, #mine + 1) == mine .. ' ' then
   call('DEL', conn)

@@ -1,7 +1,7 @@
 -- Ends the reply as its writer has it, with what Redis lacks of its text.
 -- ARGV: now, reply id, lease value, kind, header, at, rest, size of it all.
-local now, id, lease, kind, header, at, rest, size = unpack(ARGV, 4)
-if call('EXISTS', session) == 0 then return {'not found'} end
+local now, id, lease, kind, header, at, rest, size = unpack(ARGV, 5)
+if not here() then return {'not found'} end
 if call('HGET', reply, 'id') ~= id then
   -- It may have been stored and the answer lost. If it was cut since, its text
   -- is still there. What another node stored in its place has another header.

@@ -1,6 +1,6 @@
 -- Returns the session with what lies behind a place. ARGV: message id, seq.
-local id, seq = unpack(ARGV, 4)
-if call('EXISTS', session) == 0 then return {'not found'} end
+local id, seq = unpack(ARGV, 5)
+if not here() then return {'not found'} end
 
 local n
 local at = call('ZRANK', ids, id)
@@ -20,5 +20,5 @@ if n > 0 then
   beforeSeq = string.format('%.0f', tonumber(call('ZSCORE', ids, before)))
 end
 touch()
-return {'ok', call('HMGET', session, 'created', 'updated', 'owner'), running(), before, beforeSeq,
+return {'ok', call('HMGET', session, 'created', 'updated', 'owner', 'born'), running(), before, beforeSeq,
   call('LRANGE', messages, n, -1)}

@@ -1,8 +1,8 @@
 -- Registers the node as one that follows, and returns what there is of the
 -- running reply behind a length. ARGV: reply id, length, how long the
 -- registration holds in ms, most bytes to return.
-local id, from, hold, most = unpack(ARGV, 4)
-if call('EXISTS', session) == 0 then return {'not found'} end
+local id, from, hold, most = unpack(ARGV, 5)
+if not here() then return {'not found'} end
 if call('HGET', reply, 'id') ~= id then return {'ended'} end
 local now = math.floor(micros() / 1000)
 call('ZADD', followers, now + tonumber(hold), node)

@@ -2,8 +2,15 @@
 -- its id as hash tag, so that a script touches one slot. Every script may be
 -- run again with the same arguments: what it did before it finds done.
 local session, messages, ids, edited, reply, turn, conn, followers, text = unpack(KEYS)
-local ttl, emptyTTL, node = ARGV[1], ARGV[2], ARGV[3]
+local ttl, emptyTTL, node, born = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local call = redis.call
+
+-- here tells whether the conversation is there, and is the incarnation that is
+-- meant; '*' means any. One that an older version made has none: ''.
+local function here()
+  local made = call('HMGET', session, 'created', 'born')
+  return made[1] and (born == '*' or (made[2] or '') == born)
+end
 
 -- A record in messages is
 --   kind seq SP header LF content
@@ -48,8 +55,12 @@ local function touch()
 end
 
 -- tell sends word to the other nodes that have to do with the conversation:
--- those that follow it, have its connection, or write its reply.
-local function tell(what)
+-- those that follow it, have its connection, or write its reply. A word is a
+-- verb, the conversation, what else belongs to it, and the incarnation.
+local function tell(verb, other)
+  local what = verb .. ' ' .. string.match(session, '{(.*)}')
+  if other then what = what .. ' ' .. other end
+  what = what .. ' ' .. born
   local nodes = call('ZRANGE', followers, 0, -1)
   for _, key in ipairs({conn, turn}) do
     nodes[#nodes + 1] = string.match(call('GET', key) or '', '^%S+')
@@ -88,7 +99,7 @@ local function store(kind, id, header, said, now)
   call('RPUSH', messages, kind .. seq .. ' ' .. header .. '\n' .. said)
   call('ZADD', ids, seq, id)
   call('HSET', session, 'updated', now)
-  tell('ended ' .. string.match(session, '{(.*)}') .. ' ' .. id)
+  tell('ended', id)
   call('DEL', reply, turn)
   touch()
   call('SET', text .. id, said, 'PX', 60000)

@@ -1,8 +1,8 @@
 -- Does one turn, as entry.say does. ARGV: now, kind of turn, message id,
 -- header, content, of, reply id, model, lease value, lease ms, bytes of history,
 -- most messages (0: any number).
-local now, kind, userID, header, said, of, replyID, model, lease, leaseMS, most, limit = unpack(ARGV, 4)
-if call('EXISTS', session) == 0 then return {'not found'} end
+local now, kind, userID, header, said, of, replyID, model, lease, leaseMS, most, limit = unpack(ARGV, 5)
+if not here() then return {'not found'} end
 
 local run = call('HGET', reply, 'id') or ''
 local known = call('ZRANK', ids, userID)
@@ -30,7 +30,7 @@ local function start(i)
     'lease', lease, 'epochs', '', 'deaths', 0)
   call('SET', turn, lease, 'PX', leaseMS)
   call('HSET', session, 'updated', now)
-  tell('changed ' .. string.match(session, '{(.*)}'))
+  tell('changed')
   return answer('started', i, nil, history(tonumber(most)))
 end
 
