@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/tmc/langchaingo/llms"
@@ -14,9 +16,14 @@ import (
 	"lumos/backend/session"
 )
 
-// maxContinuations is how often a reply is gone on with after the model's
-// stream was cut.
-const maxContinuations = 3
+const (
+	// maxRequests is how many requests one reply may cost, whatever they are for:
+	// a try again, going on after a cut, a shorter prompt. Six outlast the minute of
+	// a rate limit.
+	maxRequests = 6
+	// maxWaiting is how long a reply may wait altogether before its last request.
+	maxWaiting = llm.DefaultMaxElapsed
+)
 
 // errSealed ends a call to the model whose reply was stopped.
 var errSealed = errors.New("hub: the reply was ended")
@@ -27,9 +34,13 @@ type asking struct {
 	r         *Reply
 	began     time.Time
 	first     time.Duration // until the first text; 0: none yet
-	continued int
-	history   []session.Message
+	budget    *llm.Budget
+	had       int  // bytes of text that another node wrote
+	calls     int  // of the model
+	deltas    int  // parts of text that it streamed
+	continued int  // how often it went on after a cut
 	full      bool // the reply has as many bytes as it may
+	noEnd     bool // the stream with the last text ended properly, but without saying why
 }
 
 // ask calls the model until the reply is complete, and returns what is to be
@@ -43,17 +54,22 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 		return failed(err), err
 	}
 	defer done()
-	a.history = history
+	a.budget, a.had = llm.NewBudget(maxRequests, maxWaiting), a.r.Len()
+	ctx = llm.WithBudget(ctx, a.budget)
 	p := h.newPrompt(history, h.cfg.MaxContextTokens)
 	trimmed := false
 	for {
-		left := h.cfg.MaxTokens
-		if left > 0 {
-			if left -= roughTokens(a.r); left <= 0 {
-				return session.Message{FinishReason: session.FinishLength, Estimate: p.estimate}, nil
-			}
+		text := a.r.content()
+		left, ok := a.left(text)
+		if !ok {
+			return session.Message{FinishReason: session.FinishLength, Estimate: p.estimate}, nil
 		}
-		choice, err := a.call(ctx, p.messages(a.r.content()), left)
+		choice, err := a.call(ctx, p.messages(text), left)
+		added, noEnd := a.r.Len() > len(text), errors.Is(err, llm.ErrNoEnd)
+		whole := a.noEnd && noEnd && !added // it went on after such an end, and there is no more
+		if a.r.Len() > 0 && (added || noEnd) {
+			a.noEnd = noEnd
+		}
 		switch {
 		case a.full:
 			h.metrics.Rejected("reply_bytes")
@@ -64,15 +80,43 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 				m.Usage, m.Estimate = usage(choice), p.estimate
 			}
 			return m, nil
-		case errors.Is(err, io.ErrUnexpectedEOF) && a.continued < maxContinuations && ctx.Err() == nil:
+		case errors.Is(err, io.ErrUnexpectedEOF) && !whole && a.mayAsk(ctx):
 			a.continued++
-		case llms.IsTokenLimitError(err) && !trimmed:
+		case llms.IsTokenLimitError(err) && !trimmed && a.mayAsk(ctx):
 			trimmed = true
 			p = h.newPrompt(history, h.cfg.MaxContextTokens/2)
+		case a.noEnd:
+			// As far as anybody can tell the reply is whole: there is no going on.
+			return session.Message{FinishReason: session.FinishOther, Estimate: p.estimate}, err
 		default:
 			return failed(err), err
 		}
 	}
+}
+
+// mayAsk says that the reply may cost another request. A model that knows no
+// budget counts as one request a call.
+func (a *asking) mayAsk(ctx context.Context) bool {
+	return a.calls < maxRequests && !a.budget.Spent() && ctx.Err() == nil
+}
+
+// left returns how many tokens may follow text, all that the reply has; 0: any
+// number. ok is false if none may. What was generated is counted, and counted low
+// where it cannot be known: a reply may get more tokens than MAX_TOKENS that way if
+// a service puts many into one delta, but none ends while there are some left.
+func (a *asking) left(text string) (tokens int, ok bool) {
+	most := a.h.cfg.MaxTokens
+	if most == 0 {
+		return 0, true
+	}
+	most -= llm.AtLeastTokens(text[:a.had], 0) + llm.AtLeastTokens(text[a.had:], max(a.budget.Tokens(), a.deltas))
+	if most <= 0 {
+		return 0, false
+	}
+	if strings.TrimRightFunc(text, unicode.IsSpace) != text {
+		most++ // that is generated again: the model is not sent white space at the end
+	}
+	return most, true
 }
 
 func failed(err error) session.Message {
@@ -112,7 +156,9 @@ func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTo
 	if maxTokens > 0 {
 		options = append(options, llms.WithMaxTokens(maxTokens))
 	}
+	a.calls++
 	resp, err := a.h.cfg.Model.GenerateContent(ctx, messages, options...)
+	a.deltas += deltas
 	a.h.metrics.answered(deltas, a.first-first)
 	if err != nil {
 		return nil, err
@@ -142,17 +188,20 @@ func firstWhole(p []byte, limit int) []byte {
 func (a *asking) report(e End, err error) {
 	took := time.Since(a.began)
 	level, end, name := slog.LevelInfo, e.Message.FinishReason, e.Message.FinishReason
+	var why []slog.Attr
 	switch {
 	case errors.Is(e.Err, session.ErrNotFound):
 		end, name = endDeleted, "deleted"
 	case e.Err == errMoved, errors.Is(e.Err, ErrDraining): // wrapped, it tells of what could not be stored
-		end, name, err = endMoved, "left to another node", nil
+		end, name = endMoved, "left to another node"
 	case e.Err != nil:
-		level, end, name, err = slog.LevelError, endNotStored, "not stored", e.Err
+		level, end, name = slog.LevelError, endNotStored, "not stored"
+		why = []slog.Attr{slog.String("error", e.Err.Error())}
 	case end == session.FinishError:
 		level = slog.LevelWarn
-	default:
-		err = nil // of a call that was ended from here
+		why = append([]slog.Attr{slog.String("code", e.Message.Failure)}, logged(err)...)
+	case end == session.FinishOther && err != nil: // what else there is of err is of a call that was ended from here
+		why = logged(err)
 	}
 	a.h.metrics.ended(end, e.Message, a.r.unread, a.continued, took)
 	attrs := []slog.Attr{
@@ -169,12 +218,5 @@ func (a *asking) report(e End, err error) {
 	if a.r.from.Request != "" {
 		attrs = append(attrs, slog.String("request_id", a.r.from.Request))
 	}
-	if err != nil {
-		said := []string{a.r.content()}
-		for _, m := range a.history {
-			said = append(said, m.Content)
-		}
-		attrs = append(attrs, slog.String("error", unquoted(err.Error(), said)))
-	}
-	a.h.log.LogAttrs(context.Background(), level, "reply ended", attrs...)
+	a.h.log.LogAttrs(context.Background(), level, "reply ended", append(attrs, why...)...)
 }

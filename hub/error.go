@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/tmc/langchaingo/llms"
 
+	"lumos/backend/llm"
 	"lumos/backend/session"
 )
 
@@ -108,6 +110,21 @@ func Classify(err error) *Error {
 		return ErrorOf(CodeUpstreamTimeout)
 	}
 	return ErrorOf(CodeInternal)
+}
+
+// logged returns what the log may have of the error with which a reply failed. It
+// costs the same whatever was said: nothing looks for it in the conversation.
+func logged(err error) []slog.Attr {
+	var told *Error
+	switch {
+	case err == nil: // another node's
+		return nil
+	case errors.As(err, &told): // in words of the hub's own
+		return []slog.Attr{slog.String("error", told.Text)}
+	case err == io.ErrUnexpectedEOF:
+		return []slog.Attr{slog.String("error", "the model's stream was cut")}
+	}
+	return llm.LogAttrs(err)
 }
 
 func classifyModel(err *llms.Error) *Error {

@@ -69,3 +69,23 @@ func TestErrorOf(t *testing.T) {
 		}
 	}
 }
+
+// TestLogged: of an error that may quote the conversation the log has the type alone.
+func TestLogged(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{nil, "[]"},
+		{ErrorOf(CodeUpstreamBusy), "[error=The model's service is busy. Try again in a moment.]"},
+		{fmt.Errorf("a secret: %w", ErrorOf(CodeUpstreamBusy)), "[error=The model's service is busy. Try again in a moment.]"},
+		{io.ErrUnexpectedEOF, "[error=the model's stream was cut]"},
+		{fmt.Errorf("a secret: %w", io.ErrUnexpectedEOF), "[error=the model failed with a *fmt.wrapError]"},
+		{errors.New("no answer to: a secret"), "[error=the model failed with a *errors.errorString]"},
+		{llms.NewError(llms.ErrCodeRateLimit, "mistral", "no answer to: a secret"), "[error=the model failed with a *llms.Error, rate_limit]"},
+	} {
+		if got := fmt.Sprint(logged(tt.err)); got != tt.want {
+			t.Errorf("of %v: %s, want %s", tt.err, got, tt.want)
+		}
+	}
+}

@@ -66,13 +66,6 @@ func ratio(history []session.Message) float64 {
 // bytesPerToken is about how many bytes of text a token is in English.
 const bytesPerToken = 4
 
-// roughTokens returns about how many tokens the reply has by now.
-func roughTokens(r *Reply) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.size / bytesPerToken
-}
-
 // finishReason maps Mistral's reasons, and Ollama's, to the contract's.
 func finishReason(reason string) string {
 	switch reason {

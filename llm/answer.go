@@ -4,22 +4,25 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 
 	"github.com/tmc/langchaingo/llms"
 )
 
-// read reads the answer to its end.
-func (c *call) read(ctx context.Context, body io.Reader, w *watch) *failure {
-	p := parsers.Get().(*parser)
-	defer p.release()
+// begin forgets the answer of an earlier attempt.
+func (c *call) begin() {
 	c.echo = c.given
 	c.text.Reset()
 	c.thought.Reset()
 	c.tools, c.finish, c.usage, c.hasUsage, c.done = nil, "", usage{}, false, false
+	c.deltas, c.fresh = 0, 0
+}
 
+// read reads the answer to its end.
+func (c *call) read(ctx context.Context, body io.Reader, w *watch) *failure {
+	p := parsers.Get().(*parser)
+	defer p.release()
 	idle := false // the first token came: the shorter limit holds
 	for empty := 0; ; {
 		n, err := p.events.fill(body)
@@ -37,14 +40,18 @@ func (c *call) read(ctx context.Context, body io.Reader, w *watch) *failure {
 			return bad
 		}
 		if bad != nil {
-			err = bad.Error
+			err = errors.New(bad.Details[detailLog].(string))
 		}
 		switch {
 		case err != nil || c.done:
 			if err == nil {
 				drain(body, w)
 			}
-			return c.end(ctx, err)
+			unfinished := p.events.unfinished()
+			if err == io.EOF && unfinished && p.events.lastIs("[DONE]") {
+				c.done = true
+			}
+			return c.end(ctx, err, unfinished)
 		case c.finish != "" && !finished:
 			w.allow(lateUsage)
 		case c.finish == "" && heard && c.begun && !idle:
@@ -80,11 +87,22 @@ func (c *call) take(p *parser) (heard bool, bad *failure) {
 			return heard, nil
 		}
 		d := &p.decoder
+		text, thought := len(d.text), len(d.thought)
 		if err := d.event(data); err != nil {
 			return heard, broken(err)
 		}
+		if len(d.text) > text && !c.echo.done {
+			fresh, err := c.echo.cut(d.text[text:])
+			if d.text = append(d.text[:text], fresh...); err != nil {
+				return heard, broken(err)
+			}
+		}
+		if n := len(d.text) - text; n > 0 || len(d.thought) > thought {
+			c.deltas++
+			c.fresh += n
+		}
 		if d.failed {
-			why := parseReason(data)
+			why := parseReason(data, c.m.model)
 			return heard, c.m.explain(cmp.Or(why.status, http.StatusOK), why)
 		}
 		if d.tools != nil {
@@ -126,14 +144,8 @@ func (c *call) deliver(p *parser) *failure {
 		}
 		d.thought = d.thought[:0]
 	}
-	if len(d.text) == 0 {
-		return nil
-	}
-	text, err := c.echo.cut(d.text)
+	text := d.text
 	d.text = d.text[:0]
-	if err != nil {
-		return broken(err)
-	}
 	return c.hand(text)
 }
 
@@ -164,22 +176,26 @@ func unwanted(err error) *failure {
 	return fail(llms.ErrCodeCanceled, err, "the answer is not wanted any more: %v", err)
 }
 
-// end judges an answer whose stream has ended; err is what ended it.
-func (c *call) end(ctx context.Context, err error) *failure {
+// end judges an answer whose stream has ended; err is what ended it, and
+// unfinished says that this was inside an event.
+func (c *call) end(ctx context.Context, err error, unfinished bool) *failure {
+	if c.finish == "" && c.done {
+		// Some gateways send no finish_reason. [DONE] is an explicit end all the same.
+		c.finish = "stop"
+	}
 	if c.finish == "" {
-		if err == nil {
-			err = fmt.Errorf("%w: [DONE] without a finish_reason", io.ErrUnexpectedEOF)
+		f := cut(c.ctx, ctx, err)
+		if err == io.EOF && !unfinished && c.ctx.Err() == nil {
+			f.Cause = ErrNoEnd
+			// Who repeated what was given and added nothing has nothing to add.
+			f.transient = f.transient && (c.given.done || !c.echo.ended())
 		}
-		return cut(c.ctx, ctx, err)
+		return f
 	}
 	if !c.done && !errors.Is(err, io.EOF) {
-		c.m.log.Debug("Mistral's stream broke behind its finish_reason", "error", err)
+		c.m.log.Debug("Mistral's stream broke behind its finish_reason", "error", unquoted(err.Error()))
 	}
-	text, err := c.echo.rest()
-	if err != nil {
-		return broken(err)
-	}
-	return c.hand(text)
+	return c.hand(c.echo.rest())
 }
 
 // response is the answer as langchaingo has it.

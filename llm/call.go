@@ -3,6 +3,7 @@ package llm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"mime"
 	"net/http"
 	"strings"
@@ -30,6 +31,7 @@ type call struct {
 	given   echo // as each attempt begins with it
 	collect bool // the text is to be returned
 	begun   bool // a token came: nothing may be tried again
+	budget  *Budget
 
 	// The answer, begun anew by each attempt.
 	echo     echo
@@ -40,6 +42,8 @@ type call struct {
 	usage    usage
 	hasUsage bool
 	done     bool // [DONE] was seen
+	deltas   int  // events with text or thoughts that are new
+	fresh    int  // bytes of new text
 }
 
 // parser is what reads one stream; parsers are used again.
@@ -61,19 +65,26 @@ func (p *parser) release() {
 	parsers.Put(p)
 }
 
-// run makes attempts until one succeeds or the retries say no.
+// errBudget is a call for which the reply's budget has no request left.
+var errBudget = errors.New("no request is left for this reply")
+
+// run makes attempts until one succeeds or the retries or the budget say no.
 func (c *call) run() *failure {
-	began := time.Now()
+	if c.budget.Spent() {
+		return fail(llms.ErrCodeProviderUnavailable, errBudget, "Mistral was asked as often as one reply may")
+	}
 	for try := 0; ; try++ {
 		if c.ctx.Err() != nil {
 			return canceled(c.ctx)
 		}
+		c.budget.requests--
 		f := c.attempt()
+		c.budget.tokens += c.spent()
 		if f == nil {
 			return nil
 		}
-		wait, ok := c.m.retries.next(try, time.Since(began), f)
-		if !ok || c.begun {
+		wait, ok := c.m.retries.next(try, c.budget.waited, f)
+		if !ok || c.begun || !c.budget.allows(wait) {
 			return f
 		}
 		c.m.log.Info("Mistral is asked again", "code", string(f.Code), "try", try+1, "wait", wait)
@@ -83,15 +94,22 @@ func (c *call) run() *failure {
 		if !sleep(c.ctx, wait) {
 			return canceled(c.ctx)
 		}
+		c.budget.waited += wait
 	}
 }
+
+// spent returns how many tokens the last attempt generated, at least. A usage
+// that counts the repeated beginning, too, is bounded by the new text: no token
+// is shorter than a byte.
+func (c *call) spent() int { return max(c.deltas, min(c.usage.completion, c.fresh)) }
 
 // attempt sends the request once and reads its answer.
 func (c *call) attempt() *failure {
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
 	w := newWatch(cancel, c.m.firstToken)
-	defer w.stop()
+	defer func() { c.budget.waited += w.stop() }()
+	c.begin()
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.m.endpoint, bytes.NewReader(c.body))
 	if err != nil {

@@ -19,6 +19,11 @@ const provider = "mistral"
 // maxErrorBody is how much of an error's body is read.
 const maxErrorBody = 64 << 10
 
+// ErrNoEnd is the cause of an answer whose stream ended properly, behind a whole
+// event, but without a finish_reason or [DONE]: it may be whole, if the service
+// sends neither. errors.Is(ErrNoEnd, io.ErrUnexpectedEOF) is true.
+var ErrNoEnd = fmt.Errorf("%w: the stream ended without a finish_reason", io.ErrUnexpectedEOF)
+
 // failure is why one attempt failed, and what that means for another one.
 type failure struct {
 	*llms.Error
@@ -28,8 +33,9 @@ type failure struct {
 }
 
 func fail(code llms.ErrorCode, cause error, format string, args ...any) *failure {
-	err := llms.NewError(code, provider, fmt.Sprintf(format, args...))
-	return &failure{Error: err.WithCause(cause)}
+	text := fmt.Sprintf(format, args...)
+	err := llms.NewError(code, provider, text)
+	return &failure{Error: err.WithCause(cause).WithDetail(detailLog, unquoted(text))}
 }
 
 // canceled is the failure of a call whose context ended.
@@ -107,7 +113,7 @@ func inner(err error) error {
 // refused is the failure that an answer other than 200 means.
 func (m *Mistral) refused(resp *http.Response) *failure {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	f := m.explain(resp.StatusCode, parseReason(body))
+	f := m.explain(resp.StatusCode, parseReason(body, m.model))
 	f.WithDetail("status", resp.StatusCode)
 	if id := requestID(resp.Header); id != "" {
 		f.WithDetail("request_id", id)
@@ -118,7 +124,9 @@ func (m *Mistral) refused(resp *http.Response) *failure {
 	if resp.StatusCode == http.StatusTooManyRequests && f.Code == llms.ErrCodeRateLimit {
 		if resp.Header.Get("x-ratelimit-limit-req-minute") == "0" {
 			f.Code, f.transient = llms.ErrCodeQuotaExceeded, false
-			f.Message = "Mistral grants this key no requests for the model, waiting does not help: " + f.Message
+			const sentence = "Mistral grants this key no requests for the model, waiting does not help: "
+			f.Message = sentence + f.Message
+			f.WithDetail(detailLog, sentence+f.Details[detailLog].(string))
 		} else if f.after == 0 {
 			f.minute = untilMinute(resp.Header, time.Now())
 			f.WithDetail("retry_after", f.minute)
@@ -131,8 +139,12 @@ func (m *Mistral) refused(resp *http.Response) *failure {
 // status, comes with 200 or the status that it names.
 func (m *Mistral) explain(status int, why reason) *failure {
 	code, sentence := classify(status, why.code)
-	f := fail(code, nil, "%s", m.redact(sentence+why.suffix(status)))
+	f := fail(code, nil, "%s", m.redact(sentence+why.suffix(status, why.message)))
+	f.WithDetail(detailLog, m.redact(sentence+why.suffix(status, why.words)))
 	f.transient = transient(status, why.code)
+	if why.kind != "" {
+		f.WithDetail("type", why.kind)
+	}
 	if why.code != "" {
 		f.WithDetail("code", why.code)
 	}

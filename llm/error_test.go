@@ -159,7 +159,6 @@ func TestCut(t *testing.T) {
 		"a clean end":                   streams(whole),
 		"a clean end inside an event":   streams(whole + `data: {"choices":[{"index":0,"delta":{"content":"x"}`),
 		"a clean end before the dashes": streams(whole + strings.TrimSuffix(event(`"x"`), "\n")),
-		"[DONE] without a reason":       streams(whole + "data: [DONE]\n\n"),
 		"a reset": func(w http.ResponseWriter, r *http.Request) {
 			streams(whole)(w, r)
 			flush(w)

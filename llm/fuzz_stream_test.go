@@ -51,7 +51,8 @@ func readAs(t testing.TB, r io.Reader) outcome {
 	w := newWatch(cancel, time.Minute)
 	defer w.stop()
 	var got strings.Builder
-	c := call{m: m, ctx: ctx, collect: true, given: echo{done: true}}
+	c := call{m: m, ctx: ctx, collect: true, given: echo{done: true}, budget: NewBudget(1, 0)}
+	c.begin()
 	c.opts.StreamingFunc = func(_ context.Context, b []byte) error {
 		if len(b) == 0 || !utf8.Valid(b) {
 			t.Errorf("streamed %q", b)

@@ -159,11 +159,12 @@ func (m *Mistral) Model() string { return m.model }
 // is how langchaingo tells them from unset. MaxTokens is sent as it is: who goes
 // on with an answer lowers it.
 //
-// Every error is an *[llms.Error]. Nothing is tried again once a token was handed
-// on. If the stream ends before a finish_reason, errors.Is(err,
-// io.ErrUnexpectedEOF) is true, and of no other error.
+// Every error is an *[llms.Error]; [LogAttrs] tells what of it may be logged.
+// Nothing is tried again once a token was handed on. If the stream ends without a
+// finish_reason or [DONE], errors.Is(err, io.ErrUnexpectedEOF) is true, and of no
+// other error. How many requests several calls may make is a [Budget]'s to say.
 func (m *Mistral) GenerateContent(ctx context.Context, messages []llms.MessageContent, options ...llms.CallOption) (*llms.ContentResponse, error) {
-	c := call{m: m, ctx: ctx}
+	c := call{m: m, ctx: ctx, budget: m.retries.budget(ctx)}
 	for _, option := range options {
 		option(&c.opts)
 	}

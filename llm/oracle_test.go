@@ -3,6 +3,7 @@ package llm
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,9 +47,22 @@ func oracle(stream []byte) outcome {
 		}
 	}
 	o.tools = toolText(calls)
+	if o.err == "" && !done { // an empty line is missing behind [DONE]
+		last := ""
+		for e, err := range sse.Read(bytes.NewReader(slices.Concat(stream, []byte("\n\n"))), &sse.ReadConfig{MaxEventSize: 1 << 22}) {
+			if err != nil {
+				break
+			}
+			last = e.Data
+		}
+		done = last == "[DONE]"
+	}
+	if o.err == "" && done && o.finish == "" {
+		o.finish = "stop"
+	}
 	if o.finish != "" && o.finish != "error" {
 		o.err = ""
-	} else if o.err == "" && (done || o.finish == "") {
+	} else if o.err == "" && o.finish == "" {
 		o.err = "cut"
 	}
 	return o

@@ -74,17 +74,18 @@ func (e *echo) cut(b []byte) ([]byte, error) {
 	return append(e.head[e.known():], b...), nil
 }
 
-// rest returns what still waits at the end of the answer.
-func (e *echo) rest() ([]byte, error) {
-	if e.done {
-		return nil, nil
-	}
-	if e.sent != "" {
-		return nil, errNoEcho
+// rest returns what still waits at the end of the answer. An answer that ended
+// inside the echo, or without one, adds nothing.
+func (e *echo) rest() []byte {
+	if e.done || e.sent != "" {
+		return nil
 	}
 	e.done = true
-	return e.head[e.known():], nil
+	return e.head[e.known():]
 }
+
+// ended says that the answer has repeated all of the given text.
+func (e *echo) ended() bool { return e.done || e.sent == "" }
 
 // known returns how much of the head's beginning the caller's text has: at its
 // end, or behind its last word.

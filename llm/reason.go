@@ -16,94 +16,132 @@ const maxReason = 200
 // reason is what an error's body says, in whichever of Mistral's, its gateway's
 // or its CDN's shapes (MISTRAL.md section 3).
 type reason struct {
-	message string // for the operator; never the whole body
+	message string // for the caller; never the whole body
+	words   string // of the message, what cannot be a quotation
 	code    string
-	status  int // raw_status_code
+	kind    string // "type"
+	status  int    // raw_status_code
 }
 
-// parseReason reads an error body of any kind. Input values that a 422 repeats
-// are left out: they may be what a user said.
-func parseReason(body []byte) reason {
+// maxNested is how deep an error is looked for inside another.
+const maxNested = 4
+
+// parseReason reads an error body of any kind, about a request for this model.
+// Input values that a 422 repeats are left out: they may be what a user said.
+func parseReason(body []byte, model string) reason { return nestedReason(body, model, maxNested) }
+
+func nestedReason(body []byte, model string, depth int) reason {
 	var object struct {
 		Message json.RawMessage `json:"message"`
 		Detail  json.RawMessage `json:"detail"`
 		Error   json.RawMessage `json:"error"`
 		Code    json.RawMessage `json:"code"`
+		Type    json.RawMessage `json:"type"`
 		Status  json.RawMessage `json:"raw_status_code"`
 	}
 	if json.Unmarshal(body, &object) != nil {
 		if body = bytes.TrimSpace(body); bytes.HasPrefix(body, []byte("<")) {
-			return reason{message: "an HTML page"}
+			return reason{message: "an HTML page", words: "an HTML page"}
 		}
-		return reason{message: clean(string(body))}
+		why := reason{message: clean(string(body))}
+		why.words = quotable(why.message, model)
+		return why
 	}
 	var why reason
-	if len(object.Error) > 0 && object.Error[0] == '{' {
-		why = parseReason(object.Error)
+	if len(object.Error) > 0 && object.Error[0] == '{' && depth > 0 {
+		why = nestedReason(object.Error, model, depth-1)
 	} else if len(object.Error) > 0 {
-		why.message = said(object.Error)
+		why.message, why.words = said(object.Error, model, depth)
 	}
 	for _, value := range []json.RawMessage{object.Message, object.Detail} {
 		if why.message == "" {
-			why.message = clean(said(value))
+			why.message, why.words = said(value, model, depth)
 		}
 	}
+	why.message, why.words = clean(why.message), clean(why.words)
 	if code := strings.Trim(string(object.Code), `"`); code != "" && code != "null" {
 		why.code = clean(code)
+	}
+	var kind string
+	if json.Unmarshal(object.Type, &kind) == nil && kind != "" {
+		why.kind = clean(kind)
 	}
 	_ = json.Unmarshal(object.Status, &why.status)
 	return why
 }
 
 // said is the text of a message or detail: a string, a list of complaints, or
-// an object around one.
-func said(value json.RawMessage) string {
-	var text string
-	var object struct {
-		Detail json.RawMessage `json:"detail"`
-		Loc    []any           `json:"loc"`
-		Msg    string          `json:"msg"`
+// an object around one. words is as much of it as cannot be a quotation.
+func said(value json.RawMessage, model string, depth int) (text, words string) {
+	if len(value) == 0 || depth < 0 {
+		return "", ""
 	}
-	var list []json.RawMessage
-	switch {
-	case json.Unmarshal(value, &text) == nil:
-		return text
-	case json.Unmarshal(value, &list) == nil:
-		var all []string
+	switch value[0] {
+	case '"':
+		_ = json.Unmarshal(value, &text)
+		return text, quotable(text, model)
+	case '[':
+		var list []json.RawMessage
+		_ = json.Unmarshal(value, &list)
+		var texts, words []string
 		for _, one := range list {
-			if one := said(one); one != "" {
-				all = append(all, one)
+			if t, w := said(one, model, depth-1); t != "" {
+				texts, words = append(texts, t), append(words, w)
 			}
 		}
-		return strings.Join(all, "; ")
-	case json.Unmarshal(value, &object) == nil:
-		if object.Msg == "" {
-			return said(object.Detail)
+		return strings.Join(texts, "; "), strings.Join(words, "; ")
+	case '{':
+		var object struct {
+			Detail json.RawMessage `json:"detail"`
+			Loc    []any           `json:"loc"`
+			Msg    string          `json:"msg"`
 		}
-		var where []string
+		if json.Unmarshal(value, &object) != nil {
+			return "", ""
+		}
+		if object.Msg == "" {
+			return said(object.Detail, model, depth-1)
+		}
+		var where, field []string
 		for _, step := range object.Loc {
 			where = append(where, fmt.Sprint(step))
+			if name, ok := step.(string); ok && !identifier(name) && !fields[name] {
+				step = "…"
+			}
+			field = append(field, fmt.Sprint(step))
 		}
-		return strings.Join(append([]string{strings.Join(where, ".")}, object.Msg), ": ")
+		return strings.Join(where, ".") + ": " + object.Msg, strings.Join(field, ".") + ": " + quotable(object.Msg, model)
 	}
-	return ""
+	return "", ""
+}
+
+// fields are the names of a request's fields that are one word.
+var fields = map[string]bool{"body": true, "model": true, "messages": true, "role": true, "content": true, "prefix": true,
+	"system": true, "user": true, "assistant": true, "stream": true, "stop": true, "temperature": true}
+
+// quotable returns text if it is a known sentence, else how long it is.
+func quotable(text, model string) string {
+	if text == "" || known(text, model) {
+		return text
+	}
+	return fmt.Sprintf("%d bytes that may quote the conversation", len(text))
 }
 
 // suffix is what follows the sentence in an error's message. An error event has
 // no status of its own.
-func (why reason) suffix(status int) string {
+func (why reason) suffix(status int, message string) string {
 	var facts []string
 	if status != http.StatusOK {
 		facts = append(facts, fmt.Sprintf("HTTP %d", status))
 	}
-	if why.code != "" {
+	if identifier(why.code) {
 		facts = append(facts, "code "+why.code)
 	}
 	text := strings.Join(facts, ", ")
-	if why.message != "" && text != "" {
+	if message != "" && text != "" {
 		text += ": "
 	}
-	if text += why.message; text == "" {
+	if text += message; text == "" {
 		return ""
 	}
 	return " (" + text + ")"

@@ -62,6 +62,20 @@ func (e *events) fill(r io.Reader) (int, error) {
 	return n, err
 }
 
+// unfinished says that the stream ended inside an event.
+func (e *events) unfinished() bool { return e.pos < e.end }
+
+// lastIs says that the event that the stream's end left unfinished has just this
+// data: some servers end without an empty line. Nothing can be read behind it.
+func (e *events) lastIs(want string) bool {
+	for e.end+2 > len(e.buf) {
+		e.grow(max(minBuffer, 2*len(e.buf)))
+	}
+	e.end += copy(e.buf[e.end:], "\n\n")
+	data, ok, err := e.next()
+	return err == nil && ok && string(data) == want
+}
+
 func (e *events) grow(size int) {
 	buf := make([]byte, size)
 	copy(buf, e.buf[:e.end])

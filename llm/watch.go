@@ -59,9 +59,11 @@ func (w *watch) allow(limit time.Duration) {
 	w.timer.Reset(limit)
 }
 
-func (w *watch) stop() {
+// stop ends the watch and returns for how long nothing was heard.
+func (w *watch) stop() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.limit = 0
 	w.timer.Stop()
+	return time.Since(w.heard)
 }

@@ -46,6 +46,27 @@ func EstimateTokens(text string) int {
 	return (sum + 5) / 6
 }
 
+// longDelta is the average length of deltas, in bytes, from which on they are not
+// taken for one token each.
+const longDelta = 12
+
+// AtLeastTokens returns how many tokens a text was at least that came in so many
+// deltas. Longer deltas hold several tokens; then words are counted, since no
+// token spans two, and what has no words by its length.
+func AtLeastTokens(text string, deltas int) int {
+	if len(text) <= longDelta*deltas {
+		return deltas
+	}
+	words, inWord := 0, false
+	for i := range len(text) {
+		was := inWord
+		if inWord = text[i] > ' '; inWord && !was {
+			words++
+		}
+	}
+	return max(deltas, words, len(text)/(2*longDelta))
+}
+
 // Window says which of n messages to send so that they fit into budget tokens:
 // those from first on. The newest one is always among them, even alone over the
 // budget. content(i) is the text of message i; overhead is what is sent beside

@@ -76,3 +76,26 @@ func TestWindow(t *testing.T) {
 		})
 	}
 }
+
+// TestAtLeastTokens: the count is never above what a text has.
+func TestAtLeastTokens(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		text   string
+		deltas int
+		want   int
+	}{
+		{"nothing", "", 0, 0},
+		{"deltas without text", "", 5, 5},
+		{"a delta for each token", strings.Repeat("token ", 100), 100, 100},
+		{"many in a delta", strings.Repeat("token ", 100), 10, 100},
+		{"all in one", strings.Repeat("token ", 100), 1, 100},
+		{"not told in how many", strings.Repeat("a ", 100), 0, 100},
+		{"without words", strings.Repeat("你好", 100), 1, 25},
+		{"white space", strings.Repeat(" \n", 240), 1, 20},
+	} {
+		if got := AtLeastTokens(tt.text, tt.deltas); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}

@@ -32,6 +32,9 @@ type Answer struct {
 	FirstToken, Pace time.Duration
 	// Flush is how many tokens are written at a time (0: 1).
 	Flush int
+	// Join is how many tokens one chunk of a stream carries (0: 1). What is to
+	// happen in front of a token ends a chunk before it.
+	Join int
 	// ASCII escapes every character beyond ASCII (\u and four digits, in pairs
 	// where needed), so that cuts fall inside escapes.
 	ASCII bool
@@ -45,6 +48,9 @@ type Answer struct {
 	// Finish is the finish_reason ("": "stop", or "length" when max_tokens
 	// cuts the reply).
 	Finish string
+	// NoFinish leaves the finish_reason out, and with it the chunk that has it and
+	// the usage: some gateways end with [DONE] alone.
+	NoFinish bool
 	// FinishWithText puts the last token and the finish_reason into one chunk,
 	// so that nothing else can happen in between.
 	FinishWithText bool

@@ -41,6 +41,33 @@ func TestStreamBytes(t *testing.T) {
 	}
 }
 
+// TestGatewayStreams: chunks of several tokens, and an end without a finish_reason.
+func TestGatewayStreams(t *testing.T) {
+	contents := regexp.MustCompile(`"content":"([^"]*)"|finish_reason":"|\[DONE\]`)
+	for name, tt := range map[string]struct {
+		answer Answer
+		want   string
+	}{
+		"no reason":               {Answer{NoFinish: true}, `"content":"" "content":"a" "content":"b" "content":"c" "content":"d" [DONE]`},
+		"no reason, with text":    {Answer{NoFinish: true, FinishWithText: true}, `"content":"" "content":"a" "content":"b" "content":"c" "content":"d" [DONE]`},
+		"no end":                  {Answer{NoFinish: true, NoDone: true}, `"content":"" "content":"a" "content":"b" "content":"c" "content":"d"`},
+		"three in a chunk":        {Answer{Join: 3}, `"content":"" "content":"abc" "content":"d" "content":"" finish_reason":" [DONE]`},
+		"three, and an event":     {Answer{Join: 3, Event: "data: [DONE]\n\n", EventAfter: 2}, `"content":"" "content":"ab" [DONE] "content":"cd" "content":"" finish_reason":" [DONE]`},
+		"all, with the reason":    {Answer{Join: 9, FinishWithText: true}, `"content":"" "content":"abcd" finish_reason":" [DONE]`},
+		"all, without the reason": {Answer{Join: 9, FinishWithText: true, NoFinish: true}, `"content":"" "content":"abcd" [DONE]`},
+	} {
+		tt.answer.Tokens = []string{"a", "b", "c", "d"}
+		_, srv := serve(t, saying(tt.answer))
+		_, got, err := call(t, srv, streamed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(contents.FindAllString(got, -1), " "); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
 func TestWholeBytes(t *testing.T) {
 	_, srv := serve(t, saying(Answer{Text: "Say \"hello\"\n你好"}))
 	resp := ask(t.Context(), t, srv, notStreamed)

@@ -23,6 +23,11 @@ func (p *reply) stream() error {
 			return p.finish(i, "")
 		}
 		token := p.tokens.take()
+		for n := 1; n < p.ans.Join && p.tokens.more() && !p.happens(i+1); n++ {
+			token += p.tokens.take()
+			p.held++
+			i++
+		}
 		if p.ans.FinishWithText && !p.tokens.more() {
 			p.held++
 			return p.finish(i, token)
@@ -45,8 +50,12 @@ func (p *reply) stream() error {
 // finish sends the chunk with the finish_reason, which has number i, and the
 // end marker.
 func (p *reply) finish(i int, token string) error {
-	if !p.override(i, token) {
+	switch {
+	case p.override(i, token):
+	case !p.ans.NoFinish:
 		p.buf = p.frames.last(p.buf, token, p.reason(), p.used())
+	case token != "":
+		p.buf = p.frames.token(p.buf, token)
 	}
 	if !p.ans.NoDone {
 		p.buf = append(p.buf, "data: [DONE]\n\n"...)
@@ -55,6 +64,12 @@ func (p *reply) finish(i int, token string) error {
 		return err
 	}
 	return p.flush()
+}
+
+// happens says that something is to happen in front of token i.
+func (p *reply) happens(i int) bool {
+	a := p.ans
+	return a.Hold != nil || a.Event != "" && a.EventAfter == i || a.Stall == StallTokens && a.StallAfter == i || a.CutTokens == i
 }
 
 // override writes the answer's own JSON for chunk i, if it has one.
