@@ -4,9 +4,7 @@
 
 const SPECIAL = /[\\`*_~\]<]|!?\[|!$|h(?=ttps?:\/\/|t{0,2}$|ttps?:?\/?$)/gi;
 const LINK = /^(?:https?:\/\/|mailto:)[^\s<>]+$/i;
-const TARGET = /\]\(\s*<?((?:[^\s()<>]|\([^\s()]*\))*)>?(?:\s+"[^"]*")?\s*\)/y;
-const HALF_TARGET = /^\](?:\([^()]*(?:\([^()]*\)[^()]*)*(?:\([^()]*)?)?$/;
-// How many characters may wait for the rest of what they may become.
+// How many characters may wait for the rest of what they may become; no more are looked at, however the text was cut.
 const MOST_HELD = 2000;
 const DEEPEST = 8;
 const word = /[\p{L}\p{N}]/u;
@@ -17,8 +15,45 @@ const element = (tag, props, ...children) => {
   return el;
 };
 
+/** Adds text; short nodes keep adding cheap. */
+const addText = (el, s) => {
+  const last = el.lastChild;
+  if (last?.nodeType === 3 && last.length < 1000) last.appendData(s);
+  else el.append(s);
+};
+
+/** Moves all children one by one: they can be more than a call takes arguments. */
+const move = (from, to) => {
+  while (from.firstChild) to.append(from.firstChild);
+  return to;
+};
+
 const anchor = (href, ...children) =>
   element('a', { href, target: '_blank', rel: 'noopener' }, ...children);
+
+/** The target of a link at the start of s, `](address "title")`: [length, address]; [0] when more must come; or nothing. */
+const target = (s) => {
+  let i = 1;
+  // Each pattern matches a prefix of what is left, in one way only.
+  const eat = (pattern) => {
+    pattern.lastIndex = i;
+    const [found] = pattern.exec(s);
+    i += found.length;
+    return found;
+  };
+  if (i < s.length && !eat(/\(?/y)) return;
+  eat(/\s*/y);
+  const angle = eat(/<?/y);
+  const href = eat(/(?:[^\s()<>]|\([^\s()]*\))*/y);
+  if (angle) eat(/>?/y);
+  if (eat(/\s*/y)) {
+    const title = eat(/(?:"[^"]*"?)?/y);
+    if (title === '"' && i < s.length) return;
+    eat(/\s*/y);
+  }
+  if (s[i] === ')') return [i + 1, href];
+  if (i === s.length || /^\([^\s()]*$/.test(s.slice(i))) return [0];
+};
 
 class Inline {
   constructor(el) {
@@ -42,28 +77,27 @@ class Inline {
       const at = special.exec(s)?.index ?? s.length;
       if (at > i) this.text(s.slice(i, at));
       if (at === s.length) return;
-      const used = this.take(s, at, !last && s.length - at < MOST_HELD);
-      if (!used) return void (this.held = s.slice(at));
+      const ahead = s.slice(at, at + MOST_HELD);
+      const used = this.take(ahead, !last && ahead.length < MOST_HELD);
+      if (!used) return void (this.held = ahead);
       i = at + used;
     }
   }
 
-  /** Handles what begins at s[i]; the number of characters used, 0 to wait for more of them (if `may`). */
-  take(s, i, may) {
-    const c = s[i];
-    const next = s[i + 1];
-    const plain = (n = 1) => (this.text(s.slice(i, i + n)), n);
-    const match = (sticky) => ((sticky.lastIndex = i), sticky.exec(s));
+  /** Handles what s begins with; the number of characters used, 0 to wait for more of them (if `may`). */
+  take(s, may) {
+    const [c, next] = [s[0], s[1]];
+    const plain = (n = 1) => (this.text(s.slice(0, n)), n);
     if (c === '\\') {
       if (!next && may) return 0;
       return /[!-/:-@[-`{-~]/.test(next) ? (this.text(next), 2) : plain();
     }
     if ('`*_~'.includes(c)) {
       let n = 1;
-      while (s[i + n] === c) n++;
-      if (i + n === s.length && may) return 0;
+      while (s[n] === c) n++;
+      if (n === s.length && may) return 0;
       if (c === '`') this.code(n);
-      else this.emphasis(c, n, s[i + n] ?? ' ');
+      else this.emphasis(c, n, s[n] ?? ' ');
       return n;
     }
     if (c === '!' || c === '[') {
@@ -76,22 +110,24 @@ class Inline {
     if (c === ']') {
       const k = this.open.findLastIndex((o) => o.c === '[');
       if (k < 0) return plain();
-      const target = match(TARGET);
-      if (!target && may && HALF_TARGET.test(s.slice(i))) return 0;
-      if (!target || !LINK.test(target[1])) return this.undo(k), plain();
+      const [n, href] = target(s) ?? [];
+      if (n === 0 && may) return 0;
+      if (!n || !LINK.test(href)) return this.undo(k), plain();
       const label = this.pop(k);
-      label.replaceWith(anchor(target[1], ...label.childNodes));
-      return target[0].length;
+      label.replaceWith(move(label, anchor(href)));
+      return n;
     }
     if (c === '<') {
-      const m = match(/<br ?\/?>/iy);
-      if (!m) return may && /^<(?:br?)? ?\/?$/i.test(s.slice(i)) ? 0 : plain();
+      const [br] = /^<br ?\/?>/i.exec(s) ?? [];
+      if (!br) return may && /^<(?:br?)? ?\/?$/i.test(s) ? 0 : plain();
       this.append(element('br'));
-      return m[0].length;
+      return br.length;
     }
     if (word.test(this.prev) || this.open.some((o) => o.c === '[')) return plain();
-    const [url] = match(/https?:\/\/[^\s<>]*/iy) ?? [''];
-    if (may && i + url.length === (url ? s.length : i)) return 0;
+    const [url] = /^https?:\/\/[^\s<>]*/i.exec(s) ?? [''];
+    if (may && (!url || url.length === s.length)) return 0;
+    // Too long for an address.
+    if (url.length === MOST_HELD) return plain(MOST_HELD);
     // The sentence's punctuation is not the address's, nor is a bracket that it did not open.
     let n = url.length;
     while (n && '.,;:!?\'"*_~`])}'.includes(url[n - 1])) n--;
@@ -152,7 +188,8 @@ class Inline {
   undo(k) {
     const { mark } = this.open[k];
     const el = this.pop(k);
-    el.replaceWith(mark, ...el.childNodes);
+    el.before(mark);
+    el.replaceWith(move(el, new DocumentFragment()));
   }
 
   append(node) {
@@ -161,10 +198,7 @@ class Inline {
   }
 
   text(s) {
-    const last = this.el.lastChild;
-    // Short nodes keep appending cheap.
-    if (last?.nodeType === 3 && last.length < 1000) last.appendData(s);
-    else this.el.append(s);
+    addText(this.el, s);
     this.prev = s.at(-1);
   }
 

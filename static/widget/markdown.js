@@ -5,10 +5,17 @@
 const UNDECIDED = /^ *(?:([-*_])[ ]*(?:\1[ ]*)*|\+|\d{1,9}[.)]?|#{1,6}|`+|~+)?[ ]*$/;
 const RULE = /^ {0,3}([-*_]) *(?:\1 *){2,}$/;
 const ITEM = /^( *)([-*+]|(\d{1,9})[.)])( +|$)/;
-const FENCE = /^( *)(`{3,}|~{3,})([^`]*)$/;
-const DELIMITERS = /^[ |:-]+$/;
+const FENCE = /^( *)(`{3,}|~{3,}(?!~))([^`]*)$/;
+const DELIMITER = /^:?-+:?$/;
+const TAB = '    ';
 const MOST_UNDECIDED = 200;
 const DEEPEST_BLOCK = 10;
+// A paragraph of so many characters goes on in another at the next space or tag, or after as many again: each frame that
+// brings text lays its paragraph out anew. Marks that are open there become text.
+const LONG = 4000;
+// A table beyond these is shown as text.
+const MOST_COLUMNS = 100;
+const MOST_CELLS = 10000;
 
 const cells = (row) => row.trim().replace(/^\||\|$/g, '').split(/(?<!\\)\|/).map((c) => c.trim());
 
@@ -18,24 +25,39 @@ class Markdown {
     // Open quotes and list items, outermost first: {el, quote} or {el, list, kind, need, indent}. A line goes on with
     // an item from the column `need`, looser than CommonMark, as models indent; its text begins at `indent`.
     this.stack = [];
-    // What the text goes into: {p}, {head}, {code}, {row} (what may be a table's first line) or {table}.
+    // What the text goes into: {p}, {p, head}, {code}, {row} (what may be a table's first line) or {table}.
     this.leaf = null;
     // The current line as far as it is not decided.
     this.line = '';
-    // '' undecided, 'whole' waits for the line's end, 'body' streams, 'skip' is done with.
+    // '' undecided, 'whole' waits for the line's end, 'body' streams.
     this.state = '';
     // The ranks of the headings above.
     this.levels = [];
+    // Cells that rows lack are made one by one as long as this lasts: never more than the tables have characters.
+    this.spare = 0;
   }
 
   push(text) {
-    text.replaceAll('\r', '').split('\n').forEach((part, i) => {
+    // The end of a line is \n, \r or \r\n, of which the \n may come with the next text.
+    if (this.cr && text[0] === '\n') text = text.slice(1);
+    else if (!text) return;
+    this.cr = text.endsWith('\r');
+    text.split(/\r\n?|\n/).forEach((part, i) => {
       if (i) this.newline();
-      if (!part) return;
-      if (this.state === 'body') return this.write(part);
-      if (this.state !== 'skip') this.line += part;
-      if (!this.state) this.begin(false);
+      this.feed(part);
     });
+  }
+
+  /** Takes more of the current line. Its kind is decided from the same characters, however the text was cut. */
+  feed(part) {
+    while (part && !this.state) {
+      const n = MOST_UNDECIDED - this.line.length;
+      this.line += part.slice(0, n);
+      part = part.slice(n);
+      this.begin(false);
+    }
+    if (this.state === 'body') this.write(part);
+    else this.line += part;
   }
 
   /** The text is complete; what was held back is shown. */
@@ -53,15 +75,16 @@ class Markdown {
   /** Decides what the line is and puts its beginning where it belongs; `done`: the line is complete. */
   begin(done) {
     const { code, table, row } = this.leaf ?? {};
-    let s = code ? this.line : this.line.replaceAll('\t', '    ');
-    const sure = done || s.length > MOST_UNDECIDED;
+    let s = code ? this.line : this.line.replaceAll('\t', TAB);
+    const sure = done || this.line.length >= MOST_UNDECIDED;
+    const rule = (text) => done && RULE.test(text);
 
     // Containers that this line continues, then those that it opens.
     let held = 0;
     let at = 0;
     for (const c of this.stack) {
       const quote = c.quote && /^ *> ?/.exec(s);
-      if (c.quote ? !quote : s.trim() && s.search(/\S/) < c.need) break;
+      if (c.quote ? !quote : s.trim() && s.replaceAll('\t', TAB).search(/\S/) < c.need) break;
       if (quote) s = s.slice(quote[0].length);
       at = quote ? 0 : c.indent;
       held++;
@@ -71,14 +94,15 @@ class Markdown {
     const inside = held === this.stack.length;
 
     if (code && inside) {
-      if (!sure && /^ *[`~]*$/.test(s)) return;
+      if (!sure && /^\s*[`~]* *$/.test(s)) return;
       const fence = done && FENCE.exec(s.trimEnd());
       if (fence && !fence[3] && fence[2].startsWith(code.fence)) return this.closeLeaf();
-      if (code.lines++) code.el.append('\n');
+      if (code.lines++) addText(code.el, '\n');
       // A long listing is laid out in pieces, so that a line costs the same at its end.
       if (code.lines % 40 === 0) code.el.parentNode.append((code.el = element('span')));
       return this.stream(s.replace(new RegExp(`^ {0,${code.indent}}`), ''));
     }
+    s = s.replaceAll('\t', TAB);
     if (!sure && UNDECIDED.test(s)) return;
     if (!s.trim()) {
       if (!inside) this.close(held);
@@ -87,7 +111,7 @@ class Markdown {
     }
 
     const opens = [];
-    for (let m; held + opens.length < DEEPEST_BLOCK && !RULE.test(s);) {
+    for (let m; held + opens.length < DEEPEST_BLOCK && !rule(s);) {
       if ((m = /^ {0,3}> ?/.exec(s))) {
         opens.push({ quote: true });
         at = 0;
@@ -105,23 +129,23 @@ class Markdown {
     if (!done && (fence || s[0] === '|')) return void (this.state = 'whole');
 
     if (s[0] === '|' && !opens.length && inside) {
-      if (table) return this.row(table.body, s, 'td', table.align);
-      if (row && DELIMITERS.test(s) && cells(s).length === cells(row).length) return this.table(row, s);
+      if (table?.left >= table?.align.length) return this.row(table.body, s, 'td');
+      const marks = row && cells(s);
+      if (marks?.length <= MOST_COLUMNS && marks.every((d) => DELIMITER.test(d)) && marks.length === cells(row).length)
+        return this.table(row, marks);
     }
-    const lazy = (this.leaf?.p || row) && !opens.length && !fence && !/^(#{1,6} |\|)/.test(s) && !RULE.test(s);
+    const lazy = (this.leaf?.p || row) && !opens.length && !fence && !/^(#{1,6} |\|)/.test(s) && !rule(s);
     if (row) this.paragraph(row);
     if (lazy) {
       this.leaf.p.br();
+      if (this.leaf.size > LONG / 2) this.more();
       return this.stream(s);
     }
     this.close(held, opens);
     for (const o of opens) this.enter(o);
     const heading = /^(#{1,6}) +/.exec(s);
     if (fence) this.fence(fence, indent);
-    else if (RULE.test(s)) {
-      this.parent.append(element('hr'));
-      this.state = 'skip';
-    }
+    else if (rule(s)) this.parent.append(element('hr'));
     else if (s[0] === '|') this.leaf = { row: s };
     else if (heading) this.heading(heading[1].length, s.slice(heading[0].length));
     else if (s || !done) this.paragraph(s);
@@ -137,16 +161,35 @@ class Markdown {
   }
 
   write(s) {
-    const { code, p, head } = this.leaf;
-    if (code) code.el.append(s);
-    else (p ?? head).write(s);
+    const { leaf } = this;
+    if (leaf.code) return addText(leaf.code.el, s);
+    for (;;) {
+      const from = Math.max(0, LONG - leaf.size);
+      const space = s.slice(from, from + LONG + 1).search(/[\s<]/);
+      let at = space < 0 ? Math.max(0, 2 * LONG - leaf.size) : from + space;
+      if (/[\udc00-\udfff]/.test(s[at])) at++;
+      const now = s.slice(0, at);
+      leaf.size += now.length;
+      leaf.p.write(now.replaceAll('\t', TAB));
+      s = s.slice(at);
+      if (!s) return;
+      this.more();
+    }
   }
 
   paragraph(s) {
     const p = element('p');
     this.parent.append(p);
-    this.leaf = { p: new Inline(p) };
+    this.leaf = { p: new Inline(p), size: 0 };
     this.stream(s);
+  }
+
+  /** Goes on in another paragraph. */
+  more() {
+    const p = element('p', { className: 'more' });
+    this.leaf.p.end();
+    this.parent.append(p);
+    Object.assign(this.leaf, { p: new Inline(p), size: 0 });
   }
 
   /** Headings say their rank by class; their level in the document follows the one above without a gap. */
@@ -154,7 +197,7 @@ class Markdown {
     while (this.levels.at(-1) >= rank) this.levels.pop();
     const h = element('h' + Math.min(6, 2 + this.levels.push(rank)), { className: 'h' + rank });
     this.parent.append(h);
-    this.leaf = { head: new Inline(h) };
+    this.leaf = { p: new Inline(h), head: true, size: 0 };
     this.stream(s);
   }
 
@@ -168,24 +211,35 @@ class Markdown {
     this.leaf = { code: { el, fence, lines: 0, indent } };
   }
 
-  table(head, delimiters) {
-    const align = cells(delimiters).map((d) => (d.at(-1) === ':' ? (d[0] === ':' ? 'center' : 'end') : ''));
+  table(head, marks) {
+    const align = marks.map((d) => (d.at(-1) === ':' ? (d[0] === ':' ? 'center' : 'end') : ''));
     const top = element('thead');
     const body = element('tbody');
     this.parent.append(element('div', { className: 'table', tabIndex: 0 }, element('table', {}, top, body)));
-    this.leaf = { table: { body, align } };
-    this.row(top, head, 'th', align);
+    this.leaf = { table: { body, align, left: MOST_CELLS } };
+    this.row(top, head, 'th');
   }
 
-  row(into, line, tag, align) {
-    const texts = cells(line);
-    into.append(element('tr', {}, ...align.map((className, i) => {
+  row(into, line, tag) {
+    const { table } = this.leaf;
+    const { align } = table;
+    const texts = cells(line).slice(0, align.length);
+    const gaps = align.length - texts.length;
+    const tr = element('tr');
+    table.left -= align.length;
+    this.spare += line.length;
+    // A row of one character may lack a hundred cells; when `spare` is used up, one cell spans them all.
+    const wide = gaps > this.spare;
+    if (!wide) this.spare -= gaps;
+    align.slice(0, wide ? texts.length + 1 : align.length).forEach((className, i) => {
       const cell = element(tag, { className });
+      if (wide && i === texts.length) cell.colSpan = gaps;
       const inline = new Inline(cell);
       inline.write(texts[i] ?? '');
       inline.end();
-      return cell;
-    })));
+      tr.append(cell);
+    });
+    into.append(tr);
   }
 
   /** Closes what this line left; a list goes on when the first thing opened is an item of its kind. */
@@ -211,7 +265,7 @@ class Markdown {
 
   closeLeaf() {
     if (this.leaf?.row) this.paragraph(this.leaf.row);
-    (this.leaf?.p ?? this.leaf?.head)?.end();
+    this.leaf?.p?.end();
     this.leaf = null;
     this.state = '';
   }
