@@ -11,55 +11,16 @@ import (
 	"lumos/backend/session"
 )
 
-// maxHistoryBody bounds a request of the AI SDK's, which repeats the whole
-// conversation every time. Only its last user message is taken.
-const maxHistoryBody = 16 << 20
-
-// sdkRequest is what the AI SDK's DefaultChatTransport posts
-// (https://ai-sdk.dev/docs/ai-sdk-ui/transport).
-type sdkRequest struct {
-	ID        string       `json:"id"`
-	Messages  []sdkMessage `json:"messages"`
-	Trigger   string       `json:"trigger"`
-	MessageID string       `json:"messageId"`
-}
-
-type sdkMessage struct {
-	ID    string `json:"id"`
-	Role  string `json:"role"`
-	Parts []struct {
-		Type string `json:"type"`
-		Text string `json:"text"`
-	} `json:"parts"`
-}
-
-// text is what the message says, its parts put together.
-func (m sdkMessage) text() string {
-	var text string
-	for _, p := range m.Parts {
-		if p.Type == "text" {
-			text += p.Text
-		}
-	}
-	return text
-}
-
-// sdkID returns the UUID that a message's id stands for: the SDK makes ids of
-// its own, which are none.
-func sdkID(conversation uuid.UUID, id string) uuid.UUID {
-	if known, err := hub.ParseID(id); err == nil {
-		return known
-	}
-	return uuid.NewSHA1(conversation, []byte(id))
-}
-
 // handleSDKChat is POST /api/chat.
 func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
-	var in sdkRequest
-	if err := readBody(w, r, &in, max(maxHistoryBody, maxBody(s.MaxMessageBytes)), false); err != nil {
+	if err := s.Hub.AdmitMessage(r.Context(), caller(r)); err != nil {
 		return err
 	}
-	conversation, err := hub.ParseID(in.ID)
+	in, err := s.readSDK(w, r)
+	if err != nil {
+		return err
+	}
+	conversation, err := hub.ParseID(in.id)
 	if err != nil {
 		return refuse(http.StatusNotFound, hub.CodeNotFound, "The chat's id must be a version 4 UUID: useChat({ id: crypto.randomUUID() }).")
 	}
@@ -72,10 +33,7 @@ func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if err := s.Hub.AdmitMessage(r.Context(), caller(r)); err != nil {
-		return err
-	}
-	first := len(in.Messages) == 1 && turn.Kind != session.Again
+	first := in.messages == 1 && turn.Kind != session.Again
 	ref, err := s.openSDK(r, conversation, first)
 	if err != nil {
 		return err
@@ -85,34 +43,6 @@ func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.stream(w, r, reply, hub.Place{})
-}
-
-// turn is what the request asks of the conversation. The hub's own history
-// counts: of the messages only the last that the user wrote is taken.
-func (in *sdkRequest) turn(conversation uuid.UUID) (session.Turn, error) {
-	last := len(in.Messages) - 1
-	for last >= 0 && in.Messages[last].Role != string(session.User) {
-		last--
-	}
-	if last < 0 {
-		return session.Turn{}, invalid(`"messages" holds no message of the user's.`)
-	}
-	m := in.Messages[last]
-	if m.ID == "" {
-		return session.Turn{}, invalid("The user's message has no id.")
-	}
-	id := sdkID(conversation, m.ID)
-	switch in.Trigger {
-	case "regenerate-message":
-		return session.Turn{Kind: session.Again, Of: id}, nil
-	case "submit-message":
-		t := session.Turn{User: session.Message{ID: id, Content: m.text()}}
-		if in.MessageID == m.ID {
-			t.Kind = session.Edit
-		}
-		return t, nil
-	}
-	return session.Turn{}, invalid(`"trigger" must be submit-message or regenerate-message.`)
 }
 
 // openSDK finds the conversation, or makes it for its first message.

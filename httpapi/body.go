@@ -1,13 +1,11 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
-	"strings"
 	"time"
-	"unicode/utf8"
+
+	"lumos/backend/jsonread"
 )
 
 // bodyTimeout is how long a client may take to send a request's body.
@@ -18,36 +16,53 @@ const bodyTimeout = 30 * time.Second
 func maxBody(message int) int { return 6*message + 4<<10 }
 
 // readBody reads the one JSON object that the request's body is, of at most so
-// many bytes. Fields that are not known are ignored.
-func readBody(w http.ResponseWriter, r *http.Request, v any, most int, optional bool) error {
-	rc := http.NewResponseController(w)
-	// Not every ResponseWriter has deadlines; the server's has.
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return err
+// many bytes, by read. It keeps nothing that read does not. Behind an error the
+// rest of the body may still be coming.
+func readBody(w http.ResponseWriter, r *http.Request, most int, optional bool, read func(*jsonread.Reader) error) error {
+	in := jsonread.New(http.MaxBytesReader(w, r.Body, int64(most)))
+	if optional {
+		if empty, err := in.Empty(); empty || err != nil {
+			return bodyError(w, err)
 		}
-		w.Header().Set("Connection", "close") // the rest of it may come at any time
-		return invalid("The request's body could not be read.")
 	}
-	_ = rc.SetReadDeadline(time.Time{})
-	if len(strings.TrimSpace(string(body))) == 0 && optional {
+	kind, err := in.Kind()
+	switch {
+	case err != nil:
+	case kind != jsonread.Object:
+		err = invalid("The body must be one JSON object.")
+	default:
+		err = read(in)
+	}
+	if err == nil {
+		err = in.End()
+	}
+	return bodyError(w, err)
+}
+
+// bodyError returns what a client is told of an error of readBody's.
+func bodyError(w http.ResponseWriter, err error) error {
+	var known *statusError
+	var tooLarge *http.MaxBytesError
+	var syntax *jsonread.SyntaxError
+	switch {
+	case err == nil, errors.As(err, &known), errors.As(err, &tooLarge):
+		return err
+	case errors.As(err, &syntax):
+		return invalid("The body must be one JSON object: " + syntax.Error() + ".")
+	}
+	w.Header().Set("Connection", "close") // the rest of it may come at any time
+	return invalid("The request's body could not be read.")
+}
+
+// fieldError names the field, and what it is in, whose value has the wrong type.
+// Other errors stay as they are.
+func fieldError(in, name string, err error) error {
+	if err == nil { // a million fields: nothing is allocated for each
 		return nil
 	}
-	if !utf8.Valid(body) {
-		return invalid("The body is not UTF-8.")
+	var typ *jsonread.TypeError
+	if errors.As(err, &typ) {
+		return invalid(`The field "` + in + name + `" has the wrong type: it ` + typ.Error() + ".")
 	}
-	if trimmed := strings.TrimLeft(string(body), " \t\r\n"); trimmed == "" || trimmed[0] != '{' {
-		return invalid("The body must be one JSON object.")
-	}
-	if err := json.Unmarshal(body, v); err != nil {
-		var typ *json.UnmarshalTypeError
-		if errors.As(err, &typ) {
-			return invalid(`The field "` + typ.Field + `" has the wrong type: it is a ` + typ.Value + `, and must be a ` + typ.Type.String() + ".")
-		}
-		return invalid("The body must be one JSON object: " + err.Error() + ".")
-	}
-	return nil
+	return err
 }

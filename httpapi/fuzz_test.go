@@ -169,11 +169,11 @@ func FuzzSDKBody(f *testing.F) {
 			t.Fatalf("%d %q", w.Code, w.Body)
 		}
 		// What is stored is what was said.
-		var in sdkRequest
-		if err := json.Unmarshal(body, &in); err != nil {
+		in, err := sdkOracle(body)
+		if err != nil {
 			t.Fatal(err)
 		}
-		conversation, err := hub.ParseID(in.ID)
+		conversation, err := hub.ParseID(in.id)
 		if err != nil {
 			t.Fatal(err)
 		}

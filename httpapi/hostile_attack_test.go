@@ -44,6 +44,8 @@ var floods = []attack{
 	{"replies", requests("POST /chat", `{"message":"hi"}`, 20), 1},
 	{"deep JSON", requests("POST /chat", strings.Repeat(`{"message":`, 25<<10), 1), 1},
 	{"wide JSON", requests("POST /chat", `{"message":"hi"`+strings.Repeat(`,"x":1`, 60<<10)+`}`, 1), 1},
+	{"text parts", requests("POST /api/chat", `{"messages":[{"role":"user","parts":[`+strings.Repeat(`{"type":"text","text":"x"},`, 80<<10)+`{}]}]}`, 1), 1},
+	{"empty messages", requests("POST /api/chat", `{"messages":[`+strings.Repeat("{},", 1<<20)+`{}]}`, 1), 1},
 	{"oversize frames", flooding(claiming(1<<30) + strings.Repeat("x", 500<<10)), 1},
 	{"oversize bodies", requests("POST /chat", `{"message":"`+strings.Repeat("x", 500<<10)+`"}`, 1), 1},
 	{"parts with pings between", flooding(masked(0x01, "") + strings.Repeat(masked(0x00, "x")+masked(0x89, "are you there?"), 100)), 2},

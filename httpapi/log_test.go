@@ -14,7 +14,7 @@ import (
 // needs is there, and nothing that would let a reader of the log into a
 // conversation, or tell what was said.
 func TestLogOfEverything(t *testing.T) {
-	r := newRig(t, withSecret(t), withLimits(hub.Limits{MessagesPerMinute: 6}), withHub(func(c *hub.Config) { c.MaxMessageBytes = 1000 }),
+	r := newRig(t, withSecret(t), withLimits(hub.Limits{MessagesPerMinute: 9}), withHub(func(c *hub.Config) { c.MaxMessageBytes = 1000 }),
 		withAPI(func(c *httpapi.Config) { c.MaxMessageBytes = 1000 }))
 	const said, answered, injected = "Xylophone-was-said", "Zeppelin-was-answered", "Quokka"
 	r.answer(said, mistralsim.Answer{Text: answered})

@@ -4,25 +4,27 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 
 	"lumos/backend/hub"
+	"lumos/backend/jsonread"
 	"lumos/backend/session"
 )
 
 // handleCreateSession is POST /sessions.
 func (s *server) handleCreateSession(w http.ResponseWriter, r *http.Request) error {
-	var ignored struct{}
-	if err := readBody(w, r, &ignored, maxBody(s.MaxMessageBytes), true); err != nil {
-		return err
-	}
 	if s.Hub.Draining() {
 		return hub.ErrDraining
 	}
 	if err := s.Hub.AdmitSession(r.Context(), caller(r)); err != nil {
+		return err
+	}
+	// No field of it has a meaning.
+	if err := readBody(w, r, maxBody(s.MaxMessageBytes), true, (*jsonread.Reader).Skip); err != nil {
 		return err
 	}
 	made, err := s.Sessions.New(r.Context(), subject(r), uuid.Nil)
@@ -79,13 +81,6 @@ func (s *server) handleStop(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// chatMessage is ChatMessage of the contract.
-type chatMessage struct {
-	Message      *string `json:"message"`
-	Conversation *string `json:"conversation_id"`
-	Timestamp    *string `json:"timestamp"` // the server's clock counts
-}
-
 // chatResponse is ChatResponse of the contract.
 type chatResponse struct {
 	Response     string         `json:"response"`
@@ -98,11 +93,11 @@ type chatResponse struct {
 
 // handleChat is POST /chat: as JSON when the reply has ended, or as a stream.
 func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
-	conversation, turn, err := s.readChat(w, r)
-	if err != nil {
+	if err := s.Hub.AdmitMessage(r.Context(), caller(r)); err != nil {
 		return err
 	}
-	if err := s.Hub.AdmitMessage(r.Context(), caller(r)); err != nil {
+	conversation, turn, err := s.readChat(w, r)
+	if err != nil {
 		return err
 	}
 	found, err := s.openChat(r, conversation, turn.User.ID)
@@ -155,35 +150,6 @@ func writeReply(w http.ResponseWriter, conversation uuid.UUID, end hub.End) erro
 	return nil
 }
 
-// readChat reads what POST /chat says, and checks all that can be checked
-// before a session is made for it.
-func (s *server) readChat(w http.ResponseWriter, r *http.Request) (uuid.UUID, session.Turn, error) {
-	var in chatMessage
-	var turn session.Turn
-	if err := readBody(w, r, &in, maxBody(s.MaxMessageBytes), false); err != nil {
-		return uuid.Nil, turn, err
-	}
-	if in.Message == nil {
-		return uuid.Nil, turn, invalid(`The field "message" is missing.`)
-	}
-	turn.User.Content = *in.Message
-	if err := s.Hub.CheckContent(turn.User.Content); err != nil {
-		return uuid.Nil, turn, err
-	}
-	if key := r.Header.Get("Idempotency-Key"); key != "" {
-		id, err := hub.ParseID(key)
-		if err != nil {
-			return uuid.Nil, turn, invalid("The Idempotency-Key must be a UUID in the 36-character form.")
-		}
-		turn.User.ID = id
-	}
-	if in.Conversation == nil {
-		return uuid.Nil, turn, nil
-	}
-	id, err := parseSessionID(*in.Conversation)
-	return id, turn, err
-}
-
 // session finds the session that the path names, if the request may see it.
 func (s *server) session(r *http.Request) (session.Ref, error) {
 	id, err := parseSessionID(mux.Vars(r)["session_id"])
@@ -230,6 +196,7 @@ func serveYAML(doc []byte) handler {
 	return func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Type", "application/yaml")
 		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Content-Length", strconv.Itoa(len(doc)))
 		_, err := w.Write(doc)
 		if err != nil {
 			return errHandled

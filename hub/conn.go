@@ -196,25 +196,25 @@ func (c *Conn) readMessage() bool {
 func (c *Conn) handle(frame []byte) {
 	r, err := c.dialect.request(frame)
 	if err != nil {
-		c.refuse(err, uuid.UUID(r.ID))
+		c.refuse(err, r.ID)
 		return
 	}
 	ctx := context.Background()
 	switch r.Type {
 	case "message":
-		c.say(ctx, session.Turn{User: session.Message{ID: uuid.UUID(r.ID), Content: *r.Content}})
+		c.say(ctx, session.Turn{User: session.Message{ID: r.ID, Content: *r.Content}})
 	case "regenerate":
-		if !c.admitted(ctx, uuid.UUID(r.ID)) {
+		if !c.admitted(ctx, r.ID) {
 			return
 		}
-		_, _, err := c.hub.Say(ctx, c.from, c.conversation, session.Turn{Kind: session.Regenerate, Of: uuid.UUID(r.Of)})
+		_, _, err := c.hub.Say(ctx, c.from, c.conversation, session.Turn{Kind: session.Regenerate, Of: r.Of})
 		if err != nil {
-			c.refuse(err, uuid.UUID(r.ID))
+			c.refuse(err, r.ID)
 		}
 	case "stop":
-		outcome, at, err := c.hub.Stop(ctx, c.conversation, uuid.UUID(r.ID))
+		outcome, at, err := c.hub.Stop(ctx, c.conversation, r.ID)
 		if err != nil {
-			c.refuse(err, uuid.UUID(r.ID))
+			c.refuse(err, r.ID)
 			return
 		}
 		c.owe(&answer{outcome: outcome, behind: at.Seq})
@@ -275,7 +275,7 @@ func (c *Conn) refuse(err error, ref uuid.UUID) {
 	if e.Code == CodeInternal {
 		c.hub.log.Error("a frame failed", "session", ShortID(c.conversation.ID), "error", err)
 	}
-	c.write(c.dialect.refusal(e, requestID(ref)))
+	c.write(c.dialect.refusal(e, ref))
 	if e.Code == CodeNotFound {
 		c.leave(c.hub.CloseFor(c.conversation, err))
 	}

@@ -1,9 +1,12 @@
 package hub
 
 import (
-	"encoding/json"
+	"errors"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
+	"lumos/backend/jsonread"
 	"lumos/backend/session"
 )
 
@@ -13,7 +16,7 @@ type Dialect interface {
 	// request reads a frame. The error is a *Error.
 	request(frame []byte) (request, error)
 	// refusal is the frame that tells why one was not obeyed.
-	refusal(e *Error, ref requestID) []byte
+	refusal(e *Error, ref uuid.UUID) []byte
 
 	// silent tells whether the client is told nothing of what was said before.
 	silent() bool
@@ -34,8 +37,8 @@ func (ChatHub) silent() bool { return false }
 
 func (ChatHub) request(frame []byte) (request, error) { return parseRequest(frame) }
 
-func (ChatHub) refusal(e *Error, ref requestID) []byte {
-	return errorFrame(e, ref.uuid()).AppendJSON(nil)
+func (ChatHub) refusal(e *Error, ref uuid.UUID) []byte {
+	return errorFrame(e, ref).AppendJSON(nil)
 }
 
 func (ChatHub) ready(f *follow, r ready) error { return f.send(r) }
@@ -92,24 +95,59 @@ type deepError struct {
 func (DeepChat) silent() bool { return true }
 
 func (DeepChat) request(frame []byte) (request, error) {
-	var in struct {
-		Messages []struct {
-			Role string `json:"role"`
-			Text string `json:"text"`
-		} `json:"messages"`
+	in := jsonread.NewBytes(frame)
+	m, err := readDeepChat(in)
+	if err == nil {
+		err = in.End()
 	}
-	if err := json.Unmarshal(frame, &in); err != nil {
-		return request{}, &Error{Code: CodeInvalid, Text: `A frame must be {"messages":[{"role":"user","text":…}]}: ` + jsonFault(err)}
-	}
-	for i := len(in.Messages) - 1; i >= 0; i-- {
-		if m := in.Messages[i]; m.Role == string(session.User) {
-			return request{Type: "message", Content: &m.Text}, nil
+	if err != nil {
+		fault := err.Error()
+		var typ *jsonread.TypeError
+		if errors.As(err, &typ) {
+			fault = "a value " + fault
 		}
+		return request{}, &Error{Code: CodeInvalid, Text: `A frame must be {"messages":[{"role":"user","text":…}]}: ` + fault + "."}
 	}
-	return request{}, &Error{Code: CodeInvalid, Text: "The frame holds no message of the user's."}
+	if !m.found {
+		return request{}, &Error{Code: CodeInvalid, Text: "The frame holds no message of the user's."}
+	}
+	text := string(m.text)
+	return request{Type: "message", Content: &text}, nil
 }
 
-func (DeepChat) refusal(e *Error, _ requestID) []byte {
+// deepMessage is the user's last message in a frame of the widget's.
+type deepMessage struct {
+	text  []byte
+	found bool
+}
+
+// readDeepChat reads a frame. Of all messages it keeps one, and the one that is
+// being read, whose role may come last.
+func readDeepChat(in *jsonread.Reader) (m deepMessage, err error) {
+	var text, role []byte
+	message := func() error {
+		text, role = text[:0], role[:0]
+		err := in.Object(func(name string) (err error) {
+			if name == "text" {
+				text, err = in.String(text[:0], maxFrameString)
+			} else {
+				role, err = in.String(role[:0], maxFrameString)
+			}
+			return err
+		}, "text", "role")
+		if err == nil && string(role) == string(session.User) {
+			m.text, text, m.found = text, m.text, true
+		}
+		return err
+	}
+	err = in.Object(func(string) error {
+		m.found = false
+		return in.Array(message)
+	}, "messages")
+	return m, err
+}
+
+func (DeepChat) refusal(e *Error, _ uuid.UUID) []byte {
 	return appendJSON(nil, deepError{e.Text})
 }
 

@@ -3,42 +3,31 @@ package hub
 import (
 	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"lumos/backend/jsonread"
 	"lumos/backend/session"
 )
 
 // request is a frame from the client.
 type request struct {
-	Type    string    `json:"type"`
-	ID      requestID `json:"id"`
-	Of      requestID `json:"of"`
-	Content *string   `json:"content"`
+	Type    string
+	ID, Of  uuid.UUID
+	Content *string
 }
 
-// requestID is an optional UUID in the 36-character form, in either case.
-type requestID uuid.UUID
-
-func (r requestID) uuid() uuid.UUID { return uuid.UUID(r) }
-
-func (r *requestID) UnmarshalJSON(b []byte) error {
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
-	}
-	id, err := ParseID(s)
-	*r = requestID(id)
-	return err
-}
+var (
+	errNoUUID  = errors.New("must be a UUID in the 36-character form")
+	errNilUUID = errors.New("must not be the nil UUID")
+)
 
 // ParseID reads a UUID in the 36-character form, which is the only one that
 // the contract knows.
 func ParseID(s string) (uuid.UUID, error) {
 	if len(s) != 36 {
-		return uuid.Nil, errors.New("not a UUID in the 36-character form")
+		return uuid.Nil, errNoUUID
 	}
 	return uuid.Parse(s)
 }
@@ -51,9 +40,9 @@ func parseRequest(frame []byte) (request, error) {
 		text := string(frame)
 		return request{Type: "message", Content: &text}, nil
 	}
-	var r request
-	if err := json.Unmarshal(frame, &r); err != nil {
-		return request{ID: idOf(frame)}, &Error{Code: CodeInvalid, Text: "The frame is not the JSON of a known frame: " + jsonFault(err)}
+	r, fault := readRequest(jsonread.NewBytes(frame))
+	if fault != "" {
+		return request{ID: r.ID}, &Error{Code: CodeInvalid, Text: "The frame is not the JSON of a known frame: " + fault + "."}
 	}
 	switch r.Type {
 	case "message":
@@ -69,27 +58,61 @@ func parseRequest(frame []byte) (request, error) {
 	return r, nil
 }
 
-// idOf finds the id of a frame that is otherwise wrong, so that the error can
-// name it.
-func idOf(frame []byte) requestID {
-	var r struct{ ID requestID }
-	if json.Unmarshal(frame, &r) != nil {
-		return requestID{}
+// readRequest reads a frame's fields, of a name that comes again the last one.
+// The fault says what is wrong; "": nothing. A field that is wrong does not keep
+// the id from being read, so that the refusal can name it.
+func readRequest(in *jsonread.Reader) (r request, fault string) {
+	err := in.Object(func(name string) error {
+		kind, err := in.Kind()
+		if err != nil {
+			return err
+		}
+		text, err := in.String(nil, maxFrameString)
+		var wrong error
+		var typ *jsonread.TypeError
+		switch {
+		case errors.As(err, &typ):
+			wrong, err = typ, in.Skip()
+		case name == "type":
+			r.Type = string(text)
+		case name == "content":
+			content := string(text)
+			if r.Content = &content; kind == jsonread.Null {
+				r.Content = nil
+			}
+		case name == "id":
+			r.ID, wrong = frameID(string(text))
+		default:
+			r.Of, wrong = frameID(string(text))
+		}
+		if wrong != nil && fault == "" {
+			fault = "the field " + name + " is wrong: it " + wrong.Error()
+		}
+		return err
+	}, "type", "id", "of", "content")
+	if err == nil {
+		err = in.End()
 	}
-	return r.ID
+	if err != nil {
+		return request{}, err.Error()
+	}
+	return r, fault
 }
 
-// jsonFault says what is wrong with JSON without repeating it.
-func jsonFault(err error) string {
-	var typ *json.UnmarshalTypeError
-	var syntax *json.SyntaxError
+// maxFrameString is more than a whole frame may have, in bytes.
+const maxFrameString = 1 << 30
+
+// frameID reads an id in a frame. The nil UUID is none: as if it were left out,
+// what is sent twice would be done twice.
+func frameID(text string) (uuid.UUID, error) {
+	id, err := ParseID(text)
 	switch {
-	case errors.As(err, &typ):
-		return "the field " + typ.Field + " has the wrong type."
-	case errors.As(err, &syntax):
-		return strings.TrimSuffix(syntax.Error(), ".") + "."
+	case err != nil:
+		return uuid.Nil, errNoUUID
+	case id == uuid.Nil:
+		return uuid.Nil, errNilUUID
 	}
-	return err.Error() + "."
+	return id, nil
 }
 
 // ready is the first frame of a connection.

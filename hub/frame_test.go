@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -41,8 +42,8 @@ func TestParseRequest(t *testing.T) {
 		{frame: `{`},
 	} {
 		r, err := parseRequest([]byte(tt.frame))
-		if uuid.UUID(r.ID) != tt.id {
-			t.Errorf("%s: id %v, want %v", tt.frame, uuid.UUID(r.ID), tt.id)
+		if r.ID != tt.id {
+			t.Errorf("%s: id %v, want %v", tt.frame, r.ID, tt.id)
 		}
 		if tt.typ == "" {
 			var told *Error
@@ -51,7 +52,7 @@ func TestParseRequest(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || r.Type != tt.typ || uuid.UUID(r.Of) != tt.of {
+		if err != nil || r.Type != tt.typ || r.Of != tt.of {
 			t.Errorf("%s: got %+v, %v", tt.frame, r, err)
 		}
 		if content := r.Content; content != nil && *content != tt.content || content == nil && tt.content != "" {
@@ -75,7 +76,7 @@ func FuzzRequest(f *testing.F) {
 			t.Fatal("the frame was changed")
 		}
 		if len(frame) == 0 || frame[0] != '{' {
-			if err != nil || r.Type != "message" || *r.Content != kept || uuid.UUID(r.ID) != uuid.Nil {
+			if err != nil || r.Type != "message" || *r.Content != kept || r.ID != uuid.Nil {
 				t.Fatalf("%q is %+v, %v", frame, r, err)
 			}
 			return
@@ -85,7 +86,7 @@ func FuzzRequest(f *testing.F) {
 			if !errors.As(err, &told) || told.Code != CodeInvalid || told.Text == "" || len(told.Text) > 300 {
 				t.Fatalf("%q: %v", frame, err)
 			}
-			if b := errorFrame(told, uuid.UUID(r.ID)).AppendJSON(nil); !json.Valid(b) {
+			if b := errorFrame(told, r.ID).AppendJSON(nil); !json.Valid(b) {
 				t.Fatalf("%q is refused with %q", frame, b)
 			}
 			return
@@ -102,7 +103,71 @@ func FuzzRequest(f *testing.F) {
 		if !json.Valid(frame) {
 			t.Fatalf("%q passes", frame)
 		}
+		// Of names that are exactly so the last value counts.
+		var fields map[string]any
+		if json.Unmarshal(frame, &fields) != nil {
+			return // a number that is none of Go's
+		}
+		for name, got := range map[string]any{"type": r.Type, "id": r.ID, "of": r.Of} {
+			want := fields[name]
+			if id, ok := got.(uuid.UUID); ok && want != nil {
+				text, _ := want.(string)
+				want, got = strings.ToLower(text), id.String()
+			}
+			if want == nil && name != "type" {
+				want = uuid.Nil
+			}
+			if got != want {
+				t.Fatalf("%q: %s is %v, want %v", frame, name, got, want)
+			}
+		}
+		if content, given := fields["content"].(string); given != (r.Content != nil) || given && content != *r.Content {
+			t.Fatalf("%q: the content is %v, want %q", frame, r.Content, content)
+		}
 	})
+}
+
+// FuzzDeepChatRequest holds what is taken of a widget's frame to encoding/json.
+func FuzzDeepChatRequest(f *testing.F) {
+	for _, frame := range []string{
+		`{"messages":[{"role":"user","text":"hi"}]}`, `{"messages":[{"text":"a","role":"user"},{"role":"ai","text":"b"},null]}`, `{"messages":null}`, "null",
+		`{"messages":[{"role":"user"}],"messages":[{"text":"\ud83d","role":"ai","role":"user"}],"Messages":7}`, `{"messages":[{"role":7}]}`, `{"messages":{}}`, "hello", "",
+	} {
+		f.Add([]byte(frame))
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		r, err := DeepChat{EndPhrase: "[DONE]"}.request(frame)
+		want, ok := deepChatOracle(frame)
+		if (err == nil) != ok || ok && (r.Type != "message" || *r.Content != want || r.ID != uuid.Nil) {
+			t.Fatalf("%q: %+v, %v; want %q, %v", frame, r, err, want, ok)
+		}
+		var told *Error
+		if err != nil && (!errors.As(err, &told) || told.Code != CodeInvalid || len(told.Text) > 300) {
+			t.Fatalf("%q: %v", frame, err)
+		}
+	})
+}
+
+// deepChatOracle reads a frame as a whole; false: it says nothing.
+func deepChatOracle(frame []byte) (text string, ok bool) {
+	var fields map[string]json.RawMessage
+	if !utf8.Valid(frame) || json.Unmarshal(frame, &fields) != nil {
+		return "", false
+	}
+	var messages []map[string]json.RawMessage
+	if raw := fields["messages"]; raw != nil && json.Unmarshal(raw, &messages) != nil {
+		return "", false
+	}
+	for _, m := range messages {
+		var role, said string
+		if m["role"] != nil && json.Unmarshal(m["role"], &role) != nil || m["text"] != nil && json.Unmarshal(m["text"], &said) != nil {
+			return "", false
+		}
+		if role == "user" {
+			text, ok = said, true
+		}
+	}
+	return text, ok
 }
 
 func TestParseID(t *testing.T) {

@@ -85,7 +85,7 @@ var errTakenAway = &Error{Code: CodeBusy, Text: "An edit or another reply took t
 func (f *follow) answer(seq int64) error {
 	for _, a := range f.c.due(seq) {
 		if a.said != uuid.Nil {
-			f.buf = append(f.buf[:0], f.c.dialect.refusal(errTakenAway, requestID(a.ref))...)
+			f.buf = append(f.buf[:0], f.c.dialect.refusal(errTakenAway, a.ref)...)
 			if err := f.write(); err != nil {
 				return err
 			}

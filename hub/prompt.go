@@ -90,11 +90,14 @@ func usage(c *llms.ContentChoice) *session.Usage {
 	return &session.Usage{PromptTokens: prompt, CompletionTokens: completion, TotalTokens: prompt + completion}
 }
 
+// MaxMessageBytes returns how many bytes the content of a message may have.
+func (h *Hub) MaxMessageBytes() int { return h.cfg.MaxMessageBytes }
+
 // CheckContent tells whether a message may be said. The error is a *Error.
 func (h *Hub) CheckContent(content string) error {
 	if len(content) > h.cfg.MaxMessageBytes {
 		h.metrics.Rejected("message_bytes")
-		return &Error{Code: CodeTooLarge, Text: fmt.Sprintf("The message has %d bytes; at most %d are allowed.", len(content), h.cfg.MaxMessageBytes)}
+		return &Error{Code: CodeTooLarge, Text: fmt.Sprintf("The message is longer than the %d bytes that are allowed.", h.cfg.MaxMessageBytes)}
 	}
 	if strings.TrimSpace(content) == "" {
 		return &Error{Code: CodeInvalid, Text: "The message is empty."}

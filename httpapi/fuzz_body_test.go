@@ -1,0 +1,159 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"unicode/utf8"
+
+	"lumos/backend/jsonread"
+)
+
+// sdkOracle reads a body of POST /api/chat as a whole, with encoding/json. It
+// keeps texts and ids of any length.
+func sdkOracle(body []byte) (*sdkRequest, error) {
+	if !utf8.Valid(body) {
+		return nil, errors.New("not UTF-8")
+	}
+	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
+		return nil, errors.New("no object")
+	}
+	// A map has names as they are, and of several values of one name the last.
+	fields, err := decoded[map[string]json.RawMessage](body)
+	if err != nil {
+		return nil, err
+	}
+	in := &sdkRequest{}
+	for name, to := range map[string]*string{"id": &in.id, "trigger": &in.trigger, "messageId": &in.messageID} {
+		if *to, err = decoded[string](fields[name]); err != nil {
+			return nil, err
+		}
+	}
+	messages, err := decoded[[]json.RawMessage](fields["messages"])
+	if err != nil {
+		return nil, err
+	}
+	in.messages = len(messages)
+	for _, raw := range messages {
+		m, err := decoded[map[string]json.RawMessage](raw)
+		if err != nil {
+			return nil, err
+		}
+		id, err := decoded[string](m["id"])
+		if err != nil {
+			return nil, err
+		}
+		role, err := decoded[string](m["role"])
+		if err != nil {
+			return nil, err
+		}
+		if role == "user" {
+			in.hasUser, in.user.id = true, []byte(id)
+			in.user.text, in.user.fault = oracleText(m["parts"])
+		}
+	}
+	return in, nil
+}
+
+func oracleText(raw json.RawMessage) (text []byte, fault error) {
+	parts, err := decoded[[]json.RawMessage](raw)
+	if err != nil {
+		return nil, err
+	}
+	for _, raw := range parts {
+		p, err := decoded[map[string]json.RawMessage](raw)
+		if err != nil {
+			return nil, err
+		}
+		typ, err := decoded[string](p["type"])
+		if err != nil {
+			return nil, err
+		}
+		t, err := decoded[string](p["text"])
+		if err != nil {
+			return nil, err
+		}
+		if typ == "text" {
+			text = append(text, t...)
+		}
+	}
+	return text, nil
+}
+
+// decoded reads JSON; what is missing, or null, is nothing.
+func decoded[T any](raw json.RawMessage) (v T, err error) {
+	if raw == nil {
+		return v, nil
+	}
+	err = json.Unmarshal(raw, &v)
+	return v, err
+}
+
+// FuzzSDKReader holds what is taken of a body to encoding/json, however the
+// body is cut into pieces. What is too long has to be known as that, and no
+// more.
+func FuzzSDKReader(f *testing.F) {
+	for _, body := range []string{
+		`{"id":"i","trigger":"t","messageId":"m","messages":[{"id":"m1","role":"user","parts":[{"type":"text","text":"hi"},{"type":"file","text":"x"},{"text":"\ud83d\ude00","type":"text"}]},{"role":"assistant","parts":7}]}`,
+		`{"messages":[{"parts":[{"type":"text","text":"0123456789abcdef"}],"role":"user","id":"a"}],"Messages":[],"messages":null,"id":"x","id":null}`,
+		`{"messages":[{"role":"user","parts":[{"type":"text","text":"a"},{"type":7}],"parts":[{"type":"text","text":"b","text":"c"}],"role":"\u0075ser"}]}`,
+		`{"messages":[null,{},{"role":"user","parts":[null,{"type":"te\u0078t","text":null}]}],"x":[{"messages":[1,2.5e-3]}]} `,
+		`{"messages":[{"role":"user","parts":{}},7]}`, `[]`, `{"id":7}`, `{"messages":"x"}`, `null`, "{\"id\":\"\xff\"}",
+	} {
+		f.Add([]byte(body))
+	}
+	const most = 10
+	f.Fuzz(func(t *testing.T, body []byte) {
+		want, wrong := sdkOracle(body)
+		for _, in := range []*jsonread.Reader{jsonread.New(bytes.NewReader(body)), jsonread.New(iotest.OneByteReader(bytes.NewReader(body)))} {
+			r := sdkReader{most: most}
+			kind, err := in.Kind()
+			if err == nil && kind != jsonread.Object {
+				err = errors.New("no object")
+			}
+			if err == nil {
+				err = r.read(in)
+			}
+			if err == nil {
+				err = in.End()
+			}
+			if (err == nil) != (wrong == nil) {
+				t.Fatalf("%q: %v; encoding/json says %v", body, err, wrong)
+			}
+			if err == nil {
+				if diff := sdkDiff(&r.sdkRequest, want, most); diff != "" {
+					t.Fatalf("%q: %s", body, diff)
+				}
+			}
+		}
+	})
+}
+
+// sdkDiff tells what is taken wrongly.
+func sdkDiff(got, want *sdkRequest, most int) string {
+	// What is kept of a text is its beginning, and one byte more than it may have.
+	cut := func(text string, most int) string { return text[:min(len(text), most+1)] }
+	var diffs []string
+	compare := func(what string, got, want any) {
+		if got != want {
+			diffs = append(diffs, fmt.Sprintf("%s is %v, want %v", what, got, want))
+		}
+	}
+	compare("id", got.id, cut(want.id, maxSDKID))
+	compare("trigger", got.trigger, cut(want.trigger, maxSDKID))
+	compare("messageId", got.messageID, cut(want.messageID, maxSDKID))
+	compare("the number of messages", got.messages, want.messages)
+	compare("a user's message", got.hasUser, want.hasUser)
+	if want.hasUser {
+		compare("a fault", got.user.fault != nil, want.user.fault != nil)
+		compare("the user's id", string(got.user.id), cut(string(want.user.id), maxSDKID))
+	}
+	if want.hasUser && want.user.fault == nil {
+		compare("the text", string(got.user.text), cut(string(want.user.text), most))
+	}
+	return strings.Join(diffs, "; ")
+}
