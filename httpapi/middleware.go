@@ -1,10 +1,8 @@
 package httpapi
 
 import (
-	"errors"
 	"log/slog"
 	"net/http"
-	"os"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -27,51 +25,6 @@ func (s *server) handle(f handler) http.Handler {
 	})
 }
 
-// recorder notes what was answered, and gives the client the write timeout for
-// every part of it: the server has no limit of its own, which would end
-// streams. It has Unwrap and nothing else beside, so that
-// http.ResponseController finds what the server's writer can do.
-type recorder struct {
-	http.ResponseWriter
-	rc      *http.ResponseController
-	timeout time.Duration
-	route   string // the pattern that matched; "": none
-	status  int
-	bytes   int
-	late    bool // the client took nothing for the timeout
-}
-
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-	r.extend()
-	r.ResponseWriter.WriteHeader(status)
-}
-
-// extend begins the write timeout anew. A writer without deadlines (in a test)
-// has none to extend.
-func (r *recorder) extend() { _ = r.rc.SetWriteDeadline(time.Now().Add(r.timeout)) }
-
-func (r *recorder) Write(p []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
-	written := 0
-	for {
-		r.extend()
-		n, err := r.ResponseWriter.Write(p[written:min(len(p), written+writeChunk)])
-		written += n
-		r.bytes += n
-		if err != nil || written == len(p) {
-			r.late = r.late || errors.Is(err, os.ErrDeadlineExceeded)
-			return written, err
-		}
-	}
-}
-
 // logRequests writes a line for every request, without its body and with no
 // more than the beginning of a session's id, and survives a panic.
 func (s *server) logRequests(next http.Handler) http.Handler {
@@ -92,6 +45,7 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 		}
 		rec := &recorder{ResponseWriter: w, rc: http.NewResponseController(w), timeout: s.WriteTimeout}
 		rec.extend() // what the connection's last request left may be over
+		r = rec.watchBody(r)
 		defer func() {
 			if p := recover(); p != nil {
 				if p == http.ErrAbortHandler {
@@ -113,6 +67,7 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 				slog.String("method", r.Method), slog.String("path", logPath(r)), slog.Int("status", rec.status),
 				slog.Int("bytes", rec.bytes), slog.Duration("took", time.Since(began).Round(time.Microsecond)),
 				slog.String("request_id", id))
+			rec.discardBody()
 		}()
 		next.ServeHTTP(rec, r)
 	})
