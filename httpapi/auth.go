@@ -2,12 +2,15 @@ package httpapi
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/golang-jwt/jwt/v5"
 
 	"lumos/backend/hub"
@@ -85,7 +88,10 @@ func (t *Tokens) check(ctx context.Context, raw string) (subject string, expires
 	if len(raw) > maxToken {
 		return "", time.Time{}, errBadToken
 	}
-	var claims jwt.RegisteredClaims
+	if !exactJSON(raw) {
+		return "", time.Time{}, errBadToken
+	}
+	var claims exactClaims
 	_, err = t.parser.ParseWithClaims(raw, &claims, func(token *jwt.Token) (any, error) {
 		// Extensions that must be understood are not (RFC 7515, section 4.1.11).
 		if _, ok := token.Header["crit"]; ok {
@@ -102,6 +108,30 @@ func (t *Tokens) check(ctx context.Context, raw string) (subject string, expires
 		return "", time.Time{}, errBadToken // without the cause, which may hold parts of the token
 	}
 	return claims.Subject, claims.ExpiresAt.Add(clockSkew), nil
+}
+
+// exactClaims are a token's claims by their exact names, upper and lower case
+// apart (RFC 7519, section 4). encoding/json would take "Sub" for "sub".
+type exactClaims struct{ jwt.RegisteredClaims }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *exactClaims) UnmarshalJSON(text []byte) error {
+	return jsonv2.Unmarshal(text, &c.RegisteredClaims)
+}
+
+// exactJSON tells whether a token's header and claims are JSON that means one
+// thing to every reader: no name comes twice, and all text is Unicode, without
+// halves of surrogate pairs, which different readers replace differently.
+func exactJSON(raw string) bool {
+	header, rest, _ := strings.Cut(raw, ".")
+	claims, _, _ := strings.Cut(rest, ".")
+	for _, part := range []string{header, claims} {
+		text, err := base64.RawURLEncoding.Strict().DecodeString(part)
+		if err != nil || !jsontext.Value(text).IsValid() {
+			return false
+		}
+	}
+	return true
 }
 
 var (

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -56,6 +57,9 @@ func FuzzToken(f *testing.F) {
 	f.Add(strings.Replace(good, ".", "..", 1), `{"alg":"HS256","alg":"none"}`, `{"sub":"","exp":4000000000}`)
 	f.Add("", `{"alg":"HS256","crit":["exp"]}`, `{"sub":["me"],"exp":"4000000000"}`)
 	f.Add("a.b.c", `{"ALG":"HS256"}`, `{"exp":4000000000,"nbf":5000000000,"sub":"me"}`)
+	f.Add("", `{"alg":"HS256","Alg":"none"}`, `{"sub":"me","Sub":"you","SUB":7,"exp":4000000000,"EXP":1}`)
+	f.Add("", `{"alg":"HS256"}`, `{"sub":"me","s\u0075b":"you","exp":4000000000}`)
+	f.Add("", `{"alg":"HS256"}`, `{"sub":"\ud800","exp":4000000000,"x":{"y":1,"y":2}}`)
 	f.Fuzz(func(t *testing.T, raw, header, claims string) {
 		for _, token := range []string{raw, fuzzToken(header, claims)} {
 			subject, expires, err := tokens.check(context.Background(), token)
@@ -74,16 +78,43 @@ func FuzzToken(f *testing.F) {
 			if err != nil || !hmac.Equal(signature, mac(parts[0]+"."+parts[1])) {
 				t.Fatal("accepted with another signature")
 			}
-			var head struct{ Alg string }
-			payload, err := base64.RawURLEncoding.DecodeString(parts[0])
-			if err != nil || json.Unmarshal(payload, &head) != nil || head.Alg != "HS256" {
-				t.Fatalf("accepted with the header %q", payload)
+			// A map has names as they are; what comes twice would make it smaller.
+			var fields [2]map[string]any
+			for i, part := range parts[:2] {
+				payload, err := base64.RawURLEncoding.DecodeString(part)
+				if err != nil || !utf8.Valid(payload) || json.Unmarshal(payload, &fields[i]) != nil || len(fields[i]) != names(payload) {
+					t.Fatalf("accepted with %q", payload)
+				}
+			}
+			if fields[0]["alg"] != "HS256" || fields[1]["sub"] != subject {
+				t.Fatalf("accepted for %q with %v", subject, fields)
 			}
 			if subject == "" || len(subject) > maxSubject || !expires.After(time.Now()) {
 				t.Fatalf("accepted for %q until %v", subject, expires)
 			}
 		}
 	})
+}
+
+// names counts the names of an object.
+func names(object []byte) (n int) {
+	for d, depth := json.NewDecoder(bytes.NewReader(object)), 0; ; {
+		name := depth == 1
+		token, err := d.Token()
+		if err != nil {
+			return n
+		}
+		switch delim, _ := token.(json.Delim); {
+		case delim == '{' || delim == '[':
+			depth++
+		case delim != 0:
+			depth--
+		case name:
+			n++
+			var value json.RawMessage
+			_ = d.Decode(&value)
+		}
+	}
 }
 
 // FuzzResume reads what a client says when it comes back. Whatever it is, the
