@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"lumos/backend/jsonread"
+	"lumos/backend/hub/jsonread"
 )
 
 // bodyTimeout is how long a client may take to send a request's body.

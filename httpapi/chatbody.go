@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"lumos/backend/hub"
-	"lumos/backend/jsonread"
+	"lumos/backend/hub/jsonread"
 	"lumos/backend/session"
 )
 

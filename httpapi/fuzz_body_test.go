@@ -10,7 +10,7 @@ import (
 	"testing/iotest"
 	"unicode/utf8"
 
-	"lumos/backend/jsonread"
+	"lumos/backend/hub/jsonread"
 )
 
 // sdkOracle reads a body of POST /api/chat as a whole, with encoding/json. It

@@ -11,7 +11,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"lumos/backend/hub"
-	"lumos/backend/jsonread"
+	"lumos/backend/hub/jsonread"
 	"lumos/backend/session"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"lumos/backend/jsonread"
+	"lumos/backend/hub/jsonread"
 	"lumos/backend/session"
 )
 

@@ -15,13 +15,13 @@ const module = "lumos/backend/"
 // mayImport has, for each package of the project, which others it may know.
 // What is not named may know none; a command may know all but commands.
 var mayImport = map[string][]string{
-	"jsonread":       {},
+	"hub/jsonread":   {},
 	"session":        {},
 	"static":         {},
 	"llm":            {},
 	"llm/mistralsim": {"llm/mistralsim/eliza"},
-	"hub":            {"jsonread", "session", "llm"},
-	"httpapi":        {"hub", "jsonread", "session", "static"},
+	"hub":            {"hub/jsonread", "session", "llm"},
+	"httpapi":        {"hub", "hub/jsonread", "session", "static"},
 }
 
 // mayTouch has which packages may know a library that the design keeps in one place.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"lumos/backend/jsonread"
+	"lumos/backend/hub/jsonread"
 )
 
 // message is what readMessage takes of an object.

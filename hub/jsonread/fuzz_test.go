@@ -9,7 +9,7 @@ import (
 	"testing/iotest"
 	"unicode/utf8"
 
-	"lumos/backend/jsonread"
+	"lumos/backend/hub/jsonread"
 )
 
 // FuzzReader holds what passes, and every string in it, to encoding/json:
