@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -15,7 +16,9 @@ type hijacker struct {
 	http.ResponseWriter
 	timeout time.Duration
 	metrics *hub.Metrics
-	most    int // of a message, in bytes
+	log     *slog.Logger
+	hub     *hub.Hub // nil: nobody tells of pauses
+	most    int      // of a message, in bytes
 	conn    *conn
 }
 
@@ -25,7 +28,10 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &conn{Conn: inner, timeout: h.timeout, metrics: h.metrics, most: h.most}
+	c := &conn{Conn: inner, timeout: h.timeout, metrics: h.metrics, log: h.log, most: h.most, hub: h.hub}
+	if c.hub != nil {
+		c.late = c.hub.Lateness()
+	}
 	c.active.Store(time.Now().UnixNano())
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n) // cannot fail: they are buffered

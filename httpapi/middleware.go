@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"lumos/backend/session"
 )
 
 // handler answers a request, or returns the error that is the answer.
@@ -18,11 +21,26 @@ func (s *server) handle(f handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := f(w, r); err != nil {
 			s.countRefusal(err)
-			if err = writeError(w, r, err); err != nil {
+			if err = writeError(w, r, err); err != nil && !errors.Is(err, session.ErrPanicked) {
 				s.Logger.Error("request failed", "method", r.Method, "path", logPath(r), "error", err)
 			}
 		}
 	})
+}
+
+// guarded is f, of whose panic the log is told here: without its text, which may be
+// what somebody has said.
+func (s *server) guarded(f handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		defer func() {
+			if p := recover(); p == http.ErrAbortHandler {
+				panic(p)
+			} else if p != nil {
+				panic(session.Panicked(s.Logger, r.Method+" "+logPath(r), uuid.Nil, p))
+			}
+		}()
+		return f(w, r)
+	}
 }
 
 // logRequests writes a line for every request, without its body and with no
@@ -51,7 +69,9 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				s.Logger.Error("a request panicked", "path", logPath(r), "request_id", id, "panic", p, "stack", string(debug.Stack()))
+				if p != any(session.ErrPanicked) { // which the log has
+					s.Logger.Error("a request panicked", "path", logPath(r), "request_id", id, "panic", p, "stack", string(debug.Stack()))
+				}
 				if rec.status == 0 {
 					_ = writeError(rec, r, refuse(http.StatusInternalServerError, "internal", "Something went wrong on the server. Try again."))
 				}

@@ -4,13 +4,17 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"lumos/backend/hub"
+	"lumos/backend/session"
 )
 
 const (
@@ -24,7 +28,10 @@ const (
 	wsBuffer = 256
 )
 
-var errBehind = errors.New("httpapi: the peer takes nothing")
+var (
+	errBehind = errors.New("httpapi: the peer takes nothing")
+	errHalf   = errors.New("httpapi: a write panicked")
+)
 
 // conn is the net.Conn below a WebSocket. Its Write has the write timeout, and
 // can be corked, so that the header and the payload of a frame, or several
@@ -33,7 +40,8 @@ var errBehind = errors.New("httpapi: the peer takes nothing")
 type conn struct {
 	net.Conn
 	timeout time.Duration
-	metrics *hub.Metrics  // may be nil
+	metrics *hub.Metrics // may be nil
+	log     *slog.Logger
 	most    int           // of a message, in bytes
 	in      *bufio.Reader // the library's, over this one; the reader's
 	pre     []byte        // what was read before the library asked for it; the reader's
@@ -42,6 +50,9 @@ type conn struct {
 	reads   pace          // the reader's
 	waited  time.Duration // for a peer that sends too fast, since its last floodBreak; the reader's
 	filled  bool          // the last read filled the library's buffer; the reader's
+	late    time.Duration // how late the hub was, as of the last read; the reader's
+	free    int           // reads that are free; the reader's
+	hub     *hub.Hub      // nil: nobody tells of pauses
 	active  atomic.Int64  // Unix nanoseconds at which bytes last passed
 
 	mu      sync.Mutex // guards what follows
@@ -185,21 +196,27 @@ func (c *conn) ping() {
 		return
 	}
 	c.writing = true
-	c.mu.Unlock()
-	n, _ := c.Conn.Write(pingFrame)
-	c.mu.Lock()
+	handedOn := false
+	defer func() {
+		if !handedOn {
+			c.wrote()
+		}
+	}()
+	n := 0
+	_ = c.unlocked(func() (err error) { n, err = c.Conn.Write(pingFrame); return err })
 	if n == 1 { // half a ping would garble what follows
 		c.err = errBehind
 	}
 	if c.buf != nil && !c.corked {
+		handedOn = true
 		go func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			_ = c.writeOut() // c.err tells the next writer
+			_ = session.Rescue(c.log, "a connection's writer", uuid.Nil, func() error {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				return c.writeOut() // c.err tells the next writer
+			})
 		}()
-		return
 	}
-	c.wrote()
 }
 
 // Flush ends what Cork began, and returns when all that was written so far has
@@ -252,13 +269,12 @@ func (c *conn) FlushNow() bool {
 // held, but not during the writes.
 func (c *conn) writeOut() error {
 	c.writing = true
+	defer c.wrote()
 	for c.err == nil && c.buf != nil {
 		out := c.buf
 		c.buf = nil
-		c.mu.Unlock()
-		err := c.writeAll(*out)
+		err := c.unlocked(func() error { return c.writeAll(*out) })
 		release(out)
-		c.mu.Lock()
 		if err != nil && c.err == nil {
 			c.err = err
 			if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -266,8 +282,23 @@ func (c *conn) writeOut() error {
 			}
 		}
 	}
-	c.wrote()
 	return c.err
+}
+
+// unlocked calls f, which writes, without c.mu, which is held before and behind it.
+// After a panic nothing more is written: there may be half a frame.
+func (c *conn) unlocked(f func() error) error {
+	returned := false
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		if !returned && c.err == nil {
+			c.err = errHalf
+		}
+	}()
+	err := f()
+	returned = true
+	return err
 }
 
 // wrote lets the next writer write. c.mu is held.

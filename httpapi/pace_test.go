@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"lumos/backend/hub"
 )
 
 func TestPace(t *testing.T) {
@@ -215,4 +217,31 @@ func TestMessagesOfSomeSize(t *testing.T) {
 	if c.waited != 0 {
 		t.Errorf("waited %v", c.waited)
 	}
+}
+
+// TestPauseIsForgiven: of what piled up while this process did not run, so many reads are
+// free as there may have been meanwhile, and no more.
+func TestPauseIsForgiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const free = 300
+		peer := &sending{piece: wsBuffer}
+		c := &conn{Conn: peer, hub: new(hub.Hub), free: free}
+		p := make([]byte, wsBuffer)
+		began := time.Now()
+		for range free + readsAtOnce/fullReadCost {
+			if _, err := c.Read(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the peer waited %v", took)
+		}
+		var err error
+		for err == nil {
+			_, err = c.Read(p)
+		}
+		if took := time.Since(began); !errors.Is(err, errFlood) || took > floodPatience {
+			t.Errorf("a flood behind it is ended after %v with %v", took, err)
+		}
+	})
 }

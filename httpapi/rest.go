@@ -136,7 +136,7 @@ func writeReply(w http.ResponseWriter, conversation uuid.UUID, end hub.End) erro
 	switch {
 	case errors.Is(end.Err, session.ErrNotFound):
 		return end.Err
-	case errors.Is(end.Err, hub.ErrDraining):
+	case errors.Is(end.Err, hub.ErrDraining), errors.Is(end.Err, session.ErrPanicked):
 		return end.Err
 	case end.Err != nil:
 		return hub.ErrorOf(hub.CodeStoreUnavailable)

@@ -60,7 +60,9 @@ func (s socket) Ping() { s.ping() }
 // five seconds, which nothing cuts short, and would read beside the reader.
 func (s socket) Close(code hub.CloseCode, reason string) {
 	time.AfterFunc(closeWait, s.Kill)
-	_ = s.writeClose(uint16(code), reason)
+	if s.writeClose(uint16(code), reason) != nil {
+		s.Kill() // the peer cannot be told any more
+	}
 }
 
 // Kill implements hub.Socket.

@@ -39,6 +39,11 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	var seat *hub.Seat
+	defer func() {
+		if seat != nil { // nothing came of it
+			s.Hub.Leave(seat)
+		}
+	}()
 	if deepChat(r) {
 		if refused != nil {
 			challenge(w, refused)
@@ -51,9 +56,6 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 	}
 	sock, err := s.upgrade(w, r)
 	if err != nil {
-		if seat != nil {
-			s.Hub.Leave(seat)
-		}
 		return errHandled
 	}
 	if refused != nil {
@@ -61,35 +63,44 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 		hub.Refuse(sock, code, why)
 		return nil
 	}
-	join := hub.Join{Seat: seat, Offset: -1}
-	if seat != nil {
-		join.Dialect = deepDialect(r)
-	} else {
-		var code hub.CloseCode
-		var why string
-		if join, code, why = s.join(ctx, r); code != 0 {
-			hub.Refuse(sock, code, why)
-			return nil
-		}
+	join, code, why := s.joinSafely(ctx, r, seat)
+	if code != 0 {
+		hub.Refuse(sock, code, why)
+		return nil
 	}
 	if sock.gone() {
 		// It gave up while this node was paused or waited for the store, and may
 		// be connected elsewhere: it is not to take the conversation from itself.
-		if seat != nil {
-			s.Hub.Leave(seat)
-		}
 		sock.Kill()
 		return nil
 	}
 	join.Arrived, join.From, join.Expires = arrived, caller(r), identityOf(r).expires
+	seat = nil // the hub's from now on
 	s.Hub.Serve(ctx, sock, join)
 	return nil
+}
+
+// joinSafely is join for a client that may have a seat. A panic of it closes the
+// connection with a code: net/http has nothing more to do with that, and would leave
+// it open.
+func (s *server) joinSafely(ctx context.Context, r *http.Request, seat *hub.Seat) (j hub.Join, code hub.CloseCode, why string) {
+	if seat != nil {
+		return hub.Join{Seat: seat, Offset: -1, Dialect: deepDialect(r)}, 0, ""
+	}
+	err := session.Rescue(s.Logger, "a connection's beginning", uuid.Nil, func() error {
+		j, code, why = s.join(ctx, r)
+		return nil
+	})
+	if err != nil {
+		code, why = s.Hub.CloseFor(session.Ref{}, err)
+	}
+	return j, code, why
 }
 
 // upgrade makes a socket of the request, whose context says nothing about the
 // peer from then on.
 func (s *server) upgrade(w http.ResponseWriter, r *http.Request) (socket, error) {
-	hw := &hijacker{ResponseWriter: w, timeout: s.WriteTimeout, metrics: s.Metrics, most: maxBody(s.MaxMessageBytes)}
+	hw := &hijacker{ResponseWriter: w, timeout: s.WriteTimeout, metrics: s.Metrics, log: s.Logger, hub: s.Hub, most: maxBody(s.MaxMessageBytes)}
 	ws, err := websocket.Accept(hw, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol, subprotocolDeep},
 		InsecureSkipVerify: true, // the Origin was checked, by our own rule

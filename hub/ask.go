@@ -157,7 +157,11 @@ func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTo
 		options = append(options, llms.WithMaxTokens(maxTokens))
 	}
 	a.calls++
-	resp, err := a.h.cfg.Model.GenerateContent(ctx, messages, options...)
+	var resp *llms.ContentResponse
+	err := a.h.rescue("the model", a.r.Conversation, func() (err error) {
+		resp, err = a.h.cfg.Model.GenerateContent(ctx, messages, options...)
+		return err
+	})
 	a.deltas += deltas
 	a.h.metrics.answered(deltas, a.first-first)
 	if err != nil {

@@ -14,23 +14,6 @@ import (
 	"lumos/backend/session"
 )
 
-// Join says how a client comes to a conversation.
-type Join struct {
-	Conversation session.Ref
-	Arrived      time.Time // when its request came: of two connections the later one wins
-	Client       uuid.UUID // one per page load; nil: not told
-	Again        bool      // the page came back by itself, and takes over from itself only
-	After        uuid.UUID // the last message that it has; nil: it has nothing
-	Offset       int       // how much it has of that, a reply; negative: all
-	Epoch        int64     // in which that was so; 0: the first
-	Dialect      Dialect   // nil: ChatHub
-	Seat         *Seat     // what was reserved for it; nil: nothing
-	From         Caller
-	Expires      time.Time // when the client's right to be here ends; zero: never
-
-	before *Conn // the connection that this one took over from
-}
-
 // Conn is one WebSocket in a conversation. Its reader is a goroutine that waits
 // for what the client sends, and hands over to a new one with every message; its
 // follower is one that lives while there is something to write. Its place in the
@@ -48,7 +31,8 @@ type Conn struct {
 	told         atomic.Int64 // Seq of the newest message that the client was told of
 	from         Caller
 	expires      int64 // Unix seconds; 0: never
-	refused      int   // messages in a row that came too fast; the reader's
+	excess       int   // messages in a row that came too fast; the reader's
+	outages      int   // frames in a row for which the store was away; the reader's
 
 	mu      sync.Mutex // guards what follows
 	work    *follow    // nil: no follower is there
@@ -60,118 +44,25 @@ type Conn struct {
 	pos session.Position // the follower's
 }
 
-// Serve gives a socket to a conversation. It returns at once when that goes
-// well: the connection lives on its own goroutines. Otherwise the socket is
-// closed with the code that says why.
-func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
-	seat := j.Seat
-	if seat != nil {
-		j.Conversation = seat.conversation
-	} else {
-		var err error
-		if seat, err = h.sit(ctx, sock, j); err != nil {
-			code, why := h.CloseFor(j.Conversation, err)
-			Refuse(sock, code, why)
-			return
-		}
-	}
-	c := &Conn{
-		hub: h, sock: sock, conversation: j.Conversation, dialect: j.Dialect,
-		arrived: j.Arrived, client: j.Client, token: seat.token, from: j.From,
-	}
-	if !j.Expires.IsZero() {
-		c.expires = j.Expires.Unix()
-	}
-	if c.dialect == nil {
-		c.dialect = ChatHub{}
-	}
-	code, why := CloseGoingAway, "the server is going away"
-	_ = h.do(func() {
-		if h.draining {
-			return
-		}
-		old := h.conns[c.conversation]
-		if old != nil {
-			if !old.closed.Load() && j.yieldsTo(old) {
-				code, why = CloseTakenOver, takenOver
-				return
-			}
-			old.Close(CloseTakenOver, takenOver)
-			j.before = old
-		} else if j.Seat == nil && h.crowded(j.From) != nil {
-			code, why = h.CloseFor(c.conversation, ErrCrowded)
-			return
-		}
-		h.enlist(c)
-		h.metrics.connected(1)
-		h.running.Add(2)
-		code = 0
-		c.look, c.work = true, newFollow(c)
-		go c.work.join(&j)
-	})
-	if code != 0 {
-		h.Leave(seat)
-		Refuse(sock, code, why)
-		return
-	}
-	h.unreserve(seat)
-}
-
-// Refuse closes a socket that nobody reads, and returns when it has ended.
-func Refuse(sock Socket, code CloseCode, reason string) {
-	sock.Close(code, reason)
-	for {
-		if _, err := sock.Read(); err != nil && !errors.Is(err, ErrBinary) {
-			sock.Kill()
-			return
-		}
-	}
-}
-
-// yieldsTo tells whether old keeps the conversation: to a page that came back
-// by itself it is another's, or it came later, and it is the newcomer that the
-// page has given up since.
-func (j *Join) yieldsTo(old *Conn) bool {
-	return j.Again && j.Client != uuid.Nil && j.Client != old.client || j.Arrived.Before(old.arrived)
-}
-
-const takenOver = "another connection has this conversation"
-
-// CloseFor returns how a connection of this conversation ends for which the
-// store has err, and logs what nobody foresaw.
-func (h *Hub) CloseFor(conversation session.Ref, err error) (CloseCode, string) {
-	switch {
-	case errors.Is(err, session.ErrNotFound):
-		return CloseNotFound, "no such session, or it was deleted or has expired"
-	case errors.Is(err, session.ErrTaken):
-		return CloseTakenOver, takenOver
-	case errors.Is(err, session.ErrGivenUp):
-		return CloseTryLater, "no answer came from the client in time"
-	case errors.Is(err, session.ErrFull):
-		return CloseTryLater, "the server holds as many sessions as it may"
-	case errors.Is(err, ErrCrowded):
-		return CloseTryLater, "too many connections"
-	}
-	switch Classify(err).Code {
-	case CodeRateLimited:
-		return CloseTryLater, "too many sessions in a minute"
-	case CodeInternal:
-		h.log.Error("a connection failed", "session", ShortID(conversation.ID), "error", err)
-		return CloseTryLater, "something went wrong on the server"
-	}
-	return CloseTryLater, "the session store cannot be reached"
-}
-
 // read handles the next message that the client sends, and has another
 // goroutine wait for the one behind it: a stack that a message has made grow
 // never becomes small again, and an idle connection is little else than its stack.
 func (c *Conn) read() {
-	c.sock.Await()
-	if c.readMessage() {
+	goesOn := false
+	err := c.hub.rescue("a connection's reader", c.conversation, func() error {
+		c.sock.Await()
+		goesOn = c.readMessage()
+		return nil
+	})
+	if goesOn {
 		go c.read()
 		return
 	}
-	c.hub.detach(c)
+	if err != nil { // what is left to be read cannot be told
+		c.drop()
+		c.kill()
+	}
+	_ = c.hub.rescue("a connection's end", c.conversation, func() error { c.hub.detach(c); return nil })
 }
 
 // readMessage handles one message, or reports that the connection has ended.
@@ -182,12 +73,14 @@ func (c *Conn) readMessage() bool {
 		c.Close(CloseUnsupported, "only text messages are understood")
 	case err != nil:
 		c.drop()
-		c.sock.Kill() // also behind the peer's answer to a close frame
+		c.kill() // also behind the peer's answer to a close frame
 		return false
 	case !utf8.Valid(frame):
 		c.Close(CloseInvalidUTF8, "a text message must be UTF-8")
 	case !c.closed.Load():
-		c.handle(frame)
+		if c.hub.rescue("a frame", c.conversation, func() error { c.handle(frame); return nil }) != nil {
+			c.Close(CloseTryLater, broke)
+		}
 	}
 	return true
 }
@@ -208,13 +101,10 @@ func (c *Conn) handle(frame []byte) {
 			return
 		}
 		_, _, err := c.hub.Say(ctx, c.from, c.conversation, session.Turn{Kind: session.Regenerate, Of: r.Of})
-		if err != nil {
-			c.refuse(err, r.ID)
-		}
+		c.done(err, r.ID)
 	case "stop":
 		outcome, at, err := c.hub.Stop(ctx, c.conversation, r.ID)
-		if err != nil {
-			c.refuse(err, r.ID)
+		if !c.done(err, r.ID) {
 			return
 		}
 		c.owe(&answer{outcome: outcome, behind: at.Seq})
@@ -225,18 +115,32 @@ func (c *Conn) handle(frame []byte) {
 }
 
 // admitted tells whether the client may say something now. One that does not
-// heed it is sent away.
+// heed it is sent away. What is refused for another reason, while the counter is
+// away, says nothing of how fast the client is: it does not count, nor does the count
+// begin anew.
 func (c *Conn) admitted(ctx context.Context, ref uuid.UUID) bool {
 	err := c.hub.AdmitMessage(ctx, c.from)
 	if err == nil {
-		c.refused = 0
+		c.excess = 0
 		return true
 	}
 	c.refuse(err, ref)
-	if c.refused++; c.refused >= patienceForFlood {
-		c.Close(ClosePolicy, "messages kept coming too fast")
+	if Classify(err).Code == CodeRateLimited {
+		if c.excess++; c.excess >= patienceForFlood {
+			c.Close(ClosePolicy, "messages kept coming too fast")
+		}
 	}
 	return false
+}
+
+// done tells whether a step of the store has succeeded; otherwise the frame is refused.
+func (c *Conn) done(err error, ref uuid.UUID) bool {
+	if err != nil {
+		c.refuse(err, ref)
+		return false
+	}
+	c.outages = 0
+	return true
 }
 
 func (c *Conn) say(ctx context.Context, t session.Turn) {
@@ -253,7 +157,8 @@ func (c *Conn) say(ctx context.Context, t session.Turn) {
 	_, said, err := c.hub.Say(ctx, c.from, c.conversation, t)
 	if err != nil {
 		c.settle(a)
-		c.refuse(err, ref)
+	}
+	if !c.done(err, ref) {
 		return
 	}
 	if !said.Started {
@@ -269,15 +174,24 @@ func (c *Conn) say(ctx context.Context, t session.Turn) {
 	c.locate(a, said.User.Seq)
 }
 
-// refuse tells why a frame was not obeyed.
+// refuse tells why a frame was not obeyed. A connection for which the store is away
+// again and again is sent away, to come back where it can be reached.
 func (c *Conn) refuse(err error, ref uuid.UUID) {
 	e := Classify(err)
-	if e.Code == CodeInternal {
+	if e.Code == CodeInternal && !panicked(err) {
 		c.hub.log.Error("a frame failed", "session", ShortID(c.conversation.ID), "error", err)
 	}
 	c.write(c.dialect.refusal(e, ref))
-	if e.Code == CodeNotFound {
+	switch e.Code {
+	case CodeNotFound:
 		c.leave(c.hub.CloseFor(c.conversation, err))
+	case CodeStoreUnavailable:
+		if c.outages++; c.outages >= patienceForOutage {
+			c.Close(c.hub.CloseFor(c.conversation, err))
+		}
+	case CodeRateLimited: // the store was not asked
+	default:
+		c.outages = 0
 	}
 }
 
@@ -310,11 +224,16 @@ func (c *Conn) Close(code CloseCode, reason string) {
 		return
 	}
 	c.wakeFollower()
-	c.hub.running.Add(1)
-	go func() {
-		defer c.hub.running.Done()
+	c.hub.spawn("closing a connection", c.conversation, func() {
+		closed := false
+		defer func() {
+			if !closed {
+				c.kill()
+			}
+		}()
 		c.sock.Close(code, reason)
-	}()
+		closed = true
+	})
 }
 
 // leave ends the connection when nothing is left to write.
@@ -336,7 +255,12 @@ func (c *Conn) drop() {
 		return // a close frame is on its way, which must reach the peer
 	}
 	c.wakeFollower()
-	c.sock.Kill()
+	c.kill()
+}
+
+// kill ends the socket.
+func (c *Conn) kill() {
+	_ = c.hub.rescue("ending a connection", c.conversation, func() error { c.sock.Kill(); return nil })
 }
 
 func (c *Conn) wakeFollower() {
@@ -349,13 +273,13 @@ func (c *Conn) wakeFollower() {
 
 // detach takes a connection that has ended out of the registry.
 func (h *Hub) detach(c *Conn) {
-	_ = h.do(func() {
+	defer h.running.Done()
+	defer h.Leave(&Seat{conversation: c.conversation, token: c.token})
+	h.tell(c.conversation, func() {
 		h.delist(c)
 		h.checkDrained()
 	})
 	h.metrics.connected(-1)
 	h.log.LogAttrs(context.Background(), slog.LevelInfo, "connection ended", slog.String("session", ShortID(c.conversation.ID)),
 		slog.Duration("took", time.Since(c.arrived).Round(time.Millisecond)), slog.String("request_id", c.from.Request))
-	h.Leave(&Seat{conversation: c.conversation, token: c.token})
-	h.running.Done()
 }

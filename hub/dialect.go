@@ -160,17 +160,20 @@ func (DeepChat) pong() []byte                  { return nil }
 
 // start comes again when another node goes on with the reply. What the widget
 // has behind offset is taken back.
-func (DeepChat) start(f *follow, r *Reply, offset int) error {
-	if offset == f.passed {
+func (d DeepChat) start(f *follow, r *Reply, offset int) error {
+	if offset == f.passed && !f.stale {
 		return nil
 	}
-	f.kept, f.passed = f.kept[:0], offset
-	return f.send(deepText{Text: r.content()[:offset], Overwrite: true})
+	f.kept, f.passed, f.stale = f.kept[:0], offset, true
+	return d.again(f, r)
 }
 
 // delta keeps back what the widget would take for the end, until more has come.
-func (d DeepChat) delta(f *follow, _ *Reply, delta []byte, offset int) error {
+func (d DeepChat) delta(f *follow, r *Reply, delta []byte, offset int) error {
 	f.passed = offset
+	if f.stale {
+		return d.again(f, r)
+	}
 	f.kept = append(f.kept, delta...)
 	if string(f.kept) == d.EndPhrase {
 		return nil
@@ -180,13 +183,25 @@ func (d DeepChat) delta(f *follow, _ *Reply, delta []byte, offset int) error {
 	return f.send(deepText{Text: text})
 }
 
+// again sends the text up to f.passed in place of what the widget has. Where that
+// cannot be yet, the next delta or the end does it: a copy may lack that text
+// still, an empty one is ignored by the widget, and the end phrase would end it.
+func (d DeepChat) again(f *follow, r *Reply) error {
+	text, ok := r.prefix(f.passed)
+	if !ok || text == "" || text == d.EndPhrase {
+		return nil
+	}
+	f.stale = false
+	return f.send(deepText{Text: text, Overwrite: true})
+}
+
 func (d DeepChat) end(f *follow, r *Reply, e *End) error {
-	f.passed = 0
-	if len(f.kept) > 0 {
+	if f.stale || len(f.kept) > 0 {
 		if err := d.last(f, r); err != nil {
 			return err
 		}
 	}
+	f.kept, f.passed, f.stale = f.kept[:0], 0, false
 	if err := f.send(deepText{Text: d.EndPhrase}); err != nil {
 		return err
 	}
@@ -196,16 +211,18 @@ func (d DeepChat) end(f *follow, r *Reply, e *End) error {
 	return nil
 }
 
-// last sends a text of which the last delta is the end phrase: the whole again,
-// or, where that is the phrase, its characters in two parts.
+// last sends the whole text at the reply's end. One that is the end phrase goes in
+// two parts, and an empty one as a space, which the widget does not ignore.
 func (d DeepChat) last(f *follow, r *Reply) error {
-	f.kept = f.kept[:0]
 	whole := r.content()
+	if whole == "" {
+		whole = " "
+	}
 	if whole != d.EndPhrase {
 		return f.send(deepText{Text: whole, Overwrite: true})
 	}
 	_, half := utf8.DecodeRuneInString(whole)
-	if err := f.send(deepText{Text: whole[:half]}); err != nil || half == len(whole) {
+	if err := f.send(deepText{Text: whole[:half], Overwrite: f.stale}); err != nil || half == len(whole) {
 		return err
 	}
 	return f.send(deepText{Text: whole[half:]})

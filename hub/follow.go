@@ -39,7 +39,8 @@ type follow struct {
 	held int    // bytes written since the last flush; 0: not corked
 	kept []byte // text that the dialect keeps back
 
-	passed int // how much of the reply the dialect was given, where it counts
+	passed int  // how much of the reply the dialect was given, where it counts
+	stale  bool // the client has other text than that; all of it is to be sent again
 
 	probe Probe
 
@@ -62,10 +63,20 @@ func (f *follow) poke() {
 	}
 }
 
+// guard calls g. A panic of it ends the connection, for what it left out cannot be
+// told; the client comes back and resumes.
+func (f *follow) guard(g func() error) error {
+	err := f.c.hub.rescue("a connection's follower", f.c.conversation, g)
+	if panicked(err) {
+		f.c.Close(CloseTryLater, broke)
+	}
+	return err
+}
+
 // join is a new connection's first follower. The reader begins behind ready,
 // so that whatever it answers comes later.
 func (f *follow) join(j *Join) {
-	err := f.begin(j)
+	err := f.guard(func() error { return f.begin(j) })
 	go f.c.read()
 	if err != nil {
 		f.fail(err)
@@ -91,7 +102,7 @@ func (f *follow) run() {
 		}
 		c.look = false
 		c.mu.Unlock()
-		if err := f.catchUp(); err != nil {
+		if err := f.guard(f.catchUp); err != nil {
 			f.fail(err)
 		}
 	}
@@ -99,14 +110,14 @@ func (f *follow) run() {
 
 // fail ends the connection for the reason that err is.
 func (f *follow) fail(err error) {
-	_ = f.flush() // what was written before is true
+	_ = f.guard(f.flush) // what was written before is true
 	f.c.mu.Lock()
 	leaving, why := f.c.leaving, f.c.why
 	f.c.mu.Unlock()
 	switch {
 	case errors.Is(err, ErrCut) && leaving != 0:
 		f.c.Close(leaving, why)
-	case errors.Is(err, errConnClosed), errors.Is(err, errStopped):
+	case errors.Is(err, errConnClosed), errors.Is(err, errStopped), panicked(err): // it is closed
 	case errors.Is(err, ErrDraining):
 		f.c.Close(CloseGoingAway, "the server is going away")
 	case errors.Is(err, session.ErrNotFound), errors.Is(err, errUnread):
@@ -142,13 +153,17 @@ func (f *follow) catchUp() error {
 			}
 		}
 		if s.Running != nil {
-			// Not found: it ended meanwhile, and the next look finds it stored.
-			if r := c.hub.find(c.conversation, s.Running); r != nil {
-				if err := f.reply(r, s.Running.Position()); err != nil {
-					return err
-				}
-			} else if c.closed.Load() || c.hub.stopped() {
-				return errConnClosed
+			r, err := c.hub.find(c.conversation, s.Running)
+			switch {
+			case err != nil:
+				return err
+			case r != nil:
+				err = f.reply(r, s.Running.Position())
+			case c.closed.Load() || c.hub.stopped():
+				err = errConnClosed
+			} // otherwise it ended meanwhile, and the next look finds it stored
+			if err != nil {
+				return err
 			}
 			continue
 		}
@@ -211,8 +226,10 @@ func (f *follow) Start(r *Reply, offset int) error { return f.c.dialect.start(f,
 
 // Delta implements Sink.
 func (f *follow) Delta(r *Reply, delta []byte, offset int) error {
-	f.probe.Delta(r, offset)
-	return f.c.dialect.delta(f, r, delta, offset)
+	return f.guard(func() error {
+		f.probe.Delta(r, offset)
+		return f.c.dialect.delta(f, r, delta, offset)
+	})
 }
 
 // End implements Sink.
@@ -280,13 +297,17 @@ func (f *follow) enter() bool {
 func (f *follow) leave() { f.acting.Unlock() }
 
 // flushNow implements pusher.
-func (f *follow) flushNow() bool {
-	if f.held > 0 && !f.c.sock.FlushNow() {
-		return false
-	}
-	f.held = 0
-	f.probe.Flushed(f.c.hub.metrics)
-	return true
+func (f *follow) flushNow() (sent bool) {
+	_ = f.guard(func() error {
+		if f.held > 0 && !f.c.sock.FlushNow() {
+			return nil
+		}
+		f.held = 0
+		f.probe.Flushed(f.c.hub.metrics)
+		sent = true
+		return nil
+	})
+	return sent
 }
 
 func (f *follow) flush() error {

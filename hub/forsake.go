@@ -17,16 +17,14 @@ const followSlack = 5 * time.Second
 // nobody at another node. It is called by a timer. Who begins to follow at
 // another node within the one round trip that asks sees it stopped.
 func (h *Hub) forsake(r *Reply) {
-	_ = h.do(func() {
-		h.running.Add(1)
-		go func() {
-			defer h.running.Done()
+	h.tell(r.Conversation, func() {
+		h.spawn("a reply that nobody follows", r.Conversation, func() {
 			if wait := h.awaited(r); wait > 0 {
 				r.rest(wait)
 			} else if r.sealForsaken() {
 				h.end(r, session.Message{FinishReason: session.FinishStopped}, nil)
 			}
-		}()
+		})
 	})
 }
 
@@ -36,9 +34,13 @@ func (h *Hub) awaited(r *Reply) time.Duration {
 	if h.shared == nil {
 		return 0
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	defer cancel()
-	since, err := h.shared.Unfollowed(ctx, r.Conversation, r.ID)
+	var since time.Duration
+	err := h.rescue("a reply's followers", r.Conversation, func() (err error) {
+		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		defer cancel()
+		since, err = h.shared.Unfollowed(ctx, r.Conversation, r.ID)
+		return err
+	})
 	switch {
 	case errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrLost):
 		return 0
@@ -51,5 +53,7 @@ func (h *Hub) awaited(r *Reply) time.Duration {
 // lookForFollowers lets go of a copy that was found and then not followed: it
 // would count as a follower at the node that writes.
 func (h *Hub) lookForFollowers(r *Reply) {
-	time.AfterFunc(followSlack, func() { h.unfollow(r) })
+	time.AfterFunc(followSlack, func() {
+		_ = h.rescue("a copy's end", r.Conversation, func() error { h.unfollow(r); return nil })
+	})
 }

@@ -10,6 +10,7 @@
 //     offset, each at its own speed.
 //   - A Conn is one WebSocket. Idle, it is one goroutine blocked in a read; a
 //     second one, the follower, is there while it has something to write.
+//   - A panic ends one reply, or one connection, and not the process (rescue).
 //
 // Whether a conversation is busy, and what was said in it, is the session
 // store's to say; the hub keeps nothing of that.
@@ -66,7 +67,8 @@ type Hub struct {
 	metrics  *Metrics
 	upstream *semaphore.Weighted // nil: any number of replies may be with the model
 	follows  sync.Mutex          // held while a copy begins or ends to be fed
-	ops      chan func()
+	late     lateness
+	ops      chan op
 	closing  chan struct{}  // closed by Run when it takes no more ops
 	running  sync.WaitGroup // turns and connections; added to on the loop only
 
@@ -95,7 +97,7 @@ func New(cfg Config) *Hub {
 		cfg: cfg, sessions: cfg.Sessions, log: cfg.Logger,
 		counter: cfg.Limits.Counter, metrics: cfg.Metrics, upstream: newUpstream(cfg.Limits.Upstream),
 		clients: make(map[string]int),
-		ops:     make(chan func()), closing: make(chan struct{}),
+		ops:     make(chan op), closing: make(chan struct{}),
 		conns: make(map[session.Ref]*Conn), replies: make(map[uuid.UUID]*Reply),
 		reserved: make(map[session.Ref]bool),
 	}
@@ -107,46 +109,6 @@ func New(cfg Config) *Hub {
 		log.Watch(h)
 	}
 	return h
-}
-
-// Run owns the registry until ctx ends. Then it stops the replies and closes
-// the connections that are left, and returns when all that the hub ever
-// started has returned. It is called once.
-func (h *Hub) Run(ctx context.Context) error {
-	beat := time.NewTicker(pingInterval / 4)
-	defer beat.Stop()
-	for {
-		select {
-		case op := <-h.ops:
-			op()
-		case <-beat.C:
-			h.pingSilent()
-			h.endUnauthorized()
-		case <-ctx.Done():
-			close(h.closing)
-			for _, c := range h.conns {
-				c.Close(CloseGoingAway, "the server stops")
-			}
-			for _, r := range h.replies {
-				r.seal()
-				r.finish(End{Err: errStopped})
-			}
-			h.running.Wait()
-			return nil
-		}
-	}
-}
-
-// do runs op on Run's goroutine and returns when it is done.
-func (h *Hub) do(op func()) error {
-	done := make(chan struct{})
-	select {
-	case h.ops <- func() { op(); close(done) }:
-		<-done
-		return nil
-	case <-h.closing:
-		return errStopped
-	}
 }
 
 // Model returns the name of the model that answers.
@@ -176,9 +138,8 @@ func (h *Hub) Say(ctx context.Context, from Caller, conversation session.Ref, t 
 			h.leave(from, r.ID)
 			return nil, session.Said{}, err
 		}
-		said, err := h.sessions.Say(context.WithoutCancel(ctx), conversation, t)
+		said, err := h.startTurn(context.WithoutCancel(ctx), r, t)
 		if err == nil && said.Started {
-			h.start(r, said)
 			return r, said, nil
 		}
 		h.drop(r)
@@ -196,8 +157,8 @@ func (h *Hub) Say(ctx context.Context, from Caller, conversation session.Ref, t 
 		case said.Ended != nil:
 			return Stored(conversation, *said.Ended), said, nil
 		}
-		if r := h.find(conversation, said.Running); r != nil {
-			return r, said, nil
+		if r, err := h.find(conversation, said.Running); r != nil || err != nil {
+			return r, said, err
 		}
 		// It ended between the two looks: the next finds it stored.
 		if err := ctx.Err(); err != nil {
@@ -236,9 +197,9 @@ func (h *Hub) register(r *Reply) error {
 
 // drop takes a registered reply out again: it ended, or never began.
 func (h *Hub) drop(r *Reply) {
-	_ = h.do(func() { h.forget(r) })
-	h.leave(r.from, r.ID)
-	h.running.Done()
+	defer h.running.Done()
+	h.tell(r.Conversation, func() { h.forget(r) })
+	_ = h.rescue("a client's count", r.Conversation, func() error { h.leave(r.from, r.ID); return nil })
 }
 
 // forget takes r out of the registry, unless another has its place. It runs on
@@ -250,17 +211,30 @@ func (h *Hub) forget(r *Reply) {
 	}
 }
 
-// start begins r's turn and brings it to the conversation's connection.
-func (h *Hub) start(r *Reply, said session.Said) {
-	r.place(said.Running)
-	go h.turn(r, said)
-	h.Changed(r.Conversation)
+// startTurn stores a turn. If r is to be written, it begins that, and brings r to the
+// conversation's connection. Of a store that panicked nobody knows whether it says by
+// now that r runs: so r is ended as failed, or the conversation would stay busy.
+func (h *Hub) startTurn(ctx context.Context, r *Reply, t session.Turn) (said session.Said, err error) {
+	err = h.rescue("a message", r.Conversation, func() (err error) {
+		said, err = h.sessions.Say(ctx, r.Conversation, t)
+		return err
+	})
+	switch {
+	case panicked(err):
+		r.seal()
+		h.end(r, failed(err), nil)
+	case err == nil && said.Started:
+		r.place(said.Running)
+		go h.turn(r, said)
+		h.Changed(r.Conversation)
+	}
+	return said, err
 }
 
 // Changed has the conversation's connection, if there is one here, look again
 // at what there is to send.
 func (h *Hub) Changed(conversation session.Ref) {
-	_ = h.do(func() {
+	h.tell(conversation, func() {
 		if c := h.conns[conversation]; c != nil {
 			c.poke()
 		}
@@ -278,23 +252,19 @@ func (h *Hub) reply(id uuid.UUID) *Reply {
 }
 
 // nudge follows, for a moment, the reply that keeps a conversation busy: if
-// the node that wrote it is dead, this one goes on with it.
+// the node that wrote it is dead, this one goes on with it. One that nobody writes
+// here ends.
 func (h *Hub) nudge(ctx context.Context, conversation session.Ref) {
-	if h.shared == nil {
-		return
-	}
 	r, err := h.Running(ctx, conversation)
 	if err != nil || r == nil || !r.isCopy() {
 		return
 	}
-	_ = h.do(func() {
-		h.running.Add(1)
-		go func() {
-			defer h.running.Done()
+	h.tell(conversation, func() {
+		h.spawn("a busy conversation", conversation, func() {
 			ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 			defer cancel()
 			_, _ = r.wait(ctx)
-		}()
+		})
 	})
 }
 
@@ -305,8 +275,8 @@ func (h *Hub) Running(ctx context.Context, conversation session.Ref) (*Reply, er
 		if err != nil || s.Running == nil {
 			return nil, err
 		}
-		if r := h.find(conversation, s.Running); r != nil {
-			return r, nil
+		if r, err := h.find(conversation, s.Running); r != nil || err != nil {
+			return r, err
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -346,9 +316,9 @@ func (h *Hub) stop(ctx context.Context, conversation session.Ref, only uuid.UUID
 		outcome, err := h.stopShared(ctx, conversation, s.Running)
 		return outcome, at, err
 	}
-	r := h.reply(s.Running.Reply)
-	if r == nil {
-		return OutcomeNothingRunning, at, nil
+	r, err := h.find(conversation, s.Running)
+	if r == nil || err != nil {
+		return OutcomeNothingRunning, at, err
 	}
 	h.giveUp(r)
 	e, err := r.wait(ctx)
@@ -375,7 +345,7 @@ func (h *Hub) Delete(ctx context.Context, conversation session.Ref) error {
 
 // Gone tells the hub that a session was deleted or expired.
 func (h *Hub) Gone(conversation session.Ref) {
-	_ = h.do(func() {
+	h.tell(conversation, func() {
 		for _, r := range h.replies {
 			if r.Conversation == conversation {
 				r.seal()

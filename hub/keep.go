@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"lumos/backend/session"
 )
 
 const (
@@ -27,7 +29,11 @@ func (h *Hub) pingSilent() {
 	now := time.Now()
 	var ask, drop []*Conn
 	for _, c := range h.conns {
-		active := c.sock.Active()
+		var active time.Time
+		if h.rescue("a connection's silence", c.conversation, func() error { active = c.sock.Active(); return nil }) != nil {
+			drop = append(drop, c)
+			continue
+		}
 		if !active.Before(c.asked) {
 			c.asked = time.Time{}
 		}
@@ -44,16 +50,16 @@ func (h *Hub) pingSilent() {
 	if len(ask)+len(drop) == 0 {
 		return
 	}
-	h.running.Add(1)
-	go func() {
-		defer h.running.Done()
+	h.spawn("pings", session.Ref{}, func() {
 		for _, c := range ask {
-			c.sock.Ping()
+			if h.rescue("a ping", c.conversation, func() error { c.sock.Ping(); return nil }) != nil {
+				c.drop()
+			}
 		}
 		for _, c := range drop {
 			c.drop()
 		}
-	}()
+	})
 }
 
 // endUnauthorized closes the connections whose right to be here has ended. It
@@ -78,7 +84,7 @@ func (h *Hub) Drain(ctx context.Context) {
 			h.draining, h.drained = true, make(chan struct{})
 			for _, c := range h.conns {
 				time.AfterFunc(rand.N(drainSpread), func() {
-					_ = h.do(func() { c.leave(CloseGoingAway, "the server is going away") })
+					h.tell(c.conversation, func() { c.leave(CloseGoingAway, "the server is going away") })
 				})
 			}
 		}
@@ -104,16 +110,7 @@ func (h *Hub) Drain(ctx context.Context) {
 	over, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainGrace)
 	defer cancel()
 	for _, r := range replies {
-		switch {
-		case r.isCopy():
-			r.finish(End{Err: ErrDraining})
-			_ = h.do(func() { h.forget(r) })
-			h.shared.Unfollow(r.ID)
-		case h.shared != nil:
-			h.yield(over, r)
-		default:
-			h.giveUp(r)
-		}
+		_ = h.rescue("draining", r.Conversation, func() error { h.drainReply(over, r); return nil })
 	}
 	grace := time.NewTimer(drainGrace)
 	defer grace.Stop()
@@ -121,6 +118,21 @@ func (h *Hub) Drain(ctx context.Context) {
 	case <-drained:
 	case <-h.closing:
 	case <-grace.C:
+	}
+}
+
+// drainReply ends a reply that still runs at the drain's deadline, or leaves it to
+// another node.
+func (h *Hub) drainReply(ctx context.Context, r *Reply) {
+	switch {
+	case r.isCopy():
+		r.finish(End{Err: ErrDraining})
+		h.tell(r.Conversation, func() { h.forget(r) })
+		h.shared.Unfollow(r.ID)
+	case h.shared != nil:
+		h.yield(ctx, r)
+	default:
+		h.giveUp(r)
 	}
 }
 

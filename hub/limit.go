@@ -43,9 +43,12 @@ const (
 	// often it looks.
 	streamPatience = time.Second
 	streamRetry    = 50 * time.Millisecond
-	// patienceForFlood is how many refusals in a row a connection may get
-	// before it is closed.
+	// patienceForFlood is how many messages in a row may come too fast before
+	// their connection is closed.
 	patienceForFlood = 10
+	// patienceForOutage is how many frames in a row are refused because the store
+	// is away before their connection is closed.
+	patienceForOutage = 10
 )
 
 // errReplyFull ends a call to the model whose reply has as many bytes as it may.
@@ -178,7 +181,7 @@ func (h *Hub) OpenStream(ctx context.Context, from Caller) (closed func(), err e
 }
 
 func (h *Hub) closeStream(from Caller) {
-	_ = h.do(func() {
+	h.tell(session.Ref{}, func() {
 		h.streams--
 		h.discount(from.Client)
 	})

@@ -16,7 +16,8 @@ const (
 	maxPush = 1 << 10
 )
 
-// pusher is a Sink that another goroutine can use while the Sink's own waits.
+// pusher is a Sink that another goroutine can use while the Sink's own waits. No
+// method of it panics: that would end the reply with the connection.
 type pusher interface {
 	Sink
 	// enter reports whether that goroutine waits and nothing is held back, and
@@ -62,16 +63,21 @@ func (f *follower) push() bool {
 	if f.left {
 		return true
 	}
-	f.r.mu.Lock()
-	behind := f.r.visible() - f.off
-	if behind > maxPush || f.newsFirst() {
-		f.r.mu.Unlock()
-		return false
-	}
-	delta := f.take()
-	f.r.mu.Unlock()
+	delta, behind := f.takeShort()
 	if len(delta) == 0 {
-		return true
+		return behind <= 0
 	}
 	return f.pusher.Delta(f.r, delta, f.off) == nil && len(delta) == behind && f.pusher.flushNow()
+}
+
+// takeShort is take, unless there is much or something else comes first: then it takes
+// nothing. It returns how much there was behind the follower.
+func (f *follower) takeShort() (delta []byte, behind int) {
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	behind = f.r.visible() - f.off
+	if behind > maxPush || f.newsFirst() {
+		return nil, max(behind, 1)
+	}
+	return f.take(), behind
 }

@@ -118,23 +118,36 @@ func (r *Reply) honour(p Place) int {
 // append adds p, which is whole characters, and brings it to the followers. It
 // reports false when the reply was sealed: the turn is over.
 func (r *Reply) append(p []byte) bool {
-	r.mu.Lock()
-	if r.sealed {
-		r.mu.Unlock()
-		return false
-	}
-	r.text.append(p)
-	store := r.store
-	var sole *follower
-	if !r.gated {
-		sole = r.show(len(p), true)
-	}
-	r.mu.Unlock()
+	sole, store, ok := r.add(p)
 	sole.serve()
 	if store != nil {
 		store()
 	}
-	return true
+	return ok
+}
+
+// add adds p to the text, and returns the follower that is to be served, and what tells
+// the Log. False: the reply was sealed.
+func (r *Reply) add(p []byte) (sole *follower, store func(), ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sealed {
+		return nil, nil, false
+	}
+	r.text.append(p)
+	if !r.gated {
+		sole = r.show(len(p), true)
+	}
+	return sole, r.store, true
+}
+
+// breakOff ends the turn's call to the model. The turn ends the reply.
+func (r *Reply) breakOff() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cancel != nil {
+		r.cancel()
+	}
 }
 
 // seal takes the right to write away. Only the first caller gets true, and
@@ -234,6 +247,17 @@ func (r *Reply) content() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.text.String()
+}
+
+// prefix returns the first n bytes of the text. False: there are not that many by
+// now, or n is inside a character.
+func (r *Reply) prefix(n int) (string, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.text.splits(n) {
+		return "", false
+	}
+	return r.text.String()[:n], true
 }
 
 // wait returns when the reply has ended, or with ctx's error.

@@ -33,12 +33,18 @@ func (h *Hub) claim(ctx context.Context, conversation session.Ref, c session.Cla
 	if h.shared == nil {
 		return s, nil
 	}
+	claimed := false
+	defer func() {
+		if !claimed {
+			h.sessions.Release(conversation)
+		}
+	}()
 	s.token = uuid.New()
 	c.Connection = s.token
 	if err := h.shared.Connect(ctx, conversation, c); err != nil {
-		h.sessions.Release(conversation)
 		return nil, err
 	}
+	claimed = true
 	return s, nil
 }
 
@@ -62,9 +68,13 @@ func (h *Hub) Reserve(ctx context.Context, from Caller, conversation session.Ref
 	if err != nil || refused != nil {
 		return nil, orDraining(err, refused)
 	}
-	s, err := h.claim(ctx, conversation, session.Claim{Mode: session.FromNobody})
-	if err != nil {
-		h.unreserve(&Seat{conversation: conversation, reserved: true})
+	var s *Seat
+	defer func() {
+		if s == nil {
+			h.unreserve(&Seat{conversation: conversation, reserved: true})
+		}
+	}()
+	if s, err = h.claim(ctx, conversation, session.Claim{Mode: session.FromNobody}); err != nil {
 		return nil, err
 	}
 	s.reserved = true
@@ -79,17 +89,20 @@ func orDraining(stopped, refused error) error {
 	return refused
 }
 
-// Leave gives a place up.
+// Leave gives a place up. A store that panics is logged: who leaves can do no more.
 func (h *Hub) Leave(s *Seat) {
 	h.unreserve(s)
-	if h.shared != nil {
-		h.shared.Disconnect(s.conversation, s.token)
-	}
-	h.sessions.Release(s.conversation)
+	_ = h.rescue("a connection's end", s.conversation, func() error {
+		defer h.sessions.Release(s.conversation)
+		if h.shared != nil {
+			h.shared.Disconnect(s.conversation, s.token)
+		}
+		return nil
+	})
 }
 
 func (h *Hub) unreserve(s *Seat) {
 	if s.reserved {
-		_ = h.do(func() { delete(h.reserved, s.conversation) })
+		h.tell(s.conversation, func() { delete(h.reserved, s.conversation) })
 	}
 }

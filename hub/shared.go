@@ -21,6 +21,9 @@ var errMoved = errors.New("hub: the reply has moved")
 // from where what they have is still part of it.
 var errRewritten = errors.New("hub: the reply has another writer")
 
+// errUnwritten: the store has a reply as running that nobody writes.
+var errUnwritten = errors.New("hub: nobody writes the reply")
+
 // errGone: an edit or a regeneration elsewhere took the reply away before its end
 // was told here.
 var errGone = fmt.Errorf("hub: the reply is no longer in its conversation: %w", ErrCut)
@@ -39,103 +42,40 @@ type shared struct {
 	release  func() // called when nobody follows a copy any more
 }
 
-// writing is a Reply as the Log sees it that stores its text: a session.Source.
-type writing struct {
-	h *Hub
-	r *Reply
-}
-
-// From implements session.Source.
-func (w writing) From(off, limit int) []byte {
-	w.r.mu.Lock()
-	defer w.r.mu.Unlock()
-	return w.r.text.from(off, limit)
-}
-
-// Stored implements session.Source.
-func (w writing) Stored(n int, push bool) {
-	r := w.r
-	r.mu.Lock()
-	more := n - r.shown
-	if more <= 0 {
-		r.mu.Unlock()
-		return
-	}
-	r.shown = n
-	sole := r.show(more, push)
-	r.mu.Unlock()
-	sole.serve()
-}
-
-// Away implements session.Source.
-func (w writing) Away() {
-	w.r.mu.Lock()
-	defer w.r.mu.Unlock()
-	w.r.aways++
-	w.r.wake()
-}
-
-// Lost implements session.Source.
-func (w writing) Lost() {
-	w.r.seal()
-	w.r.finish(End{Err: errMoved})
-}
-
-// copying is a Reply as the Log sees it that feeds it with what another node
-// writes: a session.Copy.
-type copying struct {
-	h *Hub
-	r *Reply
-}
-
-// Append implements session.Copy.
-func (c copying) Append(b []byte) { c.r.append(b) }
-
-// Rewritten implements session.Copy.
-func (c copying) Rewritten(n int, epochs []session.Epoch) {
-	c.r.mu.Lock()
-	defer c.r.mu.Unlock()
-	c.r.text.cut(n)
-	c.r.epochs, c.r.rewrites = epochs, append(c.r.rewrites, n)
-	c.r.wake()
-}
-
-// Away implements session.Copy.
-func (c copying) Away() { writing(c).Away() }
-
-// Orphaned implements session.Copy: whoever follows a reply that nobody writes
-// takes it over.
-func (c copying) Orphaned() {
-	_ = c.h.do(func() {
-		c.r.mu.Lock()
-		defer c.r.mu.Unlock()
-		if c.h.draining || c.r.adopting || !c.r.copied || c.r.end != nil || len(c.r.followers) == 0 {
-			return
-		}
-		c.r.adopting = true
-		c.h.running.Add(1)
-		go c.h.adopt(c.r)
-	})
-}
-
-// Ended implements session.Copy.
-func (c copying) Ended() {
-	_ = c.h.do(func() {
-		c.h.running.Add(1)
-		go func() {
-			defer c.h.running.Done()
-			c.h.endCopy(c.r)
-		}()
-	})
-}
-
 // find returns the reply that is running: the one that is written here, or a
-// copy of what another node writes. Without a Log it is nil when the reply has
-// ended meanwhile.
-func (h *Hub) find(conversation session.Ref, running *session.Running) *Reply {
-	if r := h.reply(running.Reply); r != nil || h.shared == nil {
-		return r
+// copy of what another node writes. It is nil when the reply has ended meanwhile, or
+// the hub has. Errors: without a Log, the store's for Finish.
+func (h *Hub) find(conversation session.Ref, running *session.Running) (*Reply, error) {
+	r := h.reply(running.Reply)
+	switch {
+	case r != nil:
+		return r, nil
+	case h.stopped():
+		return nil, nil
+	case h.shared == nil:
+		return nil, h.endUnwritten(conversation, running)
 	}
+	return h.copyOf(conversation, running), nil
+}
+
+// endUnwritten ends a reply that the store has as running, and that is not in the
+// registry of the one process that could write it: its end has been stored since, or
+// could not be when it came, and would keep the conversation busy for ever.
+func (h *Hub) endUnwritten(conversation session.Ref, running *session.Running) error {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	m := failed(errUnwritten)
+	m.ID, m.Model, m.Timestamp = running.Reply, running.Model, session.Now()
+	err := h.sessions.Finish(ctx, conversation, m)
+	if errors.Is(err, session.ErrNotFound) || errors.Is(err, session.ErrLost) {
+		return nil // the next look finds what is there
+	}
+	return err
+}
+
+// copyOf returns a copy of the reply that is running at another node; nil: the hub has
+// stopped.
+func (h *Hub) copyOf(conversation session.Ref, running *session.Running) *Reply {
 	// What follows and what stops following must not overtake each other.
 	h.follows.Lock()
 	defer h.follows.Unlock()
@@ -154,7 +94,14 @@ func (h *Hub) find(conversation session.Ref, running *session.Running) *Reply {
 		return nil
 	}
 	if r == made {
+		fed := false
+		defer func() {
+			if !fed { // it panicked: nobody is to find a copy to which nothing comes
+				h.tell(conversation, func() { h.forget(made) })
+			}
+		}()
 		h.shared.Follow(conversation, running.Reply, 0, running.Epoch(), copying{h, made})
+		fed = true
 		h.lookForFollowers(made)
 	}
 	return r
@@ -171,7 +118,7 @@ func (h *Hub) unfollow(r *Reply) {
 	h.follows.Lock()
 	defer h.follows.Unlock()
 	gone := false
-	_ = h.do(func() {
+	h.tell(r.Conversation, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if !r.copied || r.adopting || r.end != nil || len(r.followers) > 0 {
@@ -188,6 +135,10 @@ func (h *Hub) unfollow(r *Reply) {
 // endCopy ends a copy as the store says that the reply ended.
 func (h *Hub) endCopy(r *Reply) {
 	e := End{Err: errMoved}
+	defer func() {
+		r.finish(e)
+		h.tell(r.Conversation, func() { h.forget(r) })
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	s, err := h.sessions.Get(ctx, r.Conversation, r.before())
@@ -200,8 +151,6 @@ func (h *Hub) endCopy(r *Reply) {
 			e = End{Message: m}
 		}
 	}
-	r.finish(e)
-	_ = h.do(func() { h.forget(r) })
 }
 
 // before is the place before the reply.
@@ -213,27 +162,43 @@ func (r *Reply) before() session.Position {
 
 // adopt takes over a reply that nobody writes, and goes on with it.
 func (h *Hub) adopt(r *Reply) {
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	a, err := h.shared.Adopt(ctx, r.Conversation, r.ID)
-	cancel()
-	r.mu.Lock()
-	r.adopting = false
-	if err == nil {
-		r.copied, r.gated, r.shown, r.release = false, true, r.text.size, nil
-	}
-	alone := len(r.followers) == 0
-	r.mu.Unlock()
-	if err != nil {
-		// Somebody else writes it, or it has ended: the Log tells the copy.
-		if alone {
-			h.unfollow(r)
-		}
-		h.running.Done()
+	var a session.Adoption
+	err := h.rescue("a take-over", r.Conversation, func() (err error) {
+		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		defer cancel()
+		a, err = h.shared.Adopt(ctx, r.Conversation, r.ID)
+		return err
+	})
+	if alone := r.adopted(err == nil); err != nil {
+		defer h.running.Done()
+		_ = h.rescue("a copy's end", r.Conversation, func() error {
+			switch {
+			case panicked(err): // it may be ours, and is not to be held: who follows looks for it again
+				h.abandon(r)
+				defer h.endCopy(r)
+				h.shared.Unfollow(r.ID)
+			case alone:
+				h.unfollow(r)
+			} // otherwise somebody else writes it, or it has ended: the Log tells the copy
+			return nil
+		})
 		return
 	}
 	h.metrics.adopted()
 	h.log.Info("reply taken over", slog.String("session", ShortID(r.Conversation.ID)), slog.Int("at", len(a.Text)))
 	h.turn(r, a.Said)
+}
+
+// adopted notes that a take-over has ended, and whether the reply is written here now.
+// It tells whether nobody follows.
+func (r *Reply) adopted(here bool) (alone bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.adopting = false
+	if here {
+		r.copied, r.gated, r.shown, r.release = false, true, r.text.size, nil
+	}
+	return len(r.followers) == 0
 }
 
 // relocate finds a reply again that has moved, and the place in it up to which
@@ -251,8 +216,9 @@ func (h *Hub) relocate(ctx context.Context, r *Reply, off int) (*Reply, Place, e
 		}
 	}
 	if s.Running != nil && s.Running.Reply == r.ID {
-		if found := h.find(r.Conversation, s.Running); found != nil {
-			return found, Place{r.Epoch(), off}, nil
+		found, err := h.find(r.Conversation, s.Running)
+		if found != nil || err != nil {
+			return found, Place{r.Epoch(), off}, err
 		}
 		return nil, Place{}, ErrCut
 	}
@@ -280,10 +246,10 @@ func (h *Hub) yield(ctx context.Context, r *Reply) {
 	if !r.seal() {
 		return
 	}
+	defer r.finish(End{Err: ErrDraining})
 	if err := h.shared.Yield(ctx, r.Conversation, r.ID); err != nil {
 		h.log.Warn("a reply could not be handed over at once", slog.String("session", ShortID(r.Conversation.ID)), slog.Any("error", err))
 	}
-	r.finish(End{Err: ErrDraining})
 }
 
 // stopShared ends a reply with what the Log has of it, whoever writes it.
@@ -292,9 +258,13 @@ func (h *Hub) stopShared(ctx context.Context, conversation session.Ref, running 
 	if r != nil && !r.isCopy() && r.seal() {
 		defer func() { r.finish(End{Err: errMoved}) }() // unless the Log has said so
 	}
-	m, err := h.shared.Stop(ctx, conversation, session.Message{
-		ID: running.Reply, Timestamp: session.Now(), FinishReason: session.FinishStopped,
-		Model: running.Model, Epochs: running.Epochs,
+	var m session.Message
+	err := h.rescue("stopping a reply", conversation, func() (err error) {
+		m, err = h.shared.Stop(ctx, conversation, session.Message{
+			ID: running.Reply, Timestamp: session.Now(), FinishReason: session.FinishStopped,
+			Model: running.Model, Epochs: running.Epochs,
+		})
+		return err
 	})
 	switch {
 	case errors.Is(err, session.ErrLost):
@@ -320,7 +290,7 @@ func (r *Reply) isCopy() bool {
 
 // Taken implements session.Events.
 func (h *Hub) Taken(conversation session.Ref, connection uuid.UUID) {
-	_ = h.do(func() {
+	h.tell(conversation, func() {
 		if c := h.conns[conversation]; c != nil && c.token == connection {
 			c.Close(CloseTakenOver, takenOver)
 		}

@@ -13,6 +13,16 @@ import (
 // turn has the model answer and ends the reply. It is r's one writer.
 func (h *Hub) turn(r *Reply, said session.Said) {
 	defer h.drop(r)
+	if err := h.rescue("a turn", r.Conversation, func() error { h.runTurn(r, said); return nil }); err != nil {
+		if r.seal() {
+			h.end(r, failed(err), nil)
+		}
+		h.settle(r)
+	}
+}
+
+// runTurn is turn, but for what a panic of it leaves to do.
+func (h *Hub) runTurn(r *Reply, said session.Said) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if !r.begin(cancel, h.cfg.AbandonAfter, func() { h.forsake(r) }) {
@@ -51,16 +61,27 @@ func failureOf(m session.Message, err error) *Error {
 // end stores the reply, whose text cannot change any more, and tells the
 // followers. The caller has sealed it.
 func (h *Hub) end(r *Reply, m session.Message, failure *Error) {
+	e := End{Err: session.ErrPanicked, failure: failure}
+	defer func() { r.finish(e) }()
 	m = r.ended(m)
 	err := h.store(r, m)
+	if panicked(err) { // maybe at something that only this end has
+		m.FinishReason, m.Failure, m.Usage = session.FinishError, CodeInternal, nil
+		e.failure = nil
+		err = h.store(r, m)
+	}
 	switch {
 	case h.shared == nil, err == nil, errors.Is(err, session.ErrNotFound):
 	case errors.Is(err, session.ErrLost):
 		err = errMoved
-	case errors.Is(err, session.ErrUnavailable): // whoever comes when the store is back goes on
+	case h.stopped() && errors.Is(err, session.ErrUnavailable):
+	default:
+		h.abandon(r) // or it would be held, and never end
+	}
+	if h.shared != nil && errors.Is(err, session.ErrUnavailable) { // whoever comes when the store is back goes on
 		err = fmt.Errorf("%w: %w", errMoved, err)
 	}
-	r.finish(End{Message: m, Err: err, failure: failure})
+	e.Message, e.Err = m, err
 }
 
 // hugeReply is the length, in bytes, from which on a reply is worth a garbage
@@ -75,20 +96,19 @@ func (r *Reply) ended(m session.Message) session.Message {
 }
 
 // store stores an ended reply. A store that is away is asked again for as long as
-// followers wait for it.
+// followers wait for it. Errors: the store's for Finish; session.ErrPanicked.
 func (h *Hub) store(r *Reply, m session.Message) error {
 	const again = 250 * time.Millisecond
 	for began := time.Now(); ; {
-		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-		err := h.sessions.Finish(ctx, r.Conversation, m)
-		cancel()
+		err := h.rescue("storing a reply's end", r.Conversation, func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+			defer cancel()
+			return h.sessions.Finish(ctx, r.Conversation, m)
+		})
 		switch {
 		case err == nil, errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrLost):
 			return err
 		case !errors.Is(err, session.ErrUnavailable), time.Since(began) > session.AwayAfter:
-			if h.shared != nil {
-				h.abandon(r) // or it would be held, and never end
-			}
 			return err
 		}
 		pause := time.NewTimer(again)
@@ -114,9 +134,11 @@ func (h *Hub) publish(r *Reply) bool {
 // abandon lets go of a reply that cannot be stored: another node may go on
 // with it when the store is back.
 func (h *Hub) abandon(r *Reply) {
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	defer cancel()
-	_ = h.shared.Yield(ctx, r.Conversation, r.ID)
+	_ = h.rescue("handing over a reply", r.Conversation, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		defer cancel()
+		return h.shared.Yield(ctx, r.Conversation, r.ID)
+	})
 }
 
 func (r *Reply) writers() []session.Epoch {

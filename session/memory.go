@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -147,18 +148,26 @@ func (m *Memory) Run(ctx context.Context, gone func(Ref)) error {
 		}
 		m.all.Range(func(_, v any) bool {
 			e := v.(*entry)
-			e.mu.Lock()
-			expired := !e.gone && m.expired(e)
-			if expired {
-				m.forget(e)
-			}
-			e.mu.Unlock()
-			if expired {
-				gone(e.ref())
-			}
+			_ = Rescue(slog.Default(), "the end of a session", e.id, func() error { // the others expire all the same
+				if m.sweep(e) {
+					gone(e.ref())
+				}
+				return nil
+			})
 			return ctx.Err() == nil
 		})
 	}
+}
+
+// sweep forgets e if it has expired, and tells whether it did.
+func (m *Memory) sweep(e *entry) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.gone || !m.expired(e) {
+		return false
+	}
+	m.forget(e)
+	return true
 }
 
 // lock returns the entry of a session, locked. One that has expired but was not

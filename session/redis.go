@@ -99,9 +99,9 @@ func NewRedis(cfg RedisConfig) (*Redis, error) {
 		writers: make(map[uuid.UUID]*writer), follows: make(map[uuid.UUID]*follow),
 		holds: make(map[Ref]*hold), leaving: make(map[uuid.UUID]chan struct{}),
 	}
-	r.appends = newPipe(r, r.sendAppends)
+	r.appends = newPipe(r, r.sendAppends, func(w *writer) verdict { return r.failed(w, ErrPanicked) })
 	r.appends.line = &line{r: r}
-	r.looks = newPipe(r, r.sendLooks)
+	r.looks = newPipe(r, r.sendLooks, (*follow).missed)
 	return r, nil
 }
 
@@ -138,8 +138,9 @@ func (r *Redis) Run(ctx context.Context, gone func(Ref)) error {
 	return nil
 }
 
-// every calls f once an interval until ctx ends.
-func every(ctx context.Context, interval time.Duration, f func()) {
+// every calls f once an interval until ctx ends. One that panics is called again all
+// the same: what the others are owed comes by the same calls.
+func (r *Redis) every(ctx context.Context, interval time.Duration, f func()) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
@@ -147,9 +148,14 @@ func every(ctx context.Context, interval time.Duration, f func()) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			f()
+			r.rescue("a look at Redis", f)
 		}
 	}
+}
+
+// rescue calls f, and outlives its panic.
+func (r *Redis) rescue(step string, f func()) {
+	_ = Rescue(r.log, step, uuid.Nil, func() error { f(); return nil })
 }
 
 // Close gives the connections to Redis back. It is called after Run has

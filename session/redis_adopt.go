@@ -18,11 +18,8 @@ func (r *Redis) Adopt(ctx context.Context, ref Ref, reply uuid.UUID) (Adoption, 
 	}
 	r.writers[reply] = w
 	r.mu.Unlock()
-	adoption, err := r.adopt(ctx, w)
-	if err != nil {
-		r.forgetExpected(w)
-	}
-	return adoption, err
+	defer r.forgetExpected(w) // unless it was begun
+	return r.adopt(ctx, w)
 }
 
 // adopt takes w's reply over, which nobody here writes.
@@ -64,12 +61,16 @@ func (r *Redis) complete(reply uuid.UUID, epochs []Epoch, text string) {
 	if f == nil {
 		return
 	}
+	f.complete(epochs, text)
+	r.Unfollow(reply)
+}
+
+func (f *follow) complete(epochs []Epoch, text string) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	if !f.done {
 		f.rewrite(epochs, len(text))
 		f.take(0, []byte(text))
 	}
 	f.done = true
-	f.mu.Unlock()
-	r.Unfollow(reply)
 }

@@ -108,6 +108,6 @@ func (r *Redis) Disconnect(ref Ref, connection uuid.UUID) {
 	r.mu.Unlock()
 	value := r.node + " " + connection.String()
 	r.tasks.Go(func() {
-		_, _, _ = r.step(context.Background(), disconnectScript, ref, value)
+		r.rescue("a connection's end", func() { _, _, _ = r.step(context.Background(), disconnectScript, ref, value) })
 	})
 }

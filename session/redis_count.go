@@ -60,8 +60,10 @@ func (c redisCounts) Enter(ctx context.Context, key string, reply uuid.UUID, mos
 // Leave implements Counter. When it fails, the reply counts until its time is over.
 func (c redisCounts) Leave(key string, reply uuid.UUID) {
 	c.r.tasks.Go(func() {
-		_ = c.r.try(context.Background(), func(ctx context.Context, client rueidis.Client) error {
-			return client.Do(ctx, client.B().Zrem().Key("running:"+key).Member(reply.String()).Build()).Error()
+		c.r.rescue("a count", func() {
+			_ = c.r.try(context.Background(), func(ctx context.Context, client rueidis.Client) error {
+				return client.Do(ctx, client.B().Zrem().Key("running:"+key).Member(reply.String()).Build()).Error()
+			})
 		})
 	})
 }

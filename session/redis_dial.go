@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
 	"github.com/redis/rueidis"
 )
 
@@ -52,16 +53,19 @@ func (r *Redis) dialOnce() (*dialing, error) {
 }
 
 func (r *Redis) dialAndLoad(d *dialing) {
-	c, err := rueidis.NewClient(r.option)
-	if err == nil {
+	d.err = Rescue(r.log, "connecting to Redis", uuid.Nil, func() error {
+		c, err := rueidis.NewClient(r.option)
+		if err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+		defer cancel()
 		_ = r.load(ctx, c) // what is missing is loaded when that shows
-		cancel()
 		r.client.Store(&c)
-	}
+		return nil
+	})
 	r.mu.Lock()
 	r.dial = nil
 	r.mu.Unlock()
-	d.err = err
 	close(d.done)
 }

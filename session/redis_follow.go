@@ -230,15 +230,19 @@ func (r *Redis) hear(reply uuid.UUID, epoch int64, at int, text string) {
 	if f == nil {
 		return
 	}
-	f.mu.Lock()
-	look := epoch != f.epoch
-	if !look && !f.done {
-		look = f.take(at, []byte(text))
-	}
-	f.mu.Unlock()
-	if look {
+	if f.hear(epoch, at, text) {
 		r.looks.wake(f)
 	}
+}
+
+// hear takes text that was sent, and tells whether a look is wanted.
+func (f *follow) hear(epoch int64, at int, text string) (look bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if epoch != f.epoch {
+		return true
+	}
+	return !f.done && f.take(at, []byte(text))
 }
 
 // ended tells whoever is here that a reply has ended, or has another writer.
@@ -259,7 +263,7 @@ func (r *Redis) ended(reply uuid.UUID) {
 
 // pollFollowed looks at all that is followed, for hints get lost.
 func (r *Redis) pollFollowed(ctx context.Context) {
-	every(ctx, pollEvery, r.lookAtAll)
+	r.every(ctx, pollEvery, r.lookAtAll)
 }
 
 func (r *Redis) lookAtAll() {

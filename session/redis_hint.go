@@ -23,7 +23,7 @@ func (r *Redis) listen(ctx context.Context) {
 			err = c.Dedicated(func(c rueidis.DedicatedClient) error { // its own connection: no history is read before hints
 				return c.Receive(ctx, c.B().Subscribe().Channel("chathub:"+r.node).Build(), func(m rueidis.PubSubMessage) {
 					told.Store(false)
-					r.hint(m.Message)
+					r.rescue("a hint", func() { r.hint(m.Message) }) // it runs on a goroutine of rueidis
 				})
 			})
 		}

@@ -71,7 +71,7 @@ func (r *Redis) Release(ref Ref) {
 
 // touchHeld keeps alive what is held, and finds what a hint has missed.
 func (r *Redis) touchHeld(ctx context.Context) {
-	every(ctx, min(pollEvery, max(r.cfg.TTL/10, time.Millisecond)), func() {
+	r.every(ctx, min(pollEvery, max(r.cfg.TTL/10, time.Millisecond)), func() {
 		now := time.Now()
 		var refs []Ref
 		var claims []*claimed

@@ -2,9 +2,11 @@ package session
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/redis/rueidis"
 )
 
@@ -32,6 +34,8 @@ type pipe[T piped] struct {
 	// there is no Redis. After an error a line is made anew: it may lead to a
 	// Redis that has become a replica.
 	send func(ctx context.Context, c rueidis.CoreClient, batch []T, settle func(T, verdict)) error
+	// fail gives the verdict on an item whose send panicked.
+	fail func(T) verdict
 	line *line // nil: the connection that all share; run's
 
 	mu     sync.Mutex
@@ -48,10 +52,14 @@ type piped interface {
 // lane is an item's state, guarded by pipe.mu.
 type lane struct {
 	state laneState
+	with  *flight       // in flight: with which batch
 	again bool          // woken while in flight
 	shut  bool          // nothing is sent any more
 	still chan struct{} // closed when a flight ends after shut
 }
+
+// flight is one batch on its way, by its address.
+type flight struct{ _ byte }
 
 type laneState int
 
@@ -71,8 +79,8 @@ const (
 	dropped                // the item is done with
 )
 
-func newPipe[T piped](r *Redis, send func(context.Context, rueidis.CoreClient, []T, func(T, verdict)) error) *pipe[T] {
-	return &pipe[T]{r: r, send: send, signal: make(chan struct{}, 1)}
+func newPipe[T piped](r *Redis, send func(context.Context, rueidis.CoreClient, []T, func(T, verdict)) error, fail func(T) verdict) *pipe[T] {
+	return &pipe[T]{r: r, send: send, fail: fail, signal: make(chan struct{}, 1)}
 }
 
 // wake has the item's next command sent.
@@ -136,7 +144,7 @@ func (p *pipe[T]) run(ctx context.Context) {
 			pause.Reset(gather)
 			<-pause.C
 		}
-		batch := p.take()
+		batch, on := p.take()
 		if len(batch) == 0 {
 			continue
 		}
@@ -148,7 +156,7 @@ func (p *pipe[T]) run(ctx context.Context) {
 		c := p.r.attached(ctx)
 		if p.line.serves(c) {
 			// This goroutine reads the answers, as long as nothing can cancel.
-			if p.send(context.WithoutCancel(ctx), p.line.open(c), batch, p.settle) != nil {
+			if p.fly(context.WithoutCancel(ctx), p.line.open(c), batch, on) != nil {
 				p.line.close()
 			}
 			continue
@@ -156,7 +164,7 @@ func (p *pipe[T]) run(ctx context.Context) {
 		done := make(chan struct{})
 		flights.Go(func() {
 			defer close(done)
-			_ = p.send(ctx, c, batch, p.settle) // the items know
+			_ = p.fly(ctx, c, batch, on) // the items know
 		})
 		pause.Reset(overlap)
 		select {
@@ -166,17 +174,41 @@ func (p *pipe[T]) run(ctx context.Context) {
 	}
 }
 
+// fly sends a batch. After a panic what is left of it is sent one by one, so that only
+// the item that panics fails, as if Redis had not answered: it is tried again, and who
+// waits for it too long is told.
+func (p *pipe[T]) fly(ctx context.Context, c rueidis.CoreClient, batch []T, on *flight) error {
+	err := Rescue(p.r.log, "a batch to Redis", uuid.Nil, func() error { return p.send(ctx, c, batch, p.settle) })
+	if !errors.Is(err, ErrPanicked) {
+		return err
+	}
+	for i, item := range batch {
+		if len(batch) > 1 && p.isOn(on, item) {
+			_ = p.fly(ctx, c, batch[i:i+1], on)
+		} else if p.isOn(on, item) {
+			p.settle(item, p.fail(item))
+		}
+	}
+	return err
+}
+
+func (p *pipe[T]) isOn(on *flight, item T) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return item.lane().with == on
+}
+
 // take returns the items that are ready, which are in flight from now on.
-func (p *pipe[T]) take() []T {
+func (p *pipe[T]) take() ([]T, *flight) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := min(len(p.ready), maxBatch)
-	batch := make([]T, 0, n)
+	batch, on := make([]T, 0, n), new(flight)
 	for _, item := range p.ready[:n] {
 		if l := item.lane(); l.shut {
 			l.state = idle
 		} else {
-			l.state = flying
+			l.state, l.with = flying, on
 			batch = append(batch, item)
 		}
 	}
@@ -187,7 +219,7 @@ func (p *pipe[T]) take() []T {
 		default:
 		}
 	}
-	return batch
+	return batch, on
 }
 
 // settle ends an item's flight.
@@ -195,7 +227,7 @@ func (p *pipe[T]) settle(item T, v verdict) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := item.lane()
-	l.state = idle
+	l.state, l.with = idle, nil
 	if l.shut || v == dropped {
 		l.shut = true
 		if l.still != nil {

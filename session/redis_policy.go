@@ -14,7 +14,7 @@ import (
 func (r *Redis) checkPolicy(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	every(ctx, pollEvery, func() {
+	r.every(ctx, pollEvery, func() {
 		c, err := r.connect(ctx)
 		if err != nil {
 			return

@@ -26,6 +26,9 @@ func (r *Redis) step(ctx context.Context, s *script, ref Ref, args ...string) (s
 		if answer, err = result.ToArray(); err != nil {
 			return err
 		}
+		if len(answer) == 0 {
+			return permanent{errNoStatus}
+		}
 		status, err = answer[0].ToString()
 		return err
 	})

@@ -122,15 +122,12 @@ var turnKinds = map[TurnKind]string{Submit: "submit", Edit: "edit", Regenerate: 
 // Say implements Store.
 func (r *Redis) Say(ctx context.Context, ref Ref, t Turn) (Said, error) {
 	w := r.expect(ref, t.Reply)
+	defer r.forgetExpected(w) // unless it was begun
 	status, rest, err := r.step(ctx, sayScript, ref, stamp(Now()), turnKinds[t.Kind],
 		idOrNone(t.User.ID), headerOf(Message{ID: t.User.ID, Timestamp: t.User.Timestamp}), t.User.Content,
 		idOrNone(t.Of), t.Reply.String(), t.Model, w.lease, millis(leaseTTL), strconv.Itoa(r.cfg.History), strconv.Itoa(t.Most))
-	if err == nil && status != "started" {
-		r.forgetExpected(w)
-	}
 	switch {
 	case err != nil:
-		r.forgetExpected(w)
 		return Said{}, err
 	case status == "not found":
 		return Said{}, ErrNotFound
@@ -149,7 +146,6 @@ func (r *Redis) Say(ctx context.Context, ref Ref, t Turn) (Said, error) {
 	said := readSaid(a, status == "ended")
 	lease := a.string()
 	if a.err != nil {
-		r.forgetExpected(w)
 		return Said{}, a.err
 	}
 	if status == "started" {

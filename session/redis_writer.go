@@ -155,7 +155,7 @@ func (r *Redis) Write(reply uuid.UUID, s Source) (wake func(), ok bool) {
 
 // renewLeases keeps the leases of what is written here.
 func (r *Redis) renewLeases(ctx context.Context) {
-	every(ctx, leaseTTL/10, func() {
+	r.every(ctx, leaseTTL/10, func() {
 		now := time.Now()
 		var due []*writer
 		r.mu.Lock()

@@ -40,6 +40,9 @@ func (r *Redis) appendRest(ctx context.Context, w *writer) error {
 		var size int64
 		err := r.try(ctx, func(ctx context.Context, c rueidis.Client) error {
 			sizes, err := c.Do(ctx, r.appendCommand(c, []appending{a})).AsIntSlice()
+			if err == nil && len(sizes) == 0 {
+				err = permanent{errNoStatus}
+			}
 			if err == nil {
 				size = sizes[0]
 			}

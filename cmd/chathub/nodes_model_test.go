@@ -51,6 +51,7 @@ type plan struct {
 	stop   int           // it waits before this token until release; negative: it does not
 	goes   chan struct{} // closed by release
 	fork   bool          // who goes on with it gets another text than the first, and need not wait
+	open   bool          // with fork: that text's end waits until release
 	cut    int           // bytes behind which the first answer breaks off; 0: it does not
 
 	mu    sync.Mutex
@@ -91,9 +92,16 @@ func (p *plan) answer(r *mistralsim.Request) mistralsim.Answer {
 		a.Text = r.Prefix() + fmt.Sprintf(" [went on by %d] ", n) + strings.Repeat("ö", 200)
 		a.Tokens = nil
 	}
-	if p.stop >= 0 && !(p.fork && n > 1) {
+	stop := p.stop
+	if p.fork && n > 1 {
+		stop = -1
+		if p.open {
+			a.Tokens, stop = []string{a.Text}, 1
+		}
+	}
+	if stop >= 0 {
 		a.Hold = func(ctx context.Context, i int) {
-			if i >= p.stop {
+			if i >= stop {
 				select {
 				case <-p.goes:
 				case <-ctx.Done():

@@ -1,0 +1,32 @@
+package hub
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// pulseEvery is how often Run looks whether it runs when it should.
+	pulseEvery = time.Second
+	// lateAfter is from which pause on it did not: the process was stopped, or the
+	// machine had no time for it.
+	lateAfter = 2 * pulseEvery
+)
+
+// lateness sums up for how long the process did not run. Run beats; anybody reads.
+type lateness struct {
+	last time.Time    // of the beats; Run's
+	sum  atomic.Int64 // nanoseconds
+}
+
+// beat is called once in pulseEvery.
+func (l *lateness) beat(now time.Time) {
+	if gap := now.Sub(l.last); gap >= lateAfter {
+		l.sum.Add(int64(gap))
+	}
+	l.last = now
+}
+
+// Lateness returns for how long, in all, the process has not run when it should have.
+// What came in meanwhile came at the pace of others, and is read at once.
+func (h *Hub) Lateness() time.Duration { return time.Duration(h.late.sum.Load()) }
