@@ -228,10 +228,7 @@ func (h *Hub) relocate(ctx context.Context, r *Reply, off int) (*Reply, Place, e
 // common returns how much of r's first off bytes content begins with, in whole
 // characters.
 func common(r *Reply, content string, off int) int {
-	r.mu.Lock()
-	had := r.text.String()
-	r.mu.Unlock()
-	n := 0
+	had, n := r.content(), 0
 	for n < min(off, len(had), len(content)) && had[n] == content[n] {
 		n++
 	}
