@@ -47,8 +47,7 @@ const target = (s) => {
   const href = eat(/(?:[^\s()<>]|\([^\s()]*\))*/y);
   if (angle) eat(/>?/y);
   if (eat(/\s*/y)) {
-    const title = eat(/(?:"[^"]*"?)?/y);
-    if (title === '"' && i < s.length) return;
+    eat(/(?:"[^"]*"?)?/y);
     eat(/\s*/y);
   }
   if (s[i] === ')') return [i + 1, href];
