@@ -121,6 +121,8 @@ func logged(err error) []slog.Attr {
 		return nil
 	case errors.As(err, &told): // in words of the hub's own
 		return []slog.Attr{slog.String("error", told.Text)}
+	case panicked(err): // the log has the stack
+		return []slog.Attr{slog.String("error", "the model's client panicked")}
 	case err == io.ErrUnexpectedEOF:
 		return []slog.Attr{slog.String("error", "the model's stream was cut")}
 	}

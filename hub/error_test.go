@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,6 +84,8 @@ func TestLogged(t *testing.T) {
 		{fmt.Errorf("a secret: %w", ErrorOf(CodeUpstreamBusy)), "[error=The model's service is busy. Try again in a moment.]"},
 		{io.ErrUnexpectedEOF, "[error=the model's stream was cut]"},
 		{fmt.Errorf("a secret: %w", io.ErrUnexpectedEOF), "[error=the model failed with a *fmt.wrapError]"},
+		{session.ErrPanicked, "[error=the model's client panicked]"},
+		{&url.Error{Op: "Post", URL: "http://a.secret", Err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}}, "[error=dial tcp: connection refused]"},
 		{errors.New("no answer to: a secret"), "[error=the model failed with a *errors.errorString]"},
 		{llms.NewError(llms.ErrCodeRateLimit, "mistral", "no answer to: a secret"), "[error=the model failed with a *llms.Error, rate_limit]"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 
@@ -20,10 +21,16 @@ const detailLog = "log"
 
 // LogAttrs returns what a log may have of a model's error: never text of the
 // conversation, whatever the service sent. Of an error that was not made by this
-// package it has the type alone.
+// package it has the type alone, or, where no connection was made or one broke, what
+// the system says of that.
 func LogAttrs(err error) []slog.Attr {
 	var e *llms.Error
-	if !errors.As(err, &e) {
+	var network *net.OpError
+	switch {
+	case errors.As(err, &e):
+	case errors.As(err, &network):
+		return []slog.Attr{slog.String("error", network.Error())}
+	default:
 		return []slog.Attr{slog.String("error", fmt.Sprintf("the model failed with a %T", err))}
 	}
 	text, ours := e.Details[detailLog].(string)
