@@ -46,10 +46,21 @@ func LogAttrs(err error) []slog.Attr {
 			attrs = append(attrs, slog.String("upstream_"+name, value))
 		}
 	}
-	if id, ok := e.Details["request_id"].(string); ok {
+	if id, _ := e.Details["request_id"].(string); plain(id) {
 		attrs = append(attrs, slog.String("upstream_request_id", id))
 	}
 	return attrs
+}
+
+// plain says that s can be a request's id: short, and one word.
+func plain(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if ('0' > c || c > '9') && ('a' > c|0x20 || c|0x20 > 'z') && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
 }
 
 // identifier says that s is a name that programs give to errors: a number, words

@@ -45,8 +45,10 @@ type Config struct {
 
 	// MaxRetries is the number of attempts after the first, negative for none.
 	// MaxRetryWait is the longest wait between two: a server whose Retry-After asks
-	// for more is not asked again. MaxElapsed is the time after which no attempt
-	// begins; by default it outlasts the minute of Mistral's rate limit.
+	// for more is not asked again. MaxElapsed is how long a call may wait altogether,
+	// for answers and between attempts, before its last attempt begins; by default
+	// that outlasts the minute of Mistral's rate limit. The time in which text comes
+	// does not count. A context's Budget bounds a call as well.
 	MaxRetries   int
 	MaxRetryWait time.Duration
 	MaxElapsed   time.Duration

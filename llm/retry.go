@@ -23,14 +23,14 @@ const (
 type retries struct {
 	max     int           // attempts after the first
 	wait    time.Duration // longest single wait
-	elapsed time.Duration // longest time from the first attempt to the last one's begin
+	elapsed time.Duration // longest that may be waited before the last attempt (Budget)
 }
 
-// next returns how long to wait after failed attempt number try (from 0), which
-// ended since after the call began; ok is false when there is to be no other.
+// next returns how long to wait after failed attempt number try (from 0), when so
+// long was waited before; ok is false when there is to be no other.
 // A wait is exponential with full jitter, or what the server asked for. A server
 // that asks for more than the longest wait is not asked again before.
-func (r retries) next(try int, since time.Duration, f *failure) (wait time.Duration, ok bool) {
+func (r retries) next(try int, waited time.Duration, f *failure) (wait time.Duration, ok bool) {
 	if !f.transient || try >= r.max {
 		return 0, false
 	}
@@ -42,7 +42,7 @@ func (r retries) next(try int, since time.Duration, f *failure) (wait time.Durat
 			wait = minute
 		}
 	}
-	return wait, wait <= r.wait && since+wait <= r.elapsed
+	return wait, wait <= r.wait && waited+wait <= r.elapsed
 }
 
 // sleep waits, or returns false when ctx ends before.
