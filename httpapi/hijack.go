@@ -17,7 +17,7 @@ type hijacker struct {
 	timeout time.Duration
 	metrics *hub.Metrics
 	log     *slog.Logger
-	hub     *hub.Hub // nil: nobody tells of pauses
+	hub     *hub.Hub // knows of pauses of the process; nil: none are known
 	most    int      // of a message, in bytes
 	conn    *conn
 }

@@ -52,7 +52,7 @@ type conn struct {
 	filled  bool          // the last read filled the library's buffer; the reader's
 	late    time.Duration // how late the hub was, as of the last read; the reader's
 	free    int           // reads that are free; the reader's
-	hub     *hub.Hub      // nil: nobody tells of pauses
+	hub     *hub.Hub      // knows of pauses of the process; nil: none are known
 	active  atomic.Int64  // Unix nanoseconds at which bytes last passed
 
 	mu      sync.Mutex // guards what follows

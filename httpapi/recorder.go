@@ -90,7 +90,7 @@ func (r *recorder) answerEarly(status int) {
 	switch {
 	case r.body == nil, r.body.ended, status < 200, r.Header().Get("Content-Type") == "text/event-stream":
 		return
-	case r.body.request.Header.Get("Expect") != "": // who waits to be asked for a body need not send it
+	case r.body.request.Header.Get("Expect") != "": // the client waits for 100 Continue, and may never send the body
 		return
 	}
 	if r.body.request.ContentLength > maxHistoryBody {

@@ -204,7 +204,7 @@ func (a *asking) report(e End, err error) {
 	case end == session.FinishError:
 		level = slog.LevelWarn
 		why = append([]slog.Attr{slog.String("code", e.Message.Failure)}, logged(err)...)
-	case end == session.FinishOther && err != nil: // what else there is of err is of a call that was ended from here
+	case end == session.FinishOther && err != nil: // other errors are of calls that the hub itself ended
 		why = logged(err)
 	}
 	a.h.metrics.ended(end, e.Message, a.r.unread, a.continued, took)

@@ -58,7 +58,7 @@ func (c *Conn) read() {
 		go c.read()
 		return
 	}
-	if err != nil { // what is left to be read cannot be told
+	if err != nil { // the socket's state is unknown
 		c.drop()
 		c.kill()
 	}
@@ -115,9 +115,8 @@ func (c *Conn) handle(frame []byte) {
 }
 
 // admitted tells whether the client may say something now. One that does not
-// heed it is sent away. What is refused for another reason, while the counter is
-// away, says nothing of how fast the client is: it does not count, nor does the count
-// begin anew.
+// heed it is sent away. A refusal for another reason, such as a
+// counter that is away, neither counts as one nor begins the count anew.
 func (c *Conn) admitted(ctx context.Context, ref uuid.UUID) bool {
 	err := c.hub.AdmitMessage(ctx, c.from)
 	if err == nil {
@@ -189,7 +188,7 @@ func (c *Conn) refuse(err error, ref uuid.UUID) {
 		if c.outages++; c.outages >= patienceForOutage {
 			c.Close(c.hub.CloseFor(c.conversation, err))
 		}
-	case CodeRateLimited: // the store was not asked
+	case CodeRateLimited: // no outage, and no proof that the store is back
 	default:
 		c.outages = 0
 	}

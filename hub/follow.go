@@ -63,8 +63,8 @@ func (f *follow) poke() {
 	}
 }
 
-// guard calls g. A panic of it ends the connection, for what it left out cannot be
-// told; the client comes back and resumes.
+// guard calls g. If g panics, the connection is closed, since nobody knows what it
+// did not send; the client comes back and resumes.
 func (f *follow) guard(g func() error) error {
 	err := f.c.hub.rescue("a connection's follower", f.c.conversation, g)
 	if panicked(err) {

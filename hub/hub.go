@@ -212,8 +212,8 @@ func (h *Hub) forget(r *Reply) {
 }
 
 // startTurn stores a turn. If r is to be written, it begins that, and brings r to the
-// conversation's connection. Of a store that panicked nobody knows whether it says by
-// now that r runs: so r is ended as failed, or the conversation would stay busy.
+// conversation's connection. A store that panics may have stored r as running:
+// then r is ended as failed, so that the conversation does not stay busy.
 func (h *Hub) startTurn(ctx context.Context, r *Reply, t session.Turn) (said session.Said, err error) {
 	err = h.rescue("a message", r.Conversation, func() (err error) {
 		said, err = h.sessions.Say(ctx, r.Conversation, t)

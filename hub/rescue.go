@@ -6,7 +6,7 @@ import (
 	"lumos/backend/session"
 )
 
-// broke is what the peer of a connection is told that ends by a panic.
+// broke is the close reason of a connection that a panic ends.
 const broke = "something went wrong on the server"
 
 // rescue calls f and returns its error. A panic of f has been logged by then and is
@@ -21,8 +21,8 @@ func (h *Hub) rescue(step string, conversation session.Ref, f func() error) (err
 	return f()
 }
 
-// spawn runs f on a goroutine of its own, which Run waits for. It is called on the
-// loop, or by what Run waits for already.
+// spawn runs f on a goroutine of its own, which Run waits for. Call it on the
+// loop, or on a goroutine that Run waits for: Run could be done waiting otherwise.
 func (h *Hub) spawn(step string, conversation session.Ref, f func()) {
 	h.running.Add(1)
 	go func() {
@@ -31,8 +31,8 @@ func (h *Hub) spawn(step string, conversation session.Ref, f func()) {
 	}()
 }
 
-// tell is do for who needs no answer and must not panic: the store's goroutines, and
-// those that clean up.
+// tell is do without an answer. It never panics, so the store's goroutines and
+// deferred functions can call it.
 func (h *Hub) tell(conversation session.Ref, op func()) {
 	_ = h.rescue("the registry", conversation, func() error { return h.do(op) })
 }

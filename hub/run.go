@@ -7,7 +7,7 @@ import (
 	"lumos/backend/session"
 )
 
-// op is what somebody wants done on Run's goroutine.
+// op is a function that is to run on Run's goroutine.
 type op struct {
 	run  func()
 	done chan error // one slot; ErrPanicked or nil
@@ -52,8 +52,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 }
 
-// do runs f on Run's goroutine and returns when it is done. A panic of f goes on
-// here: it is its caller's step that failed.
+// do runs f on Run's goroutine and returns when it is done. If f panics,
+// do panics with ErrPanicked, on the caller's goroutine.
 func (h *Hub) do(f func()) error {
 	o := op{f, make(chan error, 1)}
 	select {

@@ -89,7 +89,7 @@ func orDraining(stopped, refused error) error {
 	return refused
 }
 
-// Leave gives a place up. A store that panics is logged: who leaves can do no more.
+// Leave gives a place up. A panic of the store is logged and goes no further.
 func (h *Hub) Leave(s *Seat) {
 	h.unreserve(s)
 	_ = h.rescue("a connection's end", s.conversation, func() error {

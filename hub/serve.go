@@ -45,8 +45,8 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 	}
 }
 
-// connect is Serve, but for closing the socket with the code that it returns; 0: the
-// connection lives.
+// connect makes the connection and registers it. It returns the code with which the
+// socket is to be closed; 0: the connection lives.
 func (h *Hub) connect(ctx context.Context, sock Socket, j Join) (code CloseCode, why string) {
 	seat := j.Seat
 	if seat != nil {

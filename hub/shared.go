@@ -96,7 +96,7 @@ func (h *Hub) copyOf(conversation session.Ref, running *session.Running) *Reply 
 	if r == made {
 		fed := false
 		defer func() {
-			if !fed { // it panicked: nobody is to find a copy to which nothing comes
+			if !fed { // Follow panicked: a copy that is not fed must not be found
 				h.tell(conversation, func() { h.forget(made) })
 			}
 		}()
@@ -173,7 +173,7 @@ func (h *Hub) adopt(r *Reply) {
 		defer h.running.Done()
 		_ = h.rescue("a copy's end", r.Conversation, func() error {
 			switch {
-			case panicked(err): // it may be ours, and is not to be held: who follows looks for it again
+			case panicked(err): // the lease may be ours: it is given up, and the followers look again
 				h.abandon(r)
 				defer h.endCopy(r)
 				h.shared.Unfollow(r.ID)

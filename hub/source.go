@@ -70,8 +70,8 @@ type copying struct {
 	r *Reply
 }
 
-// guard runs a step of the Log's goroutine. A panic of it ends the copy, whose text is
-// not to be trusted any more: who follows looks for the reply again.
+// guard runs a step of the Log's goroutine. If it panics, the copy ends, since its text
+// can no longer be trusted; its followers look for the reply again.
 func (c copying) guard(f func()) {
 	err := c.h.rescue("copying a reply", c.r.Conversation, func() error { f(); return nil })
 	if err == nil {

@@ -21,7 +21,7 @@ func (h *Hub) turn(r *Reply, said session.Said) {
 	}
 }
 
-// runTurn is turn, but for what a panic of it leaves to do.
+// runTurn does the turn. What its panic leaves undone, turn does.
 func (h *Hub) runTurn(r *Reply, said session.Said) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

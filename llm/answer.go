@@ -187,7 +187,7 @@ func (c *call) end(ctx context.Context, err error, unfinished bool) *failure {
 		f := cut(c.ctx, ctx, err)
 		if err == io.EOF && !unfinished && c.ctx.Err() == nil {
 			f.Cause = ErrNoEnd
-			// Who repeated what was given and added nothing has nothing to add.
+			// An answer that only repeats the given text would do so again.
 			f.transient = f.transient && (c.given.done || !c.echo.ended())
 		}
 		return f

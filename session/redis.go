@@ -138,8 +138,8 @@ func (r *Redis) Run(ctx context.Context, gone func(Ref)) error {
 	return nil
 }
 
-// every calls f once an interval until ctx ends. One that panics is called again all
-// the same: what the others are owed comes by the same calls.
+// every calls f once an interval until ctx ends. A panic of f does not
+// end that, since f serves all conversations.
 func (r *Redis) every(ctx context.Context, interval time.Duration, f func()) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()

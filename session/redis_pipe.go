@@ -58,7 +58,7 @@ type lane struct {
 	still chan struct{} // closed when a flight ends after shut
 }
 
-// flight is one batch on its way, by its address.
+// flight identifies a batch that is on its way. Flights are compared by address.
 type flight struct{ _ byte }
 
 type laneState int
@@ -174,9 +174,8 @@ func (p *pipe[T]) run(ctx context.Context) {
 	}
 }
 
-// fly sends a batch. After a panic what is left of it is sent one by one, so that only
-// the item that panics fails, as if Redis had not answered: it is tried again, and who
-// waits for it too long is told.
+// fly sends a batch. After a panic the items that are left are sent one by one, so that
+// only the one that panics fails: as if Redis had not answered, it is tried again.
 func (p *pipe[T]) fly(ctx context.Context, c rueidis.CoreClient, batch []T, on *flight) error {
 	err := Rescue(p.r.log, "a batch to Redis", uuid.Nil, func() error { return p.send(ctx, c, batch, p.settle) })
 	if !errors.Is(err, ErrPanicked) {

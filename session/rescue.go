@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// ErrPanicked: a step panicked. The log has the stack by then, so that nobody who
-// gets this error tells it again but to the client.
+// ErrPanicked says that a step panicked. Panicked has logged it with its stack: do
+// not log it again.
 var ErrPanicked = errors.New("session: a step panicked")
 
 // Rescue calls f and returns its error. When f panics, the step fails with
@@ -28,8 +28,8 @@ func Rescue(log *slog.Logger, step string, id uuid.UUID, f func() error) (err er
 }
 
 // Panicked logs a panic that was recovered, with the stack, which is that of the
-// panic when a deferred function calls it. It returns ErrPanicked. Who panics with
-// ErrPanicked passes on one that was logged.
+// panic when a deferred function calls it. It returns ErrPanicked. A panic with
+// ErrPanicked itself was logged before and is only passed on.
 func Panicked(log *slog.Logger, step string, id uuid.UUID, p any) error {
 	if p == any(ErrPanicked) {
 		return ErrPanicked
