@@ -1,6 +1,7 @@
 // Package jsonread reads one JSON value (RFC 8259) from a stream and keeps only
 // what the caller asks for. A string, a number or a list that nobody reads takes
 // no memory, however large it is, and everything takes time linear in its size.
+// encoding/json and jsontext do not serve for that: they hold every string whole.
 //
 //   - All of the text is checked, also what is skipped: its grammar, its
 //     nesting and its UTF-8. What passes is what encoding/json takes, of valid
