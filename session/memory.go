@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -18,6 +19,9 @@ const DefaultTTL = 30 * time.Minute
 
 // Memory is a Store in this process. Nothing of it outlives the process.
 type Memory struct {
+	// Logger is set before the first use; nil: slog.Default().
+	Logger *slog.Logger
+
 	ttl   time.Duration
 	max   int64
 	count atomic.Int64 // of all, and of those that are being made
@@ -138,6 +142,7 @@ func (*Memory) Ready(context.Context) error { return nil }
 
 // Run implements Store: it sweeps out what expired.
 func (m *Memory) Run(ctx context.Context, gone func(Ref)) error {
+	log := cmp.Or(m.Logger, slog.Default())
 	tick := time.NewTicker(max(min(m.ttl/10, time.Minute), time.Millisecond))
 	defer tick.Stop()
 	for {
@@ -148,7 +153,7 @@ func (m *Memory) Run(ctx context.Context, gone func(Ref)) error {
 		}
 		m.all.Range(func(_, v any) bool {
 			e := v.(*entry)
-			_ = Rescue(slog.Default(), "the end of a session", e.id, func() error { // the others expire all the same
+			_ = Rescue(log, "the end of a session", e.id, func() error { // the others expire all the same
 				if m.sweep(e) {
 					gone(e.ref())
 				}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -74,7 +75,8 @@ func TestPanicsInTheBackground(t *testing.T) {
 // TestSweepPanics: a session of which nobody can be told that it expired does not keep
 // others from it.
 func TestSweepPanics(t *testing.T) {
-	m := NewMemory(time.Millisecond, 0)
+	m, log := NewMemory(time.Millisecond, 0), &lockedBuffer{}
+	m.Logger = slog.New(slog.NewTextHandler(log, nil))
 	told := make(chan Ref)
 	ctx, cancel := context.WithCancel(t.Context())
 	var run sync.WaitGroup
@@ -95,5 +97,8 @@ func TestSweepPanics(t *testing.T) {
 	}
 	if n := m.Len(); n != 0 {
 		t.Errorf("%d sessions are left", n)
+	}
+	if !strings.Contains(log.String(), "stack=") {
+		t.Errorf("the log: %s", log.String())
 	}
 }

@@ -24,6 +24,7 @@ type store struct {
 func newStore(cfg config, metrics *hub.Metrics, registry *prometheus.Registry, log *slog.Logger) (store, error) {
 	if len(cfg.RedisURL) == 0 {
 		memory := session.NewMemory(cfg.SessionTTL, cfg.MaxSessions)
+		memory.Logger = log
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: "chathub", Name: "sessions", Help: "Conversations in memory.",
 		}, func() float64 { return float64(memory.Len()) }))
