@@ -13,7 +13,7 @@ import (
 
 // handleSDKChat is POST /api/chat.
 func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
-	if err := s.Hub.AdmitMessage(r.Context(), caller(r)); err != nil {
+	if err := s.Hub.AdmitRequest(r.Context(), caller(r)); err != nil {
 		return err
 	}
 	in, err := s.readSDK(w, r)

@@ -138,6 +138,31 @@ func TestRefusedBeforeBody(t *testing.T) {
 	}
 }
 
+// TestTooManyRepliesBeforeBody: a client for whom as many replies run as may is refused
+// before its body is there, too, and heard again when one has ended.
+func TestTooManyRepliesBeforeBody(t *testing.T) {
+	onStores(t, nil, func(t *testing.T, stores rigOption) {
+		r := newRig(t, stores, behindProxy, withLimits(hub.Limits{RepliesPerClient: 1}))
+		answer, gate := held(1, "one ", "two")
+		r.answer("go", answer)
+		first := r.later("POST", "/chat", `{"message":"go"}`, from("192.0.2.1"))
+		gate.wait(t)
+		for _, path := range []string{"/chat", "/api/chat"} {
+			c, in := wireTo(t, r)
+			_, _ = io.WriteString(c, post(path, "Content-Length: 1000\r\n"))
+			if resp := in.want(429); resp.Header.Get("Retry-After") == "" {
+				t.Errorf("%s: refused with %v", path, resp.Header)
+			}
+			r.do("POST", path, `{`, from("192.0.2.2")).want(400)
+		}
+		gate.open()
+		first().want(200)
+		eventually(t, "the client is heard again", func() bool { // it is counted for a moment longer
+			return r.do("POST", "/chat", `{"message":"more"}`, from("192.0.2.1")).StatusCode == 200
+		})
+	})
+}
+
 // TestRefusedCounts: a request counts when it comes, whatever its body says
 // then; one that is refused for its limits has no effect.
 func TestRefusedCounts(t *testing.T) {

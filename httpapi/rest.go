@@ -93,7 +93,7 @@ type chatResponse struct {
 
 // handleChat is POST /chat: as JSON when the reply has ended, or as a stream.
 func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
-	if err := s.Hub.AdmitMessage(r.Context(), caller(r)); err != nil {
+	if err := s.Hub.AdmitRequest(r.Context(), caller(r)); err != nil {
 		return err
 	}
 	conversation, turn, err := s.readChat(w, r)

@@ -67,6 +67,26 @@ func (h *Hub) AdmitMessage(ctx context.Context, from Caller) error {
 	return h.admit(ctx, from, "message", "You have sent too many messages.")
 }
 
+// AdmitRequest is AdmitMessage for a message that has yet to be read. It also refuses
+// a caller for whom as many replies run as may: a look in advance, Say decides.
+func (h *Hub) AdmitRequest(ctx context.Context, from Caller) error {
+	if err := h.AdmitMessage(ctx, from); err != nil {
+		return err
+	}
+	most := h.cfg.Limits.RepliesPerClient
+	if from.Client == "" || most == 0 {
+		return nil
+	}
+	full, err := h.counter.Full(ctx, repliesOf(from), most)
+	if err != nil || !full {
+		return err
+	}
+	return h.tooManyReplies()
+}
+
+// repliesOf is the counter's key for a caller's replies.
+func repliesOf(from Caller) string { return "reply " + from.Client }
+
 // AdmitSession counts a session that is begun. Errors as for AdmitMessage.
 func (h *Hub) AdmitSession(ctx context.Context, from Caller) error {
 	return h.admit(ctx, from, "session", "You have begun too many conversations.")
@@ -94,20 +114,24 @@ func (h *Hub) enter(ctx context.Context, from Caller, reply uuid.UUID) error {
 	if from.Client == "" || most == 0 {
 		return nil
 	}
-	ok, err := h.counter.Enter(ctx, "reply "+from.Client, reply, most)
+	ok, err := h.counter.Enter(ctx, repliesOf(from), reply, most)
 	if err != nil || ok {
 		return err
 	}
+	return h.tooManyReplies()
+}
+
+func (h *Hub) tooManyReplies() error {
 	h.metrics.Rejected("replies")
 	return &Error{
 		Code: CodeRateLimited, RetryAfter: crowdRetry,
-		Text: fmt.Sprintf("%d replies are being written for you already. Wait for one to end.", most),
+		Text: fmt.Sprintf("%d replies are being written for you already. Wait for one to end.", h.cfg.Limits.RepliesPerClient),
 	}
 }
 
 func (h *Hub) leave(from Caller, reply uuid.UUID) {
 	if from.Client != "" && h.cfg.Limits.RepliesPerClient != 0 {
-		h.counter.Leave("reply "+from.Client, reply)
+		h.counter.Leave(repliesOf(from), reply)
 	}
 }
 

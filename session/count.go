@@ -20,6 +20,9 @@ type Counter interface {
 	// Enter counts reply among those that run for key, or reports that most run
 	// already. A reply that is counted is not counted twice.
 	Enter(ctx context.Context, key string, reply uuid.UUID, most int) (bool, error)
+	// Full tells whether most replies run for key, so that Enter would refuse one
+	// more.
+	Full(ctx context.Context, key string, most int) (bool, error)
 	// Leave ends what Enter began. It does not wait.
 	Leave(key string, reply uuid.UUID)
 }
@@ -89,6 +92,13 @@ func (c *Counts) Enter(_ context.Context, key string, reply uuid.UUID, most int)
 	}
 	replies[reply] = struct{}{}
 	return true, nil
+}
+
+// Full implements Counter.
+func (c *Counts) Full(_ context.Context, key string, most int) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.running[key]) >= most, nil
 }
 
 // Leave implements Counter.

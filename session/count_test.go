@@ -45,9 +45,19 @@ func testCounter(t *testing.T, one, other Counter) {
 			t.Errorf("enter: %v, %v; want %v", got, err, want)
 		}
 	}
+	full := func(c Counter, most int, want bool) {
+		t.Helper()
+		if got, err := c.Full(ctx, "a", most); got != want || err != nil {
+			t.Errorf("full of %d: %v, %v; want %v", most, got, err, want)
+		}
+	}
+	full(one, 1, false)
 	enter(one, first, true)
 	enter(one, first, true)
 	enter(other, second, false)
+	full(one, 1, true)
+	full(other, 1, true)
+	full(other, 2, false)
 	one.Leave("a", first)
 	eventually(t, "there is room again", func() bool {
 		ok, err := other.Enter(ctx, "a", second, 1)

@@ -39,6 +39,15 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 `)
 
+// fullScript tells whether enterScript would refuse one more. KEYS: the key. ARGV:
+// most.
+var fullScript = rueidis.NewLuaScript(`
+local t = redis.call('TIME')
+local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+local running = redis.call('ZCOUNT', KEYS[1], '(' .. string.format('%.0f', now), '+inf')
+return running >= tonumber(ARGV[1]) and 1 or 0
+`)
+
 // Counter returns a Counter that all nodes share. It counts in keys of its own,
 // take:<key> and running:<key>, which run out by themselves.
 func (r *Redis) Counter() Counter { return redisCounts{r} }
@@ -55,6 +64,12 @@ func (c redisCounts) Take(ctx context.Context, key string, perMinute int) (time.
 func (c redisCounts) Enter(ctx context.Context, key string, reply uuid.UUID, most int) (bool, error) {
 	counts, err := c.run(ctx, enterScript, "running:"+key, reply.String(), strconv.Itoa(most), millis(countedFor))
 	return counts == 1, err
+}
+
+// Full implements Counter.
+func (c redisCounts) Full(ctx context.Context, key string, most int) (bool, error) {
+	full, err := c.run(ctx, fullScript, "running:"+key, strconv.Itoa(most))
+	return full == 1, err
 }
 
 // Leave implements Counter. When it fails, the reply counts until its time is over.
