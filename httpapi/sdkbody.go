@@ -125,12 +125,11 @@ func (s *sdkReader) part() error {
 // excuse notes a value of the wrong type in a message's parts and reads past
 // it: only those of the user's last message matter.
 func (s *sdkReader) excuse(in, name string, err error) error {
-	fault := fieldError(in, name, err)
-	if fault == err {
+	if _, wrong := err.(*jsonread.TypeError); !wrong {
 		return err
 	}
-	if s.this.fault == nil {
-		s.this.fault = fault
+	if s.this.fault == nil { // a sentence for each of a million would be dear
+		s.this.fault = fieldError(in, name, err)
 	}
 	return s.in.Skip()
 }

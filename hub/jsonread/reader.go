@@ -41,6 +41,7 @@ type Reader struct {
 	depth int   // lists and objects that are open
 	name  []byte
 	open  []byte // Skip's: the brackets that are open
+	typ   TypeError
 }
 
 // New returns a Reader of a stream. It may read further than the value.
@@ -59,7 +60,8 @@ type SyntaxError struct {
 func (e *SyntaxError) Error() string { return fmt.Sprintf("at byte %d %s", e.Offset, e.Text) }
 
 // TypeError is a value of another type than the caller asked for. The value has
-// not been read: Skip does that.
+// not been read: Skip does that. The Reader uses it again for the next: a list may
+// have millions.
 type TypeError struct{ Is, Want Kind }
 
 func (e *TypeError) Error() string { return fmt.Sprintf("is %s, and must be %s", e.Is, e.Want) }

@@ -92,7 +92,8 @@ func (r *Reader) begins(want Kind) (bool, error) {
 	case is == Null:
 		return false, r.scalar(Null)
 	case is != want:
-		return false, &TypeError{Is: is, Want: want}
+		r.typ = TypeError{Is: is, Want: want}
+		return false, &r.typ
 	}
 	return true, nil
 }
