@@ -156,7 +156,7 @@ func (p *pipe[T]) run(ctx context.Context) {
 		c := p.r.attached(ctx)
 		if p.line.serves(c) {
 			// This goroutine reads the answers, as long as nothing can cancel.
-			if p.fly(context.WithoutCancel(ctx), p.line.open(c), batch, on) != nil {
+			if p.fly(context.WithoutCancel(ctx), p.line.open(c), c, batch, on) != nil {
 				p.line.close()
 			}
 			continue
@@ -164,7 +164,7 @@ func (p *pipe[T]) run(ctx context.Context) {
 		done := make(chan struct{})
 		flights.Go(func() {
 			defer close(done)
-			_ = p.fly(ctx, c, batch, on) // the items know
+			_ = p.fly(ctx, c, c, batch, on) // the items know
 		})
 		pause.Reset(overlap)
 		select {
@@ -176,14 +176,15 @@ func (p *pipe[T]) run(ctx context.Context) {
 
 // fly sends a batch. After a panic the items that are left are sent one by one, so that
 // only the one that panics fails: as if Redis had not answered, it is tried again.
-func (p *pipe[T]) fly(ctx context.Context, c rueidis.CoreClient, batch []T, on *flight) error {
+// They go over next: on a connection of its own, answers may be left unread.
+func (p *pipe[T]) fly(ctx context.Context, c, next rueidis.CoreClient, batch []T, on *flight) error {
 	err := Rescue(p.r.log, "a batch to Redis", uuid.Nil, func() error { return p.send(ctx, c, batch, p.settle) })
 	if !errors.Is(err, ErrPanicked) {
 		return err
 	}
 	for i, item := range batch {
 		if len(batch) > 1 && p.isOn(on, item) {
-			_ = p.fly(ctx, c, batch[i:i+1], on)
+			_ = p.fly(ctx, next, next, batch[i:i+1], on)
 		} else if p.isOn(on, item) {
 			p.settle(item, p.fail(item))
 		}
