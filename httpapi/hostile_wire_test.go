@@ -225,3 +225,35 @@ func TestPingsOfPeerThatNeverReads(t *testing.T) {
 		t.Error("it is still connected")
 	}
 }
+
+// TestCutMessage: of a message whose connection ends before all of it has come,
+// nothing is taken for what was said, wherever in it that was.
+func TestCutMessage(t *testing.T) {
+	r := newRig(t)
+	frame := masked(0x81, strings.Repeat("x", 2000))
+	for name, sent := range map[string]string{
+		"behind the first part": masked(0x01, "Delete nothing, "),
+		"behind two parts":      masked(0x01, "Delete nothing, ") + masked(0x00, "please"),
+		"behind a header":       frame[:8],
+		"within a header":       masked(0x01, "Delete ") + "\x80",
+		"behind 512 bytes":      frame[:8+512],
+		"before the last byte":  frame[:len(frame)-1],
+	} {
+		t.Run(name, func(t *testing.T) {
+			session := r.newSession()
+			s := r.raw("/ws/" + session)
+			if _, err := io.WriteString(s.conn, sent); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.conn.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if code, before := s.ended(); code != 0 || len(before) != 0 {
+				t.Errorf("ended with %d behind %q", code, before)
+			}
+			if messages := r.session(session).Messages; len(messages) != 0 {
+				t.Errorf("taken for said: %+v", messages)
+			}
+		})
+	}
+}

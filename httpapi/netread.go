@@ -1,6 +1,9 @@
 package httpapi
 
-import "time"
+import (
+	"io"
+	"time"
+)
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
@@ -43,6 +46,10 @@ func (c *conn) receive(p []byte) (int, error) {
 		if err := c.slow(now, n, len(p)); err != nil {
 			return 0, err
 		}
+	}
+	if err == io.EOF {
+		// Within a message the library takes io.EOF for the message's end (v1.8.15).
+		err = io.ErrUnexpectedEOF
 	}
 	return n, err
 }
