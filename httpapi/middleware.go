@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -25,6 +26,22 @@ func (s *server) handle(f handler) http.Handler {
 			}
 		}
 	})
+}
+
+// guarded is f, whose panics the log has without their text: that may be what
+// somebody has said.
+func (s *server) guarded(f handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		defer func() {
+			if p := recover(); p == http.ErrAbortHandler {
+				panic(p)
+			} else if p != nil {
+				log := s.Logger.With("request_id", w.Header().Get("X-Request-Id"))
+				panic(session.Panicked(log, r.Method+" "+logPath(r), uuid.Nil, p))
+			}
+		}()
+		return f(w, r)
+	}
 }
 
 // logRequests writes a line for every request, without its body and with no
@@ -53,8 +70,9 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				// Its text is left out: it may be what somebody has said.
-				_ = session.Panicked(s.Logger.With("request_id", id), r.Method+" "+logPath(r), uuid.Nil, p)
+				if p != any(session.ErrPanicked) { // which the log has
+					s.Logger.Error("a request panicked", "path", logPath(r), "request_id", id, "panic", p, "stack", string(debug.Stack()))
+				}
 				if rec.status == 0 {
 					_ = writeError(rec, r, refuse(http.StatusInternalServerError, "internal", "Something went wrong on the server. Try again."))
 				}

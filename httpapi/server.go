@@ -81,7 +81,9 @@ func New(cfg Config) http.Handler {
 	}
 
 	m := mux.NewRouter().SkipClean(true)
-	route := func(method, path string, f handler) { m.Handle(path, onRoute(path, s.handle(f))).Methods(method) }
+	route := func(method, path string, f handler) {
+		m.Handle(path, onRoute(path, s.handle(s.guarded(f)))).Methods(method)
+	}
 	private := func(method, path string, f handler) { route(method, path, s.private(f)) }
 	private("POST", "/sessions", s.handleCreateSession)
 	private("GET", "/sessions/{session_id}", s.handleGetSession)
@@ -96,8 +98,8 @@ func New(cfg Config) http.Handler {
 	route("GET", "/ws", s.handleWebSocket)
 	route("GET", "/ws/{session_id}", s.handleWebSocket)
 	// Load balancers ask with HEAD, too.
-	m.Handle("/healthz", onRoute("/healthz", s.handle(s.handleHealth))).Methods("GET", "HEAD")
-	m.Handle("/readyz", onRoute("/readyz", s.handle(s.handleReady))).Methods("GET", "HEAD")
+	m.Handle("/healthz", onRoute("/healthz", s.handle(s.guarded(s.handleHealth)))).Methods("GET", "HEAD")
+	m.Handle("/readyz", onRoute("/readyz", s.handle(s.guarded(s.handleReady)))).Methods("GET", "HEAD")
 	route("GET", "/openapi.yaml", serveYAML(openAPI))
 	route("GET", "/asyncapi.yaml", serveYAML(asyncAPI))
 	m.Handle("/metrics", onRoute("/metrics", s.handleMetrics())).Methods("GET")
