@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"lumos/backend/session"
+	session "lumos/backend/session/core"
 )
 
 // newRequests registers the count of requests. The route is the pattern that

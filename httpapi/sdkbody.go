@@ -7,7 +7,7 @@ import (
 
 	"lumos/backend/hub"
 	"lumos/backend/hub/jsonread"
-	"lumos/backend/session"
+	session "lumos/backend/session/core"
 )
 
 const (

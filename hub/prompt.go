@@ -8,7 +8,7 @@ import (
 	"github.com/tmc/langchaingo/llms"
 
 	"lumos/backend/llm"
-	"lumos/backend/session"
+	session "lumos/backend/session/core"
 )
 
 // prompt is what the model is sent of a conversation.
