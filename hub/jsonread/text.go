@@ -100,7 +100,7 @@ func (r *Reader) escape(dst []byte, most int) ([]byte, error) {
 	return keep(dst, []byte{byte(c)}, most), nil
 }
 
-// unit reads \uXXXX, and the other half of a surrogate pair with it.
+// unit reads an escape of four digits, and the other half of a surrogate pair with it.
 func (r *Reader) unit(dst []byte, most int) ([]byte, error) {
 	if !r.have(6) {
 		return dst, r.early()
@@ -123,7 +123,7 @@ func (r *Reader) unit(dst []byte, most int) ([]byte, error) {
 	return keep(dst, whole[:utf8.EncodeRune(whole[:], c)], most), nil
 }
 
-// peekUnit returns what the next 6 bytes stand for if they are \uXXXX, or -1.
+// peekUnit returns what the next 6 bytes stand for if they are such an escape, or -1.
 func (r *Reader) peekUnit() rune {
 	p := r.buf[r.pos : r.pos+6]
 	if p[0] != '\\' || p[1] != 'u' {
