@@ -14,8 +14,7 @@ import (
 func (c *call) begin() {
 	c.echo = c.given
 	c.text.Reset()
-	c.thought.Reset()
-	c.tools, c.finish, c.usage, c.hasUsage, c.done = nil, "", usage{}, false, false
+	c.finish, c.usage, c.hasUsage, c.done = "", usage{}, false, false
 	c.deltas, c.fresh = 0, 0
 }
 
@@ -105,12 +104,6 @@ func (c *call) take(p *parser) (heard bool, bad *failure) {
 			why := parseReason(data, c.m.model)
 			return heard, c.m.explain(cmp.Or(why.status, http.StatusOK), why)
 		}
-		if d.tools != nil {
-			if c.tools, err = joinTools(c.tools, d.tools); err != nil {
-				return heard, broken(err)
-			}
-			c.begun = true
-		}
 		if d.hasUsage {
 			c.usage, c.hasUsage = d.usage, true
 		}
@@ -134,9 +127,6 @@ func (c *call) deliver(p *parser) *failure {
 	d := &p.decoder
 	if len(d.thought) > 0 {
 		c.begun = true
-		if c.collect {
-			c.thought.Write(d.thought)
-		}
 		if c.opts.StreamingReasoningFunc != nil {
 			if err := c.opts.StreamingReasoningFunc(c.ctx, d.thought, nil); err != nil {
 				return unwanted(err)
@@ -201,14 +191,9 @@ func (c *call) end(ctx context.Context, err error, unfinished bool) *failure {
 // response is the answer as langchaingo has it.
 func (c *call) response() *llms.ContentResponse {
 	choice := &llms.ContentChoice{
-		Content:          c.text.String(),
-		StopReason:       c.finish,
-		ReasoningContent: c.thought.String(),
-		ToolCalls:        c.tools,
-		GenerationInfo:   map[string]any{},
-	}
-	if len(c.tools) > 0 {
-		choice.FuncCall = c.tools[0].FunctionCall
+		Content:        c.text.String(),
+		StopReason:     c.finish,
+		GenerationInfo: map[string]any{},
 	}
 	if c.hasUsage {
 		choice.GenerationInfo["PromptTokens"] = c.usage.prompt

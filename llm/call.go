@@ -36,8 +36,6 @@ type call struct {
 	// The answer, begun anew by each attempt.
 	echo     echo
 	text     strings.Builder
-	thought  strings.Builder
-	tools    []llms.ToolCall
 	finish   string
 	usage    usage
 	hasUsage bool

@@ -19,14 +19,12 @@ type decoder struct {
 	finish   string // finish_reason, "" for none
 	usage    usage
 	hasUsage bool
-	tools    []byte // tool_calls, undecoded, part of the event; nil for none
-	failed   bool   // it is an error object
+	failed   bool // it is an error object
 
 	// Marks inside the event being read.
 	eventText, eventThought   int
 	choiceText, choiceThought int
 	choiceFinish              string
-	choiceTools               []byte
 
 	repeat repeat
 }
@@ -41,7 +39,7 @@ func (d *decoder) reset() {
 // nothing else is taken.
 func (d *decoder) event(b []byte) error {
 	d.eventText, d.eventThought = len(d.text), len(d.thought)
-	d.finish, d.usage, d.hasUsage, d.tools, d.failed = "", usage{}, false, nil, false
+	d.finish, d.usage, d.hasUsage, d.failed = "", usage{}, false, false
 	i := d.repeated(b)
 	if i == 0 {
 		i = d.top(b)
@@ -49,7 +47,7 @@ func (d *decoder) event(b []byte) error {
 	bad := i < 0 || space(b, i) != len(b)
 	if bad || d.failed {
 		d.text, d.thought = d.text[:d.eventText], d.thought[:d.eventThought]
-		d.finish, d.usage, d.hasUsage, d.tools = "", usage{}, false, nil
+		d.finish, d.usage, d.hasUsage = "", usage{}, false
 		d.repeat.forget()
 	}
 	if bad {
@@ -85,7 +83,7 @@ func (d *decoder) topRest(b []byte, i int, first, chose bool) int {
 		switch string(key) {
 		case "choices":
 			d.text, d.thought = d.text[:d.eventText], d.thought[:d.eventThought]
-			d.finish, d.tools = "", nil
+			d.finish = ""
 			if chose || object || named {
 				d.repeat.odd()
 			}
@@ -148,7 +146,7 @@ func (d *decoder) choicesRest(b []byte, i int, first bool) int {
 // choice marks where a choice begins.
 func (d *decoder) choice() {
 	d.choiceText, d.choiceThought = len(d.text), len(d.thought)
-	d.choiceFinish, d.choiceTools = "", nil
+	d.choiceFinish = ""
 }
 
 // choiceRest reads the members of a choice and keeps it if its index is 0.
@@ -174,7 +172,6 @@ func (d *decoder) choiceRest(b []byte, i int, first, ours bool) int {
 		case "delta":
 			d.repeat.again()
 			d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
-			d.choiceTools = nil
 			switch {
 			case isNull(b, at):
 				i = at + 4
@@ -202,9 +199,6 @@ func (d *decoder) keep(ours bool) {
 	}
 	if d.choiceFinish != "" {
 		d.finish = d.choiceFinish
-	}
-	if d.choiceTools != nil {
-		d.tools = d.choiceTools
 	}
 }
 
@@ -239,13 +233,6 @@ func (d *decoder) delta(b []byte, i int, first bool) int {
 			d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
 			if i = d.content(b, at, &d.text, maxDepth); i > 0 && b[at] == '"' {
 				d.repeat.content(at+1, i-1)
-			}
-		case "tool_calls":
-			i = skip(b, at, maxDepth)
-			d.choiceTools = nil
-			if i > 0 && !isNull(b, at) {
-				d.repeat.odd()
-				d.choiceTools = b[at:i]
 			}
 		default:
 			i = skip(b, at, maxDepth)

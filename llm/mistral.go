@@ -154,12 +154,13 @@ func (m *Mistral) Model() string { return m.model }
 // valid during the call only; an error of its own ends the request. The text is
 // also returned as Content, as langchaingo's callers expect, but for
 // [WithoutContent]. StopReason is Mistral's finish_reason as it came;
-// GenerationInfo holds PromptTokens, CompletionTokens and TotalTokens as int.
-// With WithN above 1 only the first choice is returned.
+// GenerationInfo holds PromptTokens, CompletionTokens and TotalTokens as int. A
+// StreamingReasoningFunc gets what the model thinks, too.
 //
-// Of the options, those that Mistral has are sent if they are not zero, which
-// is how langchaingo tells them from unset. MaxTokens is sent as it is: who goes
-// on with an answer lowers it.
+// Of the options, Model, Temperature, TopP, MaxTokens and StopWords are sent if
+// they are not zero, which is how langchaingo tells them from unset; the others
+// are ignored. Messages are text. MaxTokens is sent as it is: who goes on with an
+// answer lowers it.
 //
 // Every error is an *[llms.Error]; [LogAttrs] tells what of it may be logged.
 // Nothing is tried again once a token was handed on. If the stream ends without a
@@ -201,16 +202,6 @@ func WithoutContent() llms.CallOption {
 		}
 		o.Metadata[withoutContent] = true
 	}
-}
-
-// sentMetadata is the metadata without what this package and langchaingo's own
-// options put there.
-func sentMetadata(metadata map[string]any) map[string]any {
-	sent := maps.Clone(metadata)
-	for _, key := range []string{withoutContent, "thinking_config", "prompt_caching", "context_cache"} {
-		delete(sent, key)
-	}
-	return sent
 }
 
 // redact takes the key out of a text that came from outside.

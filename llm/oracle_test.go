@@ -8,13 +8,11 @@ import (
 	"strings"
 
 	"github.com/tmaxmax/go-sse"
-	"github.com/tmc/langchaingo/llms"
 )
 
 // oracle reads the same stream with go-sse and encoding/json.
 func oracle(stream []byte) outcome {
 	var o outcome
-	var calls []llms.ToolCall
 	done := false
 	for e, err := range sse.Read(bytes.NewReader(stream), &sse.ReadConfig{MaxEventSize: 1 << 22}) {
 		if err != nil {
@@ -29,10 +27,6 @@ func oracle(stream []byte) outcome {
 			break
 		}
 		said, ok := understand(json.RawMessage(e.Data))
-		if ok && said.tools != "" {
-			calls, err = joinTools(calls, []byte(said.tools))
-			ok = err == nil
-		}
 		o.text += said.text
 		o.thought += said.thought
 		if said.usage != nil && ok {
@@ -46,7 +40,6 @@ func oracle(stream []byte) outcome {
 			break
 		}
 	}
-	o.tools = toolText(calls)
 	if o.err == "" && !done { // an empty line is missing behind [DONE]
 		last := ""
 		for e, err := range sse.Read(bytes.NewReader(slices.Concat(stream, []byte("\n\n"))), &sse.ReadConfig{MaxEventSize: 1 << 22}) {
@@ -69,8 +62,8 @@ func oracle(stream []byte) outcome {
 }
 
 type saying struct {
-	text, thought, finish, tools string
-	usage                        *usage
+	text, thought, finish string
+	usage                 *usage
 }
 
 // pair is a member of an object.
@@ -111,7 +104,7 @@ func understand(data json.RawMessage) (said saying, ok bool) {
 		switch p.key {
 		case "choices":
 			chose = true
-			said.text, said.thought, said.finish, said.tools = "", "", "", ""
+			said.text, said.thought, said.finish = "", "", ""
 			var choices []json.RawMessage
 			if json.Unmarshal(p.value, &choices) != nil {
 				return saying{}, false
@@ -158,7 +151,7 @@ func understand(data json.RawMessage) (said saying, ok bool) {
 func (said *saying) choose(choice json.RawMessage) bool {
 	members, ok := pairs(choice)
 	ours := true
-	var text, thought, finish, tools string
+	var text, thought, finish string
 	for _, p := range members {
 		switch p.key {
 		case "index":
@@ -169,7 +162,7 @@ func (said *saying) choose(choice json.RawMessage) bool {
 				return false
 			}
 		case "delta":
-			text, thought, tools = "", "", ""
+			text, thought = "", ""
 			if string(p.value) == "null" {
 				continue
 			}
@@ -178,15 +171,10 @@ func (said *saying) choose(choice json.RawMessage) bool {
 				return false
 			}
 			for _, d := range deltas {
-				switch d.key {
-				case "content":
+				if d.key == "content" {
 					text, thought = "", ""
 					if !spell(d.value, &text, &thought) {
 						return false
-					}
-				case "tool_calls":
-					if tools = string(d.value); tools == "null" {
-						tools = ""
 					}
 				}
 			}
@@ -197,9 +185,6 @@ func (said *saying) choose(choice json.RawMessage) bool {
 		said.thought += thought
 		if finish != "" {
 			said.finish = finish
-		}
-		if tools != "" {
-			said.tools = tools
 		}
 	}
 	return ok

@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -55,7 +56,11 @@ func TestShapes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			m := serve(t, streams(test.body))
 			got, option := gather()
-			resp, err := m.GenerateContent(t.Context(), ask, option)
+			var thought strings.Builder
+			resp, err := m.GenerateContent(t.Context(), ask, option, llms.WithStreamingReasoningFunc(func(_ context.Context, thoughts, _ []byte) error {
+				thought.Write(thoughts)
+				return nil
+			}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,8 +68,8 @@ func TestShapes(t *testing.T) {
 			if got.String() != test.text {
 				t.Errorf("streamed %q, want %q", got, test.text)
 			}
-			if choice.Content != test.text || choice.ReasoningContent != test.thought || choice.StopReason != test.reason {
-				t.Errorf("got content %q, reasoning %q, reason %q", choice.Content, choice.ReasoningContent, choice.StopReason)
+			if choice.Content != test.text || thought.String() != test.thought || choice.StopReason != test.reason {
+				t.Errorf("got content %q, reasoning %q, reason %q", choice.Content, thought.String(), choice.StopReason)
 			}
 		})
 	}
@@ -82,50 +87,5 @@ func TestUsage(t *testing.T) {
 	resp, err = serve(t, streams(event(`"a"`)+finish("stop"))).GenerateContent(t.Context(), ask)
 	if err != nil || len(resp.Choices[0].GenerationInfo) != 0 {
 		t.Errorf("without usage: %v, %v", resp, err)
-	}
-}
-
-func TestToolCalls(t *testing.T) {
-	calls := func(deltas ...string) string {
-		var b strings.Builder
-		for _, d := range deltas {
-			b.WriteString(`data: {"choices":[{"index":0,"delta":{"content":null,"tool_calls":` + d + "},\"finish_reason\":null}]}\n\n")
-		}
-		return b.String() + finish("tool_calls")
-	}
-	tests := []struct{ name, body string }{
-		{"whole", calls(`[{"id":"aaaaaaaaa","function":{"name":"one","arguments":"{\"x\":1}"}},{"id":"bbbbbbbbb","function":{"name":"two","arguments":{"y":2}},"index":1}]`)},
-		{"fragments", calls(
-			`[{"id":"aaaaaaaaa","function":{"name":"one","arguments":""},"index":0}]`,
-			`[{"id":"null","function":{"name":"","arguments":"{\"x\":"},"index":0}]`,
-			`[{"function":{"name":"","arguments":"1}"},"index":0}]`,
-			`[{"id":"bbbbbbbbb","function":{"name":"two","arguments":"{\"y\":2}"},"index":1}]`)},
-		{"without index", calls(
-			`[{"id":"aaaaaaaaa","function":{"name":"one","arguments":"{\"x\":"}}]`,
-			`[{"id":"null","function":{"name":"","arguments":"1}"}}]`,
-			`[{"id":"bbbbbbbbb","function":{"name":"two","arguments":"{\"y\":2}"}}]`)},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			resp, err := serve(t, streams(test.body)).GenerateContent(t.Context(), ask)
-			if err != nil {
-				t.Fatal(err)
-			}
-			choice := resp.Choices[0]
-			if len(choice.ToolCalls) != 2 || choice.StopReason != "tool_calls" {
-				t.Fatalf("got %+v", choice)
-			}
-			one, two := choice.ToolCalls[0], choice.ToolCalls[1]
-			if one.ID != "aaaaaaaaa" || one.FunctionCall.Name != "one" || one.FunctionCall.Arguments != `{"x":1}` || choice.FuncCall != one.FunctionCall {
-				t.Errorf("first call: %+v %+v", one, one.FunctionCall)
-			}
-			if two.ID != "bbbbbbbbb" || two.FunctionCall.Name != "two" || two.FunctionCall.Arguments != `{"y":2}` {
-				t.Errorf("second call: %+v %+v", two, two.FunctionCall)
-			}
-		})
-	}
-	for _, bad := range []string{`[{"index":5}]`, `[{"index":-1}]`, `{}`} {
-		_, err := serve(t, streams(calls(bad))).GenerateContent(t.Context(), ask)
-		wantError(t, err, llms.ErrCodeProviderUnavailable)
 	}
 }
