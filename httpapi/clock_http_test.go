@@ -125,7 +125,7 @@ func TestHistoryStalled(t *testing.T) {
 }
 
 // TestUpstreamSilence has the client's own limits: two minutes before the first
-// token, one behind it.
+// token, one behind it, and then half a minute for the one that goes on.
 func TestUpstreamSilence(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -134,7 +134,7 @@ func TestUpstreamSilence(t *testing.T) {
 	}{
 		{"no header", mistralsim.Answer{Stall: mistralsim.StallHeaders}, llm.DefaultFirstTokenTimeout},
 		{"no token", mistralsim.Answer{Stall: mistralsim.StallTokens}, llm.DefaultFirstTokenTimeout},
-		{"no second token", mistralsim.Answer{Tokens: []string{"a", "b"}, Stall: mistralsim.StallTokens, StallAfter: 1}, llm.DefaultIdleTimeout},
+		{"no second token", mistralsim.Answer{Tokens: []string{"a", "b"}, Stall: mistralsim.StallTokens, StallAfter: 1}, llm.DefaultIdleTimeout + 30*time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {

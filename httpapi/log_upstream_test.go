@@ -106,14 +106,14 @@ func TestLogOfUpstream(t *testing.T) {
 		answer mistralsim.Answer
 		want   string
 	}{
-		"a rate limit":      {mistralsim.RateLimited("7"), `code=upstream_busy error="Mistral's rate limit is reached (HTTP 429, code 1300: Rate limit exceeded)" upstream_status=429 upstream_code=1300 upstream_type=rate_limited upstream_request_id=[0-9a-f-]{36}`},
-		"a key":             {mistralsim.UnauthorizedKong(), `code=upstream_auth error="Mistral refused the API key \(HTTP 401: Unauthorized\)" upstream_status=401 upstream_request_id=`},
+		"a rate limit":      {mistralsim.RateLimited("7"), `code=upstream_busy error="the rate limit of the model's service is reached (HTTP 429, code 1300: Rate limit exceeded)" upstream_status=429 upstream_code=1300 upstream_type=rate_limited upstream_request_id=[0-9a-f-]{36}`},
+		"a key":             {mistralsim.UnauthorizedKong(), `code=upstream_auth error="the model's service refused the API key \(HTTP 401: Unauthorized\)" upstream_status=401 upstream_request_id=`},
 		"a model":           {mistralsim.ModelUnknown("mistral-small-latest"), `error=".* \(HTTP 400, code 1500: Invalid model: mistral-small-latest\)" .*upstream_type=invalid_model`},
 		"another's model":   {mistralsim.ModelUnknown("of somebody"), `error=".* \(HTTP 400, code 1500: 26 bytes that may quote the conversation\)"`},
 		"a field":           {mistralsim.Unprocessable("max_tokens"), `error=".* \(HTTP 422: body\.max_tokens: Extra inputs are not permitted\)" upstream_status=422`},
 		"a field, nested":   {mistralsim.UnprocessableNested("max_tokens"), `: body\.max_tokens: Extra inputs are not permitted\)" .*upstream_type=invalid_request_error`},
 		"a page":            {mistralsim.Cloudflare520(), `\(HTTP 520: an HTML page\)" upstream_status=520`},
-		"a framework's 500": {mistralsim.InternalError(), `code=upstream_error error="Mistral failed \(HTTP 500: Internal Server Error\)"`},
+		"a framework's 500": {mistralsim.InternalError(), `code=upstream_error error="the model's service failed \(HTTP 500: Internal Server Error\)"`},
 		"in the stream":     {raw(rawToken("a") + mistralsim.ErrorEvent("Service tier capacity exceeded for this model.", "service_tier_capacity_exceeded", "3505")), `code 3505: Service tier capacity exceeded for this model\.\)"`},
 	} {
 		t.Run(name, func(t *testing.T) {

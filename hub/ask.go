@@ -80,7 +80,7 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 				m.Usage, m.Estimate = usage(choice), p.estimate
 			}
 			return m, nil
-		case errors.Is(err, io.ErrUnexpectedEOF) && !whole && a.mayAsk(ctx):
+		case (errors.Is(err, io.ErrUnexpectedEOF) || added && llm.Transient(err)) && !whole && a.mayAsk(ctx):
 			a.continued++
 		case llms.IsTokenLimitError(err) && !trimmed && a.mayAsk(ctx):
 			trimmed = true

@@ -1,11 +1,9 @@
 package llm
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
-	"net/http"
 
 	"github.com/tmc/langchaingo/llms"
 )
@@ -15,14 +13,15 @@ func (c *call) begin() {
 	c.echo = c.given
 	c.text.Reset()
 	c.finish, c.usage, c.hasUsage, c.done = "", usage{}, false, false
-	c.deltas, c.fresh = 0, 0
+	c.deltas, c.fresh, c.half = 0, 0, half{}
 }
 
-// read reads the answer to its end.
-func (c *call) read(ctx context.Context, body io.Reader, w *watch) *failure {
+// read reads the answer to its end. kind is what it was typed as.
+func (c *call) read(ctx context.Context, body io.Reader, kind string, w *watch) *failure {
 	p := parsers.Get().(*parser)
 	defer p.release()
-	idle := false // the first token came: the shorter limit holds
+	opened := false // it is known to be an event stream
+	idle := false   // the first token came: the shorter limit holds
 	for empty := 0; ; {
 		n, err := p.events.fill(body)
 		if n > 0 {
@@ -30,8 +29,18 @@ func (c *call) read(ctx context.Context, body io.Reader, w *watch) *failure {
 		} else if empty++; err == nil && empty > 100 {
 			err = io.ErrNoProgress
 		}
-		finished := c.finish != ""
-		heard, bad := c.take(p)
+		if !opened {
+			is, known := eventStream(p.events.held(), kind, err != nil)
+			if !known {
+				w.hear(false)
+				continue
+			}
+			if opened = is || err != nil && err != io.EOF; !opened {
+				return c.noStream(ctx, p.events.held(), body, kind)
+			}
+		}
+		finished, deltas := c.finish != "", c.deltas
+		bad := c.take(p)
 		if f := c.deliver(p); f != nil {
 			return f
 		}
@@ -50,14 +59,14 @@ func (c *call) read(ctx context.Context, body io.Reader, w *watch) *failure {
 			if err == io.EOF && unfinished && p.events.lastIs("[DONE]") {
 				c.done = true
 			}
-			return c.end(ctx, err, unfinished)
+			return c.end(ctx, p, err, unfinished)
 		case c.finish != "" && !finished:
 			w.allow(lateUsage)
-		case c.finish == "" && heard && c.begun && !idle:
+		case c.finish == "" && c.deltas > 0 && !idle:
 			idle = true
-			w.allow(c.m.idle)
-		case c.finish == "" && heard:
-			w.hear()
+			w.allow(c.budget.patient(c.m.idle))
+		case c.finish == "" && n > 0:
+			w.hear(c.deltas > deltas)
 		}
 	}
 }
@@ -71,38 +80,47 @@ func drain(body io.Reader, w *watch) {
 
 // take reads all events that the buffer holds. What an event before a bad one
 // said is kept.
-func (c *call) take(p *parser) (heard bool, bad *failure) {
+func (c *call) take(p *parser) *failure {
+	d := &p.decoder
 	for !c.done {
 		data, ok, err := p.events.next()
 		if err != nil {
-			return heard, broken(err)
+			return broken(err)
 		}
 		if !ok {
-			return heard, nil
+			return nil
 		}
-		heard = true
-		if string(data) == "[DONE]" {
-			c.done = true
-			return heard, nil
+		if data[0] != '{' { // or it is no use to look closer
+			if string(data) == "[DONE]" {
+				c.done = true
+				return nil
+			}
+			if !structured(data) { // a gateway's ping
+				continue
+			}
 		}
-		d := &p.decoder
 		text, thought := len(d.text), len(d.thought)
 		if err := d.event(data); err != nil {
-			return heard, broken(err)
+			f := broken(err)
+			f.transient = true
+			return f
+		}
+		if d.failed {
+			return c.m.explainEvent(parseReason(data, c.m.model))
+		}
+		if d.ragged || c.half.waits {
+			d.text = c.half.join(d.text, text, &c.half.text)
+			d.thought = c.half.join(d.thought, thought, &c.half.thought)
 		}
 		if len(d.text) > text && !c.echo.done {
 			fresh, err := c.echo.cut(d.text[text:])
 			if d.text = append(d.text[:text], fresh...); err != nil {
-				return heard, broken(err)
+				return broken(err)
 			}
 		}
 		if n := len(d.text) - text; n > 0 || len(d.thought) > thought {
 			c.deltas++
 			c.fresh += n
-		}
-		if d.failed {
-			why := parseReason(data, c.m.model)
-			return heard, c.m.explain(cmp.Or(why.status, http.StatusOK), why)
 		}
 		if d.hasUsage {
 			c.usage, c.hasUsage = d.usage, true
@@ -111,22 +129,23 @@ func (c *call) take(p *parser) (heard bool, bad *failure) {
 			c.finish = d.finish
 		}
 		if c.finish == "error" {
-			return heard, fail(llms.ErrCodeProviderUnavailable, nil, "Mistral ended its answer with an error")
+			f := fail(llms.ErrCodeProviderUnavailable, nil, "the model's service ended its answer with an error")
+			f.transient, f.refusal = true, true
+			return f
 		}
 	}
-	return heard, nil
+	return nil
 }
 
 // broken is the failure of a stream that holds what it must not.
 func broken(err error) *failure {
-	return fail(llms.ErrCodeProviderUnavailable, err, "Mistral's answer cannot be read: %v", err)
+	return fail(llms.ErrCodeProviderUnavailable, err, "the answer of the model's service cannot be read: %v", err)
 }
 
 // deliver hands on what the decoder holds.
 func (c *call) deliver(p *parser) *failure {
 	d := &p.decoder
 	if len(d.thought) > 0 {
-		c.begun = true
 		if c.opts.StreamingReasoningFunc != nil {
 			if err := c.opts.StreamingReasoningFunc(c.ctx, d.thought, nil); err != nil {
 				return unwanted(err)
@@ -168,13 +187,16 @@ func unwanted(err error) *failure {
 
 // end judges an answer whose stream has ended; err is what ended it, and
 // unfinished says that this was inside an event.
-func (c *call) end(ctx context.Context, err error, unfinished bool) *failure {
+func (c *call) end(ctx context.Context, p *parser, err error, unfinished bool) *failure {
 	if c.finish == "" && c.done {
 		// Some gateways send no finish_reason. [DONE] is an explicit end all the same.
 		c.finish = "stop"
 	}
 	if c.finish == "" {
 		f := cut(c.ctx, ctx, err)
+		if f.Code == llms.ErrCodeTimeout && c.deltas > 0 {
+			f.transient = c.ctx.Err() == nil // one that never began to speak has been waited for
+		}
 		if err == io.EOF && !unfinished && c.ctx.Err() == nil {
 			f.Cause = ErrNoEnd
 			// An answer that only repeats the given text would do so again.
@@ -183,7 +205,17 @@ func (c *call) end(ctx context.Context, err error, unfinished bool) *failure {
 		return f
 	}
 	if !c.done && !errors.Is(err, io.EOF) {
-		c.m.log.Debug("Mistral's stream broke behind its finish_reason", "error", unquoted(err.Error()))
+		c.m.log.Debug("the model's stream broke behind its finish_reason", "error", unquoted(err.Error()))
+	}
+	// What waits for its other half is no character.
+	p.decoder.thought = appendEnd(p.decoder.thought[:0], c.half.thought)
+	if p.decoder.text = appendEnd(p.decoder.text[:0], c.half.text); len(p.decoder.text) > 0 && !c.echo.done {
+		if p.decoder.text, err = c.echo.cut(p.decoder.text); err != nil {
+			return broken(err)
+		}
+	}
+	if f := c.deliver(p); f != nil {
+		return f
 	}
 	return c.hand(c.echo.rest())
 }

@@ -10,7 +10,8 @@ import (
 type Budget struct {
 	requests int           // that may still be sent
 	patience time.Duration // no request begins when so long was waited
-	waited   time.Duration // while nothing came: for answers, between tries, in silence
+	waited   time.Duration // while no text came: for answers, between tries, in silence
+	pause    time.Duration // to be waited before the next request
 	tokens   int
 }
 
@@ -25,13 +26,25 @@ func (b *Budget) Spent() bool { return !b.allows(0) }
 
 // allows says whether a request may be sent after another wait.
 func (b *Budget) allows(wait time.Duration) bool {
-	return b.requests > 0 && b.waited+wait <= b.patience
+	return b.requests > 0 && b.waited+wait < b.patience
 }
 
 // Tokens returns how many tokens were generated so far, at least: the usage
 // where the service told it, else one for every event with text, since Mistral
 // sends each token by itself. Other services may put several into one.
 func (b *Budget) Tokens() int { return b.tokens }
+
+// leastPatience is the shortest silence that is allowed, however long was waited.
+const leastPatience = 30 * time.Second
+
+// patient returns for how long an answer may be silent: for limit, unless a good
+// part of the patience was spent before.
+func (b *Budget) patient(limit time.Duration) time.Duration {
+	if b.waited == 0 {
+		return limit
+	}
+	return min(limit, max(b.patience-b.waited, leastPatience))
+}
 
 type budgetKey struct{}
 

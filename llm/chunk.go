@@ -20,6 +20,7 @@ type decoder struct {
 	usage    usage
 	hasUsage bool
 	failed   bool // it is an error object
+	ragged   bool // its text has halves of characters, see appendRagged
 
 	// Marks inside the event being read.
 	eventText, eventThought   int
@@ -39,7 +40,7 @@ func (d *decoder) reset() {
 // nothing else is taken.
 func (d *decoder) event(b []byte) error {
 	d.eventText, d.eventThought = len(d.text), len(d.thought)
-	d.finish, d.usage, d.hasUsage, d.failed = "", usage{}, false, false
+	d.finish, d.usage, d.hasUsage, d.failed, d.ragged = "", usage{}, false, false, false
 	i := d.repeated(b)
 	if i == 0 {
 		i = d.top(b)

@@ -45,7 +45,9 @@ func (d *decoder) str(b []byte, i int, dst *[]byte) int {
 	if plain {
 		*dst = append(*dst, b[i+1:end]...)
 	} else {
-		*dst = appendText(*dst, b[i+1:end])
+		var ragged bool
+		*dst, ragged = appendRagged(*dst, b[i+1:end])
+		d.ragged = d.ragged || ragged
 	}
 	return end + 1
 }

@@ -48,7 +48,7 @@ func readAs(t testing.TB, r io.Reader) outcome {
 	w := newWatch(cancel, time.Minute)
 	defer w.stop()
 	var got, thought strings.Builder
-	c := call{m: m, ctx: ctx, collect: true, given: echo{done: true}, budget: NewBudget(1, 0)}
+	c := call{m: m, ctx: ctx, collect: true, given: echo{done: true}, budget: NewBudget(1, time.Hour)}
 	c.begin()
 	c.opts.StreamingFunc = func(_ context.Context, b []byte) error {
 		if len(b) == 0 || !utf8.Valid(b) {
@@ -61,7 +61,7 @@ func readAs(t testing.TB, r io.Reader) outcome {
 		thought.Write(thoughts)
 		return nil
 	}
-	f := c.read(ctx, r, w)
+	f := c.read(ctx, r, "text/event-stream", w)
 	if got.String() != c.text.String() {
 		t.Errorf("streamed %q, returned %q", got.String(), c.text.String())
 	}

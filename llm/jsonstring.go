@@ -90,12 +90,25 @@ func hex4(b []byte) rune {
 // its quotes, as stringEnd accepted it. What is no character (a lone surrogate,
 // a byte that is not UTF-8) becomes U+FFFD, as in encoding/json.
 func appendText(dst, raw []byte) []byte {
+	from := len(dst)
+	dst, ragged := appendRagged(dst, raw)
+	if !ragged {
+		return dst
+	}
+	dst, rest := appendWhole(dst[:from], append([]byte(nil), dst[from:]...))
+	return appendEnd(dst, rest)
+}
+
+// appendRagged is appendText but for what is no character, which it leaves as it
+// is, surrogates as appendSurrogate has them: the next string may have the rest of
+// it. ragged says that there is such a thing.
+func appendRagged(dst, raw []byte) (text []byte, ragged bool) {
 	for {
 		i := bytes.IndexByte(raw, '\\')
 		if i < 0 {
-			return appendValid(dst, raw)
+			return append(dst, raw...), ragged || !utf8.Valid(raw)
 		}
-		dst = appendValid(dst, raw[:i])
+		dst, ragged = append(dst, raw[:i]...), ragged || !utf8.Valid(raw[:i])
 		c := raw[i+1]
 		raw = raw[i+2:]
 		switch c {
@@ -113,30 +126,20 @@ func appendText(dst, raw []byte) []byte {
 			r := hex4(raw)
 			raw = raw[4:]
 			if utf16.IsSurrogate(r) {
-				var low rune = -1
+				low := rune(-1)
 				if len(raw) >= 6 && raw[0] == '\\' && raw[1] == 'u' {
 					low = hex4(raw[2:])
 				}
-				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
-					raw = raw[6:]
+				whole := utf16.DecodeRune(r, low)
+				if whole == utf8.RuneError {
+					dst, ragged = appendSurrogate(dst, r), true
+					continue
 				}
+				r, raw = whole, raw[6:]
 			}
 			dst = utf8.AppendRune(dst, r)
 		default:
 			dst = append(dst, c)
 		}
 	}
-}
-
-// appendValid appends b, with U+FFFD for every byte that is not UTF-8.
-func appendValid(dst, b []byte) []byte {
-	if utf8.Valid(b) {
-		return append(dst, b...)
-	}
-	for len(b) > 0 {
-		r, n := utf8.DecodeRune(b)
-		dst = utf8.AppendRune(dst, r)
-		b = b[n:]
-	}
-	return dst
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -68,6 +69,34 @@ func nestedReason(body []byte, model string, depth int) reason {
 	}
 	_ = json.Unmarshal(object.Status, &why.status)
 	return why
+}
+
+// statuses are the types that say what a status would.
+var statuses = map[string]int{
+	"rate_limited": 429, "rate_limit_error": 429, "rate_limit_exceeded": 429,
+	"service_tier_capacity_exceeded": 503, "overloaded_error": 503, "unreachable_backend": 503,
+	"server_error": 500, "internal_error": 500, "internal_server_error": 500, "InternalServerError": 500, "api_error": 500,
+	"timeout_error": 504, "authentication_error": 401, "permission_error": 403, "not_found_error": 404, "NotFoundError": 404,
+	"invalid_request_error": 400, "BadRequestError": 400,
+}
+
+// asStatus is the status that an error event stands for: the one it names, also as
+// its code, or that of its type. One that says nothing for programs is a 500; one
+// with a code that is not known is none that would pass, 200.
+func (why reason) asStatus() int {
+	if why.status != 0 {
+		return why.status
+	}
+	if n, err := strconv.Atoi(why.code); err == nil && 400 <= n && n < 600 {
+		return n
+	}
+	if status := statuses[why.kind]; status != 0 {
+		return status
+	}
+	if why.code == "" && why.kind == "" {
+		return http.StatusInternalServerError
+	}
+	return http.StatusOK
 }
 
 // said is the text of a message or detail: a string, a list of complaints, or

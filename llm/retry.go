@@ -16,6 +16,9 @@ const (
 	// wait for it should not all come at once.
 	quickTries   = 3
 	minuteSpread = 5 * time.Second
+	// afterSpread is the same for a Retry-After, which many were sent at once: at
+	// most half of what it asks for, and a second.
+	afterSpread = 5 * time.Second
 )
 
 // retries says when to try again. It is not a library's, since none knows the
@@ -37,6 +40,9 @@ func (r retries) next(try int, waited time.Duration, f *failure) (wait time.Dura
 	wait = rand.N(min(firstWait<<min(try, 10), longWait, r.wait) + 1)
 	if f.after > 0 {
 		wait = f.after
+		if spread := min(wait/2+time.Second, afterSpread, r.wait-wait); spread > 0 {
+			wait += rand.N(spread)
+		}
 	} else if f.minute > 0 && try >= quickTries {
 		if minute := f.minute + rand.N(minuteSpread); minute <= r.wait {
 			wait = minute

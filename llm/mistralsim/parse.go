@@ -28,6 +28,7 @@ func (s *Server) parse(h http.Header, body []byte) (*Request, *Answer) {
 	r := &Request{Model: m["model"].(string), Header: h, Body: body, done: make(chan struct{})}
 	r.Stream, _ = m["stream"].(bool)
 	r.MaxTokens = toInt(m["max_tokens"])
+	r.CacheKey, _ = m["prompt_cache_key"].(string)
 	r.Stop = toStrings(m["stop"])
 	for _, t := range turns {
 		r.Messages = append(r.Messages, t.Message)
@@ -43,6 +44,10 @@ func (s *Server) parse(h http.Header, body []byte) (*Request, *Answer) {
 	}
 	if a, bad := checkOrder(turns); bad {
 		return refused(a)
+	}
+	if s.cfg.Alternate && !alternates(turns) {
+		return refused(Answer{Status: http.StatusBadRequest,
+			Body: `{"object":"error","message":"After the optional system message, conversation roles must alternate user/assistant/user/assistant/...","type":"BadRequestError","param":null,"code":400}`})
 	}
 	if r.MaxTokens >= s.maxContext() {
 		return refused(unprocessable(detail{

@@ -23,13 +23,15 @@ type Request struct {
 	Messages  []Message
 	Stream    bool
 	MaxTokens int      // 0: not given
+	CacheKey  string   // prompt_cache_key
 	Stop      []string // stop sequences
 	Header    http.Header
 	Body      []byte // as it came
 
-	done chan struct{}
-	gone atomic.Int64 // Unix nanoseconds; 0: the client was not seen to go
-	sent atomic.Int64
+	cached int // tokens of the prompt that the last one with its CacheKey began with, too
+	done   chan struct{}
+	gone   atomic.Int64 // Unix nanoseconds; 0: the client was not seen to go
+	sent   atomic.Int64
 }
 
 // LastUser returns the text of the last user message, "" when there is none.

@@ -43,6 +43,9 @@ type Config struct {
 	// (four bytes each): a longer prompt is refused (400, code 3059).
 	// 0: 262144.
 	MaxContext int
+	// Alternate refuses conversations in which user and assistant do not take turns,
+	// as servers of Mistral's open weights do (400).
+	Alternate bool
 	// Record is how many requests Requests remembers, the newest ones.
 	// 0: 1024; negative: none (for load).
 	Record int
@@ -59,6 +62,8 @@ type Server struct {
 	mu     sync.Mutex
 	count  int        // requests accepted so far; guarded by mu
 	newest []*Request // the newest of them, oldest first; guarded by mu
+
+	prompts prompts
 }
 
 // New returns a simulator. It starts nothing.

@@ -1,10 +1,13 @@
 package mistralsim
 
-import "net/http"
+import (
+	"cmp"
+	"net/http"
+)
 
 // stream sends the reply as server-sent events, Answer.Flush tokens at a time.
 func (p *reply) stream() error {
-	p.w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	p.w.Header().Set("Content-Type", cmp.Or(p.ans.ContentType, "text/event-stream; charset=utf-8"))
 	p.w.WriteHeader(http.StatusOK)
 	if p.clock.first > 0 {
 		if err := p.flush(); err != nil {
@@ -13,6 +16,9 @@ func (p *reply) stream() error {
 	}
 	if !p.override(-1, "") {
 		p.buf = p.frames.role(p.buf)
+	}
+	if err := p.think(); err != nil {
+		return err
 	}
 	each := max(p.ans.Flush, 1)
 	for i := 0; ; i++ {
@@ -66,6 +72,27 @@ func (p *reply) finish(i int, token string) error {
 	return p.flush()
 }
 
+// think sends the thoughts, as far as max_tokens allows.
+func (p *reply) think() error {
+	if p.req.Prefix() != "" {
+		return nil
+	}
+	for _, thought := range p.ans.Thoughts {
+		if !p.tokens.room() {
+			break
+		}
+		p.tokens.fresh++
+		p.buf = p.frames.thought(p.buf, thought)
+		if err := p.due(); err != nil {
+			return err
+		}
+		if err := p.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // happens says that something is to happen in front of token i.
 func (p *reply) happens(i int) bool {
 	a := p.ans
@@ -104,5 +131,5 @@ func (p *reply) used() Usage {
 	if p.ans.Usage != nil {
 		return *p.ans.Usage
 	}
-	return Usage{PromptTokens: p.req.promptTokens(), CompletionTokens: p.tokens.fresh}
+	return Usage{PromptTokens: p.req.promptTokens(), CompletionTokens: p.tokens.fresh, CachedTokens: p.req.cached}
 }
