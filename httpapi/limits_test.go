@@ -285,7 +285,7 @@ func TestUpstreamLimit(t *testing.T) {
 		pass(time.Second)
 		g.open()
 		first.reply()
-		if got := second.reply(); got.text != "You said: second again" {
+		if got := second.reply(); got.text != "You said: second\n\nsecond again" { // the model never saw the first
 			t.Errorf("who waited got %+v", got)
 		}
 	}, withLimits(hub.Limits{Upstream: 1}), patientModel)

@@ -75,9 +75,9 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 			h.metrics.Rejected("reply_bytes")
 			return session.Message{FinishReason: session.FinishLength, Estimate: p.estimate}, nil
 		case err == nil:
-			m := session.Message{FinishReason: finishReason(choice.StopReason)}
+			m := session.Message{FinishReason: finishReason(choice.StopReason), Estimate: p.estimate}
 			if a.continued == 0 { // of a reply in parts only the last part's usage is known
-				m.Usage, m.Estimate = usage(choice), p.estimate
+				m.Usage = usage(choice)
 			}
 			return m, nil
 		case (errors.Is(err, io.ErrUnexpectedEOF) || added && llm.Transient(err)) && !whole && a.mayAsk(ctx):
@@ -89,7 +89,9 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 			// As far as anybody can tell the reply is whole: there is no going on.
 			return session.Message{FinishReason: session.FinishOther, Estimate: p.estimate}, err
 		default:
-			return failed(err), err
+			m := failed(err)
+			m.Estimate = p.estimate
+			return m, err
 		}
 	}
 }
@@ -152,6 +154,7 @@ func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTo
 			return nil
 		}),
 		llm.WithoutContent(),
+		llm.WithCacheKey(a.r.Conversation.ID.String()),
 	}, a.h.cfg.CallOptions...)
 	if maxTokens > 0 {
 		options = append(options, llms.WithMaxTokens(maxTokens))
@@ -215,6 +218,9 @@ func (a *asking) report(e End, err error) {
 	}
 	if u := e.Message.Usage; u != nil {
 		attrs = append(attrs, slog.Int("prompt_tokens", u.PromptTokens), slog.Int("completion_tokens", u.CompletionTokens))
+		if u.CachedTokens > 0 {
+			attrs = append(attrs, slog.Int("cached_tokens", u.CachedTokens))
+		}
 	}
 	if a.continued > 0 {
 		attrs = append(attrs, slog.Int("continued", a.continued))

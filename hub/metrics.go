@@ -33,7 +33,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		replies: f.counters("replies_total", "Replies that ended here, by how.", "end",
 			session.FinishStop, session.FinishLength, session.FinishContentFilter, session.FinishOther,
 			session.FinishStopped, session.FinishError, endDeleted, endMoved, endNotStored),
-		tokens: f.counters("tokens_total", "Tokens as the model counted them.", "kind", "prompt", "completion"),
+		tokens: f.counters("tokens_total", "Tokens as the model counted them; cached are those of the prompt that were in its cache.", "kind", "prompt", "completion", "cached"),
 		resumes: f.counters("resumes_total", "Clients that came back in the middle of a reply or behind a message, by what they got.",
 			"outcome", resumeExact, resumeWhole, resumeOver),
 		retries: f.counters("upstream_retries_total", "Requests to the model that were repeated, by why.", "code"),
@@ -228,6 +228,7 @@ func (m *Metrics) ended(end string, e session.Message, unread, continued int, to
 		tokens = float64(u.CompletionTokens)
 		m.tokens.WithLabelValues("prompt").Add(float64(u.PromptTokens))
 		m.tokens.WithLabelValues("completion").Add(tokens)
+		m.tokens.WithLabelValues("cached").Add(float64(u.CachedTokens))
 	}
 	if len(e.Content) > 0 {
 		m.unread.Add(tokens * float64(unread) / float64(len(e.Content)))

@@ -231,6 +231,7 @@ func (c *call) response() *llms.ContentResponse {
 		choice.GenerationInfo["PromptTokens"] = c.usage.prompt
 		choice.GenerationInfo["CompletionTokens"] = c.usage.completion
 		choice.GenerationInfo["TotalTokens"] = c.usage.total
+		choice.GenerationInfo["PromptCachedTokens"] = c.usage.cached
 	}
 	return &llms.ContentResponse{Choices: []*llms.ContentChoice{choice}}
 }

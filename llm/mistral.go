@@ -154,7 +154,8 @@ func (m *Mistral) Model() string { return m.model }
 // valid during the call only; an error of its own ends the request. The text is
 // also returned as Content, as langchaingo's callers expect, but for
 // [WithoutContent]. StopReason is Mistral's finish_reason as it came;
-// GenerationInfo holds PromptTokens, CompletionTokens and TotalTokens as int. A
+// GenerationInfo holds PromptTokens, CompletionTokens, TotalTokens and
+// PromptCachedTokens as int. A
 // StreamingReasoningFunc gets what the model thinks, too.
 //
 // Of the options, Model, Temperature, TopP, MaxTokens and StopWords are sent if
@@ -187,20 +188,29 @@ func (m *Mistral) Call(ctx context.Context, prompt string, options ...llms.CallO
 	return llms.GenerateFromSinglePrompt(ctx, m, prompt, options...)
 }
 
-// withoutContent is the key in a call's metadata that is ours. langchaingo gives
-// options no other place; it is never sent.
-const withoutContent = "lumos/llm.WithoutContent"
+// The keys in a call's metadata that are ours. langchaingo gives options no other
+// place; metadata is never sent.
+const (
+	withoutContent = "lumos/llm.WithoutContent"
+	cacheKey       = "lumos/llm.CacheKey"
+)
 
 // WithoutContent leaves the response's Content empty: the caller has the text
 // from its StreamingFunc, and it need not be kept twice. Without a StreamingFunc
 // it does nothing.
-func WithoutContent() llms.CallOption {
+func WithoutContent() llms.CallOption { return ownOption(withoutContent, true) }
+
+// WithCacheKey names the conversation that a prompt belongs to: prompts with the same
+// key that begin alike are cheaper, where the service has a cache.
+func WithCacheKey(key string) llms.CallOption { return ownOption(cacheKey, key) }
+
+func ownOption(name string, value any) llms.CallOption {
 	return func(o *llms.CallOptions) {
 		o.Metadata = maps.Clone(o.Metadata)
 		if o.Metadata == nil {
 			o.Metadata = make(map[string]any)
 		}
-		o.Metadata[withoutContent] = true
+		o.Metadata[name] = value
 	}
 }
 

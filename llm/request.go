@@ -23,6 +23,7 @@ type request struct {
 	TopP        float64   `json:"top_p,omitempty"`
 	MaxTokens   int       `json:"max_tokens,omitempty"`
 	Stop        []string  `json:"stop,omitempty"`
+	CacheKey    string    `json:"prompt_cache_key,omitempty"`
 }
 
 type message struct {
@@ -42,6 +43,7 @@ func (m *Mistral) encode(messages []llms.MessageContent, opts *llms.CallOptions)
 		MaxTokens:   opts.MaxTokens,
 		Stop:        opts.StopWords,
 	}
+	r.CacheKey, _ = opts.Metadata[cacheKey].(string)
 	if opts.Temperature != 0 {
 		r.Temperature = &opts.Temperature
 	}

@@ -52,7 +52,7 @@ var sayCases = []storeCase{
 		want := Message{
 			ID: turn.Reply, Role: Assistant, Content: content, FinishReason: FinishError,
 			Timestamp: time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC), Model: "mistral-small",
-			Usage: &Usage{1, 2, 3}, Estimate: 77, Failure: "upstream_error",
+			Usage: &Usage{1, 2, 3, 1}, Estimate: 77, Failure: "upstream_error",
 			Epochs: []Epoch{{N: 1, At: 2}, {N: 3, At: 4}},
 		}
 		if err := c.Finish(c.ctx, c.ref, want); err != nil {

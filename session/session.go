@@ -65,6 +65,7 @@ type Usage struct {
 	PromptTokens     int `json:"prompt_tokens"`
 	CompletionTokens int `json:"completion_tokens"`
 	TotalTokens      int `json:"total_tokens"`
+	CachedTokens     int `json:"cached_tokens,omitempty"` // of the prompt, those that the service had in its cache
 }
 
 // Message is one thing said. The JSON is MessageHistory of the contract; the

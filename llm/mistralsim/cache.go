@@ -1,42 +1,66 @@
 package mistralsim
 
-import "sync"
+import "strings"
 
-// prompts simulates the prompt cache: the last prompt with each prompt_cache_key.
-// What a prompt begins with as that one did is cached, in blocks of cacheBlock
-// tokens, as the service was seen to count.
-type prompts struct {
-	mu   sync.Mutex
-	last map[string][]Message
+// prompts remembers the last prompt of each prompt_cache_key, as the service's
+// cache does. The server's lock guards it.
+type prompts map[string]prompt
+
+type prompt struct {
+	messages []Message
+	said     int // where in the last message of the user's begins what was said last
 }
 
-// cacheBlock is how many tokens are cached together.
-const cacheBlock = 64
+const (
+	// cacheBlock is how many tokens are cached together.
+	cacheBlock = 64
+	// maxPrompts bounds what is remembered.
+	maxPrompts = 1024
+)
 
-// hit returns how many tokens of the request's prompt are cached, and caches it.
-func (p *prompts) hit(r *Request) int {
+// take remembers the request's prompt. It notes on the request how much of it is
+// cached: as much as it has in common with the one before, in whole blocks. With
+// little, only what the user said is remembered.
+func (p prompts) take(r *Request, little bool) {
 	if r.CacheKey == "" {
-		return 0
+		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.last == nil {
-		p.last = map[string][]Message{}
+	last, text := p[r.CacheKey], r.lastUser()
+	r.cached = common(last.messages, r.Messages) / cacheBlock * cacheBlock
+	switch before := lastUser(last.messages); {
+	case text == before:
+		r.said = last.said
+	case before != "" && strings.HasPrefix(text, before+"\n\n"):
+		r.said = len(before) + len("\n\n")
 	}
-	last, n := p.last[r.CacheKey], 1
-	p.last[r.CacheKey] = r.Messages
-	for i, m := range r.Messages {
-		if i == len(last) || last[i].Role != m.Role {
+	if len(p) >= maxPrompts {
+		for key := range p { // any
+			delete(p, key)
 			break
 		}
-		same := 0
-		for same < min(len(m.Content), len(last[i].Content)) && m.Content[same] == last[i].Content[same] {
+	}
+	messages := r.Messages
+	if little {
+		messages = []Message{{Role: "user", Content: text}}
+	}
+	p[r.CacheKey] = prompt{messages, r.said}
+}
+
+// common returns how many tokens two prompts have in common at the beginning.
+func common(a, b []Message) int {
+	n := 1
+	for i := range min(len(a), len(b)) {
+		if a[i].Role != b[i].Role {
+			break
+		}
+		same, most := 0, min(len(a[i].Content), len(b[i].Content))
+		for same < most && a[i].Content[same] == b[i].Content[same] {
 			same++
 		}
-		n += countTokens(m.Content[:same]) + 3
-		if same < len(m.Content) || same < len(last[i].Content) {
+		n += countTokens(a[i].Content[:same]) + 3
+		if same < max(len(a[i].Content), len(b[i].Content)) {
 			break
 		}
 	}
-	return n / cacheBlock * cacheBlock
+	return n
 }

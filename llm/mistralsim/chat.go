@@ -57,7 +57,7 @@ func (s *Server) record(r *Request) {
 	defer s.mu.Unlock()
 	s.count++
 	r.N = s.count
-	r.cached = s.prompts.hit(r)
+	s.prompts.take(r, keep < 0)
 	if keep < 0 {
 		return
 	}

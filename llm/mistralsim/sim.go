@@ -63,11 +63,11 @@ type Server struct {
 	count  int        // requests accepted so far; guarded by mu
 	newest []*Request // the newest of them, oldest first; guarded by mu
 
-	prompts prompts
+	prompts prompts // guarded by mu
 }
 
 // New returns a simulator. It starts nothing.
-func New(cfg Config) *Server { return &Server{cfg: cfg} }
+func New(cfg Config) *Server { return &Server{cfg: cfg, prompts: prompts{}} }
 
 // ServeHTTP implements [http.Handler]. It works over HTTP/1.1 and HTTP/2.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
