@@ -19,6 +19,7 @@ import (
 // What a zero field of Config stands for.
 const (
 	DefaultBaseURL           = "https://api.mistral.ai"
+	DefaultOllamaURL         = "http://127.0.0.1:11434"
 	DefaultModel             = "mistral-small-latest"
 	DefaultFirstTokenTimeout = 120 * time.Second
 	DefaultIdleTimeout       = 60 * time.Second
@@ -38,6 +39,9 @@ type Config struct {
 
 	// Temperature is sent when the call has no option for it. Nil: the model's own.
 	Temperature *float64
+
+	// ContextTokens is the context that an Ollama is asked to have (num_ctx). 0: its own.
+	ContextTokens int
 
 	// FirstTokenTimeout is how long an attempt may be silent until its first token,
 	// IdleTimeout how long between two events after it. There is no total limit.
@@ -59,9 +63,11 @@ type Config struct {
 	Logger *slog.Logger // nil: nothing is logged
 }
 
-// Mistral is a langchaingo model that speaks to Mistral's API. It is safe for
-// concurrent use and has nothing to close.
+// Mistral is a langchaingo model that speaks to Mistral's API, or to one like it. It
+// is safe for concurrent use and has nothing to close.
 type Mistral struct {
+	provider    string  // as errors name it
+	ollama      *ollama // what an Ollama is sent besides; nil: it is none
 	endpoint    string
 	key         string
 	model       string
@@ -96,6 +102,7 @@ func NewMistral(cfg Config) (*Mistral, error) {
 	// Some write the address with /v1, as the curl examples of Mistral's have it.
 	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/v1")
 	m := &Mistral{
+		provider:    provider,
 		endpoint:    base.JoinPath("/v1/chat/completions").String(),
 		key:         cfg.APIKey,
 		model:       cmp.Or(cfg.Model, DefaultModel),
@@ -174,10 +181,14 @@ func (m *Mistral) GenerateContent(ctx context.Context, messages []llms.MessageCo
 	}
 	c.collect = c.opts.StreamingFunc == nil || c.opts.Metadata[withoutContent] == nil
 	var err error
+	var f *failure
 	if c.body, c.given, err = m.encode(messages, &c.opts); err != nil {
-		return nil, fail(llms.ErrCodeInvalidRequest, err, "the request cannot be written: %v", err).Error
+		f = fail(llms.ErrCodeInvalidRequest, err, "the request cannot be written: %v", err)
+	} else {
+		f = c.run()
 	}
-	if f := c.run(); f != nil {
+	if f != nil {
+		f.Provider = m.provider
 		return nil, f.Error
 	}
 	return c.response(), nil

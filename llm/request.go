@@ -24,6 +24,7 @@ type request struct {
 	MaxTokens   int       `json:"max_tokens,omitempty"`
 	Stop        []string  `json:"stop,omitempty"`
 	CacheKey    string    `json:"prompt_cache_key,omitempty"`
+	*ollama
 }
 
 type message struct {
@@ -43,7 +44,6 @@ func (m *Mistral) encode(messages []llms.MessageContent, opts *llms.CallOptions)
 		MaxTokens:   opts.MaxTokens,
 		Stop:        opts.StopWords,
 	}
-	r.CacheKey, _ = opts.Metadata[cacheKey].(string)
 	if opts.Temperature != 0 {
 		r.Temperature = &opts.Temperature
 	}
@@ -54,6 +54,11 @@ func (m *Mistral) encode(messages []llms.MessageContent, opts *llms.CallOptions)
 	}
 	if len(r.Messages) == 0 {
 		return nil, e, errors.New("there is no message to answer")
+	}
+	if r.ollama = m.ollama; r.ollama == nil {
+		r.CacheKey, _ = opts.Metadata[cacheKey].(string)
+	} else {
+		r.Messages[len(r.Messages)-1].Prefix, e.optional = false, true
 	}
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)

@@ -48,7 +48,7 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 		Sessions: sessions, Model: m.Model, ModelName: m.name,
 		SystemPrompt: cfg.SystemPrompt, MaxTokens: cfg.MaxTokens, MaxContextTokens: cfg.MaxContextTokens,
 		MaxMessageBytes: cfg.MaxMessageBytes, AbandonAfter: cfg.AbandonAfter,
-		CallOptions: m.options, Limits: limits(cfg, store.counter), Metrics: metrics, Logger: log,
+		Limits: limits(cfg, store.counter), Metrics: metrics, Logger: log,
 	})
 	ln, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
 	if err != nil {
