@@ -221,11 +221,16 @@ func (d *decoder) reason(b []byte, at int) int {
 	return end + 1
 }
 
-// delta reads the members of a delta; first as in member.
+// delta reads the members of a delta; first as in member. Servers of open weights
+// tell what a model thinks in a member of its own.
 func (d *decoder) delta(b []byte, i int, first bool) int {
+	reasoning := 0
 	for ; ; first = false {
 		key, at := member(b, i, first)
 		if key == nil {
+			if reasoning > 0 && at > 0 {
+				d.str(b, reasoning, &d.thought)
+			}
 			return at
 		}
 		switch string(key) {
@@ -234,6 +239,11 @@ func (d *decoder) delta(b []byte, i int, first bool) int {
 			d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
 			if i = d.content(b, at, &d.text, maxDepth); i > 0 && b[at] == '"' {
 				d.repeat.content(at+1, i-1)
+			}
+		case "reasoning_content", "reasoning":
+			if i = skip(b, at, maxDepth); i > 0 && b[at] == '"' {
+				d.repeat.odd()
+				reasoning = at
 			}
 		default:
 			i = skip(b, at, maxDepth)

@@ -240,14 +240,21 @@ func (said *saying) choose(choice json.RawMessage) bool {
 			if !isObject {
 				return false
 			}
+			reasoning := ""
 			for _, d := range deltas {
-				if d.key == "content" {
+				switch d.key {
+				case "content":
 					text, thought = "", ""
 					if !spell(d.value, &text, &thought) {
 						return false
 					}
+				case "reasoning", "reasoning_content":
+					if d.value[0] == '"' {
+						reasoning = unquote(d.value)
+					}
 				}
 			}
+			thought += reasoning
 		}
 	}
 	if ours {

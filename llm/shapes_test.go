@@ -28,6 +28,9 @@ func TestShapes(t *testing.T) {
 		{name: "thinking", body: event(`[{"type":"thinking","thinking":[{"type":"text","text":"Let me"}]}]`) +
 			event(`[{"type":"thinking","thinking":[{"type":"text","text":" see"},{"type":"tool_reference","tool":"x"}],"closed":true}]`) +
 			event(`[{"type":"thinking","thinking":[]},{"type":"text","text":"4"}]`) + event(`"2"`) + stop, text: "42", thought: "Let me see", reason: "stop"},
+		{name: "thinking in a member of its own", body: `data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"","reasoning_content":"Let"}}]}` + "\n\n" +
+			`data: {"choices":[{"index":0,"delta":{"reasoning":" me","content":null}}]}` + "\n\n" + `data: {"choices":[{"index":0,"delta":{"reasoning":" me","content":"4"}}]}` + "\n\n" +
+			`data: {"choices":[{"index":0,"delta":{"reasoning":" me","content":"2"}}]}` + "\n\n" + event(`"!"`) + stop, text: "42!", thought: "Let me me me", reason: "stop"},
 		{name: "parts without text", body: event(`[{"type":"reference","reference_ids":[1]},{"type":"image_url","image_url":"x"},{"type":"later","text":7}]`) + event(`"a"`) + stop, text: "a", reason: "stop"},
 		{name: "no choices", body: `data: {"choices":[]}` + "\n\n" + event(`"a"`) + `data: {"choices":null}` + "\n\n" + stop, text: "a", reason: "stop"},
 		{name: "usage null", body: `data: {"choices":[{"index":0,"delta":{"content":"a"}}],"usage":null}` + "\n\n" + stop, text: "a", reason: "stop"},
