@@ -126,6 +126,7 @@ func TestBudget(t *testing.T) {
 						t.Error("an answer")
 					}
 				}
+				synctest.Wait() // for a request that was given up
 				if len(s.bodies) != test.asked || test.calls > 5 && !b.Spent() {
 					t.Errorf("%d requests, spent: %v", len(s.bodies), b.Spent())
 				}
