@@ -85,7 +85,9 @@ func (c *call) run() *failure {
 		}
 		c.budget.requests--
 		f := c.attempt()
-		c.budget.tokens += c.spent()
+		if c.begun || f == nil { // otherwise what it thought is no part of the reply
+			c.budget.tokens += c.spent()
+		}
 		if f == nil {
 			return nil
 		}

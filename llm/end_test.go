@@ -150,6 +150,7 @@ func TestTokens(t *testing.T) {
 	}{
 		"each event is a token":           {"", many, 500},
 		"empty ones are none":             {"", event(`""`) + many + event(`null`) + finish("stop"), 500},
+		"thoughts without text are none":  {"", event(`[{"type":"thinking","thinking":"hm"}]`), 0},
 		"thoughts are tokens":             {"", event(`[{"type":"thinking","thinking":"hm"}]`) + many, 501},
 		"the usage knows better":          {"", event(`"one and two "`) + event(`"and three"`) + counted("6"), 6},
 		"unless it is less than was sent": {"", many + counted("6"), 500},

@@ -89,9 +89,9 @@ func (b *Budget) allows(wait time.Duration) bool {
 	return b.requests > 0 && b.waited+wait < b.patience
 }
 
-// Tokens returns how many tokens were generated so far, at least: the usage
-// where the service told it, else one for every event with text, since Mistral
-// sends each token by itself. Other services may put several into one.
+// Tokens returns how many tokens the reply has, with what was thought for it, at
+// least: the usage where the service told it, else one for every event with text,
+// since Mistral sends each token by itself. Other services may put several into one.
 func (b *Budget) Tokens() int { return b.tokens }
 
 // leastPatience is the shortest silence that is allowed, however long was waited.

@@ -43,7 +43,7 @@ func TestOllama(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = m.Call(t.Context(), "Hi")
+		_, err = llms.GenerateFromSinglePrompt(t.Context(), m, "Hi")
 		m.close()
 		var e *llms.Error
 		if !errors.As(err, &e) || e.Code != llms.ErrCodeResourceNotFound || m.name != "o:7b" {
