@@ -104,3 +104,47 @@ func TestPromptCache(t *testing.T) {
 		t.Errorf("nor in %s", got.body)
 	}
 }
+
+// TestPromptStays: where prompts begin stays, however the replies end.
+func TestPromptStays(t *testing.T) {
+	const turns, budget = 40, 2000
+	for name, tt := range map[string]struct {
+		answer mistralsim.Answer
+		stop   bool
+	}{
+		"stopped":      {mistralsim.Answer{Stall: mistralsim.StallTokens, StallAfter: 40}, true},
+		"failed":       {mistralsim.Answer{Event: gatewayError("400"), EventAfter: 40}, false},
+		"cut":          {mistralsim.Answer{CutTokens: 40}, false},
+		"without text": {mistralsim.Answer{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, withHub(func(c *hub.Config) { c.MaxContextTokens = budget }))
+			p := r.join("/ws")
+			begins := map[string]bool{}
+			for i := range turns {
+				say := fmt.Sprintf("%d: %s", i, strings.Repeat("what do you think of it? ", 12))
+				a := tt.answer
+				if name != "without text" {
+					a.Tokens = strings.SplitAfter(strings.Repeat("I think that it is fine. ", 12), " ")
+				}
+				r.answer(say, a)
+				asked := r.asked()
+				p.say("", say)
+				reply := p.begin()
+				if tt.stop {
+					eventually(t, "the model is asked", func() bool { return r.asked() > asked })
+					r.do("POST", "/sessions/"+p.ready.Conversation+"/stop", "").want(http.StatusOK)
+				}
+				p.finish(&reply)
+				first := r.sim.Requests()[asked].Messages[0].Content
+				if name == "without text" { // all of it is one message
+					first, _, _ = strings.Cut(first, "\n\n")
+				}
+				begins[first] = true
+			}
+			if len(begins) > 12 {
+				t.Errorf("%d prompts began in %d places", turns, len(begins))
+			}
+		})
+	}
+}

@@ -56,13 +56,13 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 	defer done()
 	a.budget, a.had = llm.NewBudget(maxRequests, maxWaiting), a.r.Len()
 	ctx = llm.WithBudget(ctx, a.budget)
-	p := h.newPrompt(history, h.cfg.MaxContextTokens)
+	p := a.prompt(history, h.cfg.MaxContextTokens)
 	trimmed := false
 	for {
 		text := a.r.content()
 		left, ok := a.left(text)
 		if !ok {
-			return session.Message{FinishReason: session.FinishLength, Estimate: p.estimate}, nil
+			return session.Message{FinishReason: session.FinishLength}, nil
 		}
 		choice, err := a.call(ctx, p.messages(text), left)
 		added, noEnd := a.r.Len() > len(text), errors.Is(err, llm.ErrNoEnd)
@@ -73,9 +73,9 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 		switch {
 		case a.full:
 			h.metrics.Rejected("reply_bytes")
-			return session.Message{FinishReason: session.FinishLength, Estimate: p.estimate}, nil
+			return session.Message{FinishReason: session.FinishLength}, nil
 		case err == nil:
-			m := session.Message{FinishReason: finishReason(choice.StopReason), Estimate: p.estimate}
+			m := session.Message{FinishReason: finishReason(choice.StopReason)}
 			if a.continued == 0 { // of a reply in parts only the last part's usage is known
 				m.Usage = usage(choice)
 			}
@@ -84,16 +84,22 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 			a.continued++
 		case llms.IsTokenLimitError(err) && !trimmed && a.mayAsk(ctx):
 			trimmed = true
-			p = h.newPrompt(history, h.cfg.MaxContextTokens/2)
+			p = a.prompt(history, h.cfg.MaxContextTokens/2)
 		case a.noEnd:
 			// As far as anybody can tell the reply is whole: there is no going on.
-			return session.Message{FinishReason: session.FinishOther, Estimate: p.estimate}, err
+			return session.Message{FinishReason: session.FinishOther}, err
 		default:
-			m := failed(err)
-			m.Estimate = p.estimate
-			return m, err
+			return failed(err), err
 		}
 	}
+}
+
+// prompt makes the prompt, and notes its size: the next one is to begin where it did,
+// however the reply ends.
+func (a *asking) prompt(history []session.Message, budget int) prompt {
+	p := a.h.newPrompt(history, budget)
+	a.r.estimate.Store(int64(p.estimate))
+	return p
 }
 
 // mayAsk says that the reply may cost another request. A model that knows no

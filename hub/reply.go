@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,8 +20,9 @@ type Reply struct {
 	Conversation session.Ref
 	Model        string
 
-	from   Caller // who asked; as the three above
-	sample sample
+	from     Caller // who asked; as the three above
+	sample   sample
+	estimate atomic.Int64 // of the prompt's tokens, where it is written; 0: the model was not asked yet
 
 	mu        sync.Mutex // guards what follows
 	text      text

@@ -92,6 +92,7 @@ const hugeReply = 1 << 20
 func (r *Reply) ended(m session.Message) session.Message {
 	m.ID, m.Role, m.Model = r.ID, session.Assistant, r.Model
 	m.Content, m.Timestamp, m.Epochs = r.content(), session.Now(), r.writers()
+	m.Estimate = int(r.estimate.Load())
 	return m
 }
 
