@@ -148,3 +148,20 @@ func TestPromptStays(t *testing.T) {
 		})
 	}
 }
+
+// TestPromptTooLong: a service whose context is smaller than MAX_CONTEXT_TOKENS says is
+// sent half of what it refused, and half of that, until it takes it.
+func TestPromptTooLong(t *testing.T) {
+	for _, context := range []int{300, 1000, 3000} {
+		r := newRig(t, withHub(func(c *hub.Config) { c.MaxContextTokens, c.MaxTokens = 8000, 100 }), rigOption{sim: func(c *mistralsim.Config) { c.MaxContext = context }})
+		id := r.newSession()
+		for i := range 40 {
+			say := fmt.Sprintf("%d: %s", i, strings.Repeat("what do you think of it? ", 8))
+			got := decode[chatReply](t, r.do("POST", "/chat", chatBody(id, say)).want(http.StatusOK))
+			if got.Response != "You said: "+say {
+				t.Errorf("a context of %d, turn %d: %+v", context, i, got)
+			}
+		}
+		r.do("POST", "/chat", chatBody(id, strings.Repeat("too long ", context))).wantError(http.StatusBadGateway, "upstream_error")
+	}
+}

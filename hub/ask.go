@@ -57,7 +57,6 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 	a.budget, a.had = llm.NewBudget(maxRequests, maxWaiting), a.r.Len()
 	ctx = llm.WithBudget(ctx, a.budget)
 	p := a.prompt(history, h.cfg.MaxContextTokens)
-	trimmed := false
 	for {
 		text := a.r.content()
 		left, ok := a.left(text)
@@ -82,9 +81,7 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 			return m, nil
 		case (errors.Is(err, io.ErrUnexpectedEOF) || added && llm.Transient(err)) && !whole && a.mayAsk(ctx):
 			a.continued++
-		case llms.IsTokenLimitError(err) && !trimmed && a.mayAsk(ctx):
-			trimmed = true
-			p = a.prompt(history, h.cfg.MaxContextTokens/2)
+		case llms.IsTokenLimitError(err) && a.mayAsk(ctx) && a.shorten(&p, history):
 		case a.noEnd:
 			// As far as anybody can tell the reply is whole: there is no going on.
 			return session.Message{FinishReason: session.FinishOther}, err
@@ -100,6 +97,14 @@ func (a *asking) prompt(history []session.Message, budget int) prompt {
 	p := a.h.newPrompt(history, budget)
 	a.r.estimate.Store(int64(p.estimate))
 	return p
+}
+
+// shorten makes a prompt that was refused as too long about half as long, or reports
+// that it cannot be: the last message alone is too much.
+func (a *asking) shorten(p *prompt, history []session.Message) bool {
+	was := p.estimate
+	*p = a.prompt(history, p.size-1) // which does not fit, so it is cut to half of that
+	return p.estimate < was
 }
 
 // mayAsk says that the reply may cost another request. A model that knows no

@@ -15,6 +15,7 @@ import (
 type prompt struct {
 	parts    []llms.MessageContent
 	estimate int // tokens, before correction
+	size     int // and behind it
 }
 
 // newPrompt takes the system prompt and the newest messages that fit into
@@ -29,8 +30,9 @@ func (h *Hub) newPrompt(history []session.Message, budget int) prompt {
 	overhead := llm.EstimateTokens(h.cfg.SystemPrompt)
 	content := func(i int) string { return history[i].Content }
 	sent := func(i int) int { return history[i].Estimate }
-	first, estimate := llm.Window(len(history), content, sent, overhead, budget, ratio(history))
-	p := prompt{estimate: estimate}
+	measured := ratio(history)
+	first, estimate := llm.Window(len(history), content, sent, overhead, budget, measured)
+	p := prompt{estimate: estimate, size: int(llm.Corrected(estimate, measured))}
 	if h.cfg.SystemPrompt != "" {
 		p.parts = append(p.parts, llms.TextParts(llms.ChatMessageTypeSystem, h.cfg.SystemPrompt))
 	}

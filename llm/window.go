@@ -46,6 +46,15 @@ func EstimateTokens(text string) int {
 	return (sum + 5) / 6
 }
 
+// Corrected returns an estimate as it is after what the model measured: times ratio.
+// A ratio of 0 or less means 1.
+func Corrected(estimate int, ratio float64) float64 {
+	if !(ratio > 0) {
+		ratio = 1
+	}
+	return float64(estimate) * min(max(ratio, minRatio), maxRatio)
+}
+
 // longDelta is the average length of deltas, in bytes, from which on they are not
 // taken for one token each.
 const longDelta = 12
@@ -83,11 +92,7 @@ func AtLeastTokens(text string, deltas int) int {
 // It goes from the newest message backwards and asks for one more than fits, so
 // its cost does not grow with the conversation.
 func Window(n int, content func(i int) string, sent func(i int) int, overhead, budget int, ratio float64) (first, estimate int) {
-	if !(ratio > 0) {
-		ratio = 1
-	}
-	ratio = min(max(ratio, minRatio), maxRatio)
-	fits := func(tokens, budget int) bool { return float64(tokens)*ratio <= float64(budget) }
+	fits := func(tokens, budget int) bool { return Corrected(tokens, ratio) <= float64(budget) }
 
 	half, halfEstimate := n, overhead // as much as fits into half of the budget
 	steady := 0                       // the estimate when all is sent from where the last prompt began; 0: not known
