@@ -40,7 +40,10 @@ func (d *decoder) reset() {
 // nothing else is taken.
 func (d *decoder) event(b []byte) error {
 	d.eventText, d.eventThought = len(d.text), len(d.thought)
-	d.finish, d.usage, d.hasUsage, d.failed, d.ragged = "", usage{}, false, false, false
+	d.finish, d.failed, d.ragged = "", false, false
+	if d.hasUsage {
+		d.usage, d.hasUsage = usage{}, false
+	}
 	i := d.repeated(b)
 	if i == 0 {
 		i = d.top(b)

@@ -169,11 +169,11 @@ func (w *watch) look() {
 func (w *watch) hear(text bool) {
 	now := time.Now()
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.heard = now
 	if text {
 		w.spoke = now
 	}
+	w.mu.Unlock()
 }
 
 // allow changes the silence that is allowed, beginning now.
