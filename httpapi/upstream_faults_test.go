@@ -61,7 +61,7 @@ func TestUpstreamFaults(t *testing.T) {
 		{"U4 400 as the first event", []mistralsim.Answer{raw(gatewayError("400")), good}, "", "upstream_error", 1, 0},
 		{"U4 401 as the first event", []mistralsim.Answer{raw(gatewayError("401")), good}, "", "upstream_auth", 1, 0},
 		{"U4 503 for ever", []mistralsim.Answer{raw(gatewayError("503"))}, "", "upstream_error", 6, 30 * time.Second},
-		{"U4 too long, as an event", []mistralsim.Answer{raw(mistralsim.ErrorEvent("no", "invalid_request_prompt_too_long", "3059")), good}, whole, "stop", 2, 0},
+		{"U4 too long, as an event, for the one message", []mistralsim.Answer{raw(mistralsim.ErrorEvent("no", "invalid_request_prompt_too_long", "3059")), good}, "", "upstream_error", 1, 0},
 
 		{"U5 an error behind text", []mistralsim.Answer{event(3, mistralsim.ErrorEvent("no", "x", "1100")), good}, whole, "stop", 2, time.Second},
 		{"U5 a gateway's error behind text", []mistralsim.Answer{event(3, gatewayError("503")), good}, whole, "stop", 2, time.Second},

@@ -2,6 +2,7 @@ package llm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -278,7 +279,12 @@ func (c *call) noStream(ctx context.Context, begun []byte, body io.Reader, kind 
 	if err := d.event(whole); err == nil && d.failed {
 		return c.m.explainEvent(parseReason(whole, c.m.model))
 	}
-	return fail(llms.ErrCodeProviderUnavailable, nil, "the server did not stream its answer but sent %s", clean(kind))
+	switch kind {
+	case "application/json", "text/html", "text/plain", "application/xml", "text/event-stream", "":
+	default: // which may be any text, and is logged
+		kind = "another type"
+	}
+	return fail(llms.ErrCodeProviderUnavailable, nil, "the server did not stream its answer but sent %s", cmp.Or(kind, "no type"))
 }
 
 // structured says whether an event's data is for a program: an object or an array.
