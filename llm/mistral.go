@@ -43,8 +43,9 @@ type Config struct {
 	// ContextTokens is the context that an Ollama is asked to have (num_ctx). 0: its own.
 	ContextTokens int
 
-	// FirstTokenTimeout is how long an attempt may be silent until its first token,
-	// IdleTimeout how long between two events after it. There is no total limit.
+	// FirstTokenTimeout is how long an attempt may bring no byte until its first token,
+	// IdleTimeout how long after it; both are shorter once a reply has waited. Without
+	// text an answer may go on for ten minutes, with text for ever.
 	FirstTokenTimeout, IdleTimeout time.Duration
 
 	// MaxRetries is the number of attempts after the first, negative for none.
@@ -171,7 +172,8 @@ func (m *Mistral) Model() string { return m.model }
 // answer lowers it.
 //
 // Every error is an *[llms.Error]; [LogAttrs] tells what of it may be logged.
-// Nothing is tried again once a token was handed on. If the stream ends without a
+// Nothing is tried again once text was handed on; [Transient] tells whether a call
+// that goes on from it may help. If the stream ends without a
 // finish_reason or [DONE], errors.Is(err, io.ErrUnexpectedEOF) is true, and of no
 // other error. How many requests several calls may make is a [Budget]'s to say.
 func (m *Mistral) GenerateContent(ctx context.Context, messages []llms.MessageContent, options ...llms.CallOption) (*llms.ContentResponse, error) {
