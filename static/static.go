@@ -2,16 +2,19 @@
 // embeddable chat widget, and the AI SDK transport.
 //
 // The scripts are hand-written and need no build step: each is its source files
-// one behind the other, less indentation and the lines that are only comment.
-// hub.js, the client side of the WebSocket protocol, is in both. They are put
-// together once, when the package is loaded.
+// one behind the other, put together and minified once, when the package is
+// loaded. hub.js, the client side of the WebSocket protocol, is in both.
 package static
 
 import (
 	"embed"
 	"net/http"
-	"regexp"
 	"strings"
+	"sync"
+
+	"github.com/tdewolff/minify/v2"
+	"github.com/tdewolff/minify/v2/css"
+	"github.com/tdewolff/minify/v2/js"
 )
 
 //go:embed page.html widget transport
@@ -27,18 +30,22 @@ var widgetParts = []string{
 var (
 	pageAsset = pageOf(read("page.html"))
 
-	widgetAsset = scriptOf("(() => {\n'use strict';\n" +
-		"const CSS = `" + cssSpace.ReplaceAllString(read("widget/style.css"), "$1$2") + "`;\n" +
-		bare(read(widgetParts...)) + "})();\n")
+	widgetAsset = scriptOf(minified(js.Minify, "(() => {\n'use strict';\n"+
+		"const CSS = `"+minified(css.Minify, read("widget/style.css"))+"`;\n"+
+		read(widgetParts...)+"})();\n"))
 
 	// The transport keeps its comments: they hold its types (JSDoc).
 	transportAsset = scriptOf(read("widget/hub.js", "transport/transport.js"))
 )
 
+var compressOnce = sync.OnceFunc(func() { compressAll(pageAsset, widgetAsset, transportAsset) })
+
 // Handler serves GET and HEAD of "/", "/widget.js" and "/transport.js"; any
 // other path is 404, any other method 405. It is safe for concurrent use and
-// keeps no state.
+// keeps no state. The first call compresses what is served, which takes a
+// tenth of a second.
 func Handler() http.Handler {
+	compressOnce()
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", pageAsset)
 	mux.Handle("GET /widget.js", widgetAsset)
@@ -60,13 +67,12 @@ func read(names ...string) string {
 	return b.String()
 }
 
-var (
-	commentOrIndent = regexp.MustCompile(`(?m)^\s*(?://.*\n|/\*\*(?s:.*?)\*/\n)|^\s+`)
-	cssSpace        = regexp.MustCompile(`\s*([{}])\s*|([:;,])\s+`)
-)
-
-// bare leaves out what only a reader of the sources needs. It knows no
-// JavaScript: a template literal must not span lines in these files.
-func bare(script string) string {
-	return commentOrIndent.ReplaceAllString(script, "")
+// minified is a text of this package without what only a reader of the sources
+// needs. One that cannot be parsed is a mistake in this package.
+func minified(with minify.MinifierFunc, text string) string {
+	var b strings.Builder
+	if err := with(minify.New(), &b, strings.NewReader(text), nil); err != nil {
+		panic(err)
+	}
+	return b.String()
 }
