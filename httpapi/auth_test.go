@@ -172,7 +172,7 @@ func TestTokenRoutes(t *testing.T) {
 	} {
 		r.do(route[0], route[1], `{"message":"hi"}`).wantError(401, "unauthorized")
 	}
-	for _, path := range []string{"/", "/widget.js", "/transport.js", "/openapi.yaml", "/asyncapi.yaml", "/healthz", "/readyz", "/metrics"} {
+	for _, path := range []string{"/", "/widget.js", "/widget-more.js", "/transport.js", "/openapi.yaml", "/asyncapi.yaml", "/healthz", "/readyz", "/metrics"} {
 		r.do("GET", path, "").want(200)
 	}
 	r.do("GET", "/nothing", "").wantError(404, "not_found")

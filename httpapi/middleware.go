@@ -132,7 +132,7 @@ func logPath(r *http.Request) string {
 	}
 	for i, s := range segments {
 		switch s {
-		case "openapi.yaml", "asyncapi.yaml", "widget.js", "transport.js":
+		case "openapi.yaml", "asyncapi.yaml", "widget.js", "widget-more.js", "transport.js":
 		default:
 			if len(s) > idShown {
 				segments[i] = strings.ToValidUTF8(s[:idShown], "") + "…"

@@ -103,7 +103,7 @@ func New(cfg Config) http.Handler {
 	route("GET", "/openapi.yaml", serveYAML(openAPI))
 	route("GET", "/asyncapi.yaml", serveYAML(asyncAPI))
 	m.Handle("/metrics", onRoute("/metrics", s.handleMetrics())).Methods("GET")
-	for _, path := range []string{"/", "/widget.js", "/transport.js"} {
+	for _, path := range []string{"/", "/widget.js", "/widget-more.js", "/transport.js"} {
 		m.Handle(path, onRoute(path, cfg.Static)).Methods("GET", "HEAD")
 	}
 	m.NotFoundHandler = s.handle(func(http.ResponseWriter, *http.Request) error {

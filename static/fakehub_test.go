@@ -25,6 +25,8 @@ type fakeHub struct {
 	t     *testing.T
 	conns chan *fakeConn
 	extra map[string]http.Handler // more pages, by path
+	// upgrade answers handshakes in place of the hub, unless it is nil.
+	upgrade http.Handler
 }
 
 // fakeConn is one WebSocket from the browser, as the hub sees it.
@@ -59,6 +61,10 @@ func newFakeHub(t *testing.T) *fakeHub {
 }
 
 func (h *fakeHub) serveWS(w http.ResponseWriter, r *http.Request) {
+	if h.upgrade != nil {
+		h.upgrade.ServeHTTP(w, r)
+		return
+	}
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols: []string{"chathub.v1"}, InsecureSkipVerify: true,
 	})

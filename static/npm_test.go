@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// axeSource is axe-core, installed from npm by its lock file. Without npm the
-// test is skipped, except in CI.
-func axeSource(t *testing.T) string {
+// npmFile is a file of an npm package, installed by the lock file of a folder
+// below httpapi/interop. Without npm the test is skipped, except in CI.
+func npmFile(t *testing.T, folder, file string) string {
 	t.Helper()
-	dir := filepath.Join("..", "httpapi", "interop", "axe")
-	file := filepath.Join(dir, "node_modules", "axe-core", "axe.min.js")
+	dir := filepath.Join("..", "httpapi", "interop", folder)
+	file = filepath.Join(dir, "node_modules", filepath.FromSlash(file))
 	text, err := os.ReadFile(file)
 	if err != nil {
 		install := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
@@ -28,4 +28,9 @@ func axeSource(t *testing.T) string {
 		}
 	}
 	return string(text)
+}
+
+func axeSource(t *testing.T) string {
+	t.Helper()
+	return npmFile(t, "axe", "axe-core/axe.min.js")
 }

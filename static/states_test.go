@@ -135,7 +135,7 @@ func (g *gallery) walk(h *fakeHub) {
 	c = h.next()
 	g.Do("Math.random = () => 1e5")
 	c.cut()
-	g.MustContain("Trying again")
+	g.MustContain("The connection is lost.")
 	g.Say("Are you there?")
 	g.Until("$('.user:last-child .note').checkVisibility()")
 	g.show("11-reconnecting")

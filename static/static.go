@@ -17,38 +17,42 @@ import (
 	"github.com/tdewolff/minify/v2/js"
 )
 
-//go:embed page.html widget transport
+//go:embed page.html widget more transport
 var files embed.FS
 
 // widgetParts is the order in which the widget's sources stand in widget.js:
 // element.js last, since it runs at once; the others as they compress best.
 var widgetParts = []string{
 	"widget/inline.js", "widget/markdown.js", "widget/row.js",
-	"widget/hub.js", "widget/texts.js", "widget/element.js",
+	"widget/hub.js", "widget/texts.js", "widget/place.js", "widget/element.js",
 }
 
 var (
 	pageAsset = pageOf(read("page.html"))
 
 	widgetAsset = scriptOf(minified(js.Minify, "(() => {\n'use strict';\n"+
-		"const CSS = `"+minified(css.Minify, read("widget/style.css"))+"`;\n"+
+		"const STYLE = `"+minified(css.Minify, read("widget/style.css"))+"`;\n"+
 		read(widgetParts...)+"})();\n"))
+
+	// What not every visitor needs; the widget imports it.
+	moreAsset = scriptOf(minified(js.Minify, read("more/texts.js", "more/code.js", "more/dress.js", "more/rare.js")))
 
 	// The transport keeps its comments: they hold its types (JSDoc).
 	transportAsset = scriptOf(read("widget/hub.js", "transport/transport.js"))
 )
 
-var compressOnce = sync.OnceFunc(func() { compressAll(pageAsset, widgetAsset, transportAsset) })
+var compressOnce = sync.OnceFunc(func() { compressAll(pageAsset, widgetAsset, moreAsset, transportAsset) })
 
-// Handler serves GET and HEAD of "/", "/widget.js" and "/transport.js"; any
-// other path is 404, any other method 405. It is safe for concurrent use and
-// keeps no state. The first call compresses what is served, which takes a
-// tenth of a second.
+// Handler serves GET and HEAD of "/", "/widget.js", "/widget-more.js" and
+// "/transport.js"; any other path is 404, any other method 405. It is safe for
+// concurrent use and keeps no state. The first call compresses what is served,
+// which takes a tenth of a second.
 func Handler() http.Handler {
 	compressOnce()
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", pageAsset)
 	mux.Handle("GET /widget.js", widgetAsset)
+	mux.Handle("GET /widget-more.js", moreAsset)
 	mux.Handle("GET /transport.js", transportAsset)
 	return mux
 }

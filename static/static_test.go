@@ -27,8 +27,14 @@ func get(t *testing.T, path string, header ...string) *http.Response {
 
 // What a page loads to have the chat, all of it, as it is sent.
 func TestWidgetSize(t *testing.T) {
-	for coding, most := range map[string]int{"br": 12 << 10, "gzip": 13 << 10} {
-		response := get(t, "/widget.js", "Accept-Encoding", coding)
+	for _, c := range []struct {
+		path, coding string
+		most         int
+	}{
+		{"/widget.js", "br", 12 << 10}, {"/widget.js", "gzip", 13 << 10}, {"/widget-more.js", "br", 8 << 10},
+	} {
+		coding := c.coding
+		response := get(t, c.path, "Accept-Encoding", coding)
 		if got := response.Header.Get("Content-Encoding"); got != coding {
 			t.Fatalf("sent as %q, want %s", got, coding)
 		}
@@ -36,9 +42,9 @@ func TestWidgetSize(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("widget.js: %d bytes with %s", len(body), coding)
-		if len(body) > most {
-			t.Errorf("widget.js is %d bytes with %s, want at most %d", len(body), coding, most)
+		t.Logf("%s: %d bytes with %s", c.path, len(body), coding)
+		if len(body) > c.most {
+			t.Errorf("%s is %d bytes with %s, want at most %d", c.path, len(body), coding, c.most)
 		}
 	}
 }
@@ -51,7 +57,7 @@ var decoders = map[string]func(io.Reader) (io.Reader, error){
 
 // What is compressed is the same text, in the smallest form that is accepted.
 func TestEncodings(t *testing.T) {
-	for _, path := range []string{"/", "/widget.js", "/transport.js"} {
+	for _, path := range []string{"/", "/widget.js", "/widget-more.js", "/transport.js"} {
 		plain, err := io.ReadAll(get(t, path).Body)
 		if err != nil {
 			t.Fatal(err)

@@ -10,11 +10,13 @@ const FINAL = { 4001: 'taken', 4401: 'denied', 4404: 'expired', 1003: 'failed', 
 const uuid = () => crypto.randomUUID?.() ?? URL.createObjectURL(new Blob()).slice(-36);
 
 /**
- * `on(what, message, delta)` is told of every change: 'state'; 'list', messages came, went or were replaced;
+ * `on(what, message, delta)` is told of every change: 'state'; 'unanswered', a connection ended before it began, which
+ * may mean that the hub does not let this page in; 'list', messages came, went or were replaced;
  * 'text', a reply grew by delta; 'end', a reply ended; 'refused', with the error in place of the message, and in place
  * of delta the text that was refused, if it was one.
  * State: idle, connecting, ready, reconnecting, or one that lasts until connect() is called: taken (by another
- * client), denied (the token), expired (no such conversation), failed (the hub will not have us).
+ * client), denied (the token), expired (no such conversation), failed (the hub will not have us); or unavailable: the hub
+ * does not list this page's origin, and is asked again now and then.
  */
 class Hub {
   constructor({ server, id = '', unsent = [], token, Socket = WebSocket, on }) {
@@ -41,16 +43,21 @@ class Hub {
     this.running = '';
     // Connections lost since the last `ready`.
     this.tries = 0;
+    // Whether the hub has older messages than those held.
+    this.more = false;
+    // Whether it is known not to list this page's origin.
+    this.barred = false;
   }
 
   /** Connects, or connects anew. `again`: the page does it by itself, and yields to another client. */
   async connect(again) {
     this.drop();
-    const { attempt, token, messages } = this;
+    if (!again) this.barred = false;
+    const { attempt, messages } = this;
     this.set(this.tries ? 'reconnecting' : 'connecting');
     this.wait(CONNECT_MS, () => this.closed(1006));
     try {
-      const bearer = typeof token === 'function' ? await token() : token;
+      const bearer = await this.bearer();
       if (attempt !== this.attempt) return;
       const query = new URLSearchParams({ client: this.client });
       if (again) query.set('again', 1);
@@ -71,6 +78,11 @@ class Hub {
       // No token, or an address that no socket can be opened for.
       if (attempt === this.attempt) this.closed(1007);
     }
+  }
+
+  async bearer() {
+    const { token } = this;
+    return typeof token === 'function' ? token() : token;
   }
 
   /** Says something; the answer is the message, in `unsent` until the hub has it or refuses it. */
@@ -115,7 +127,7 @@ class Hub {
   }
 
   set(state) {
-    this.state = state;
+    this.state = this.barred && /connecting$/.test(state) ? 'unavailable' : state;
     this.on('state');
   }
 
@@ -135,7 +147,7 @@ class Hub {
   wake() {
     if (globalThis.document?.hidden) return;
     if (this.state === 'ready') this.listen(0);
-    if (this.state === 'reconnecting') this.connect(true);
+    if (this.state === 'reconnecting' || this.barred) this.connect(true);
   }
 
   /** Forgets the connection; what it still says and how it ends do not matter any more. */
@@ -150,12 +162,14 @@ class Hub {
 
   closed(code) {
     this.drop();
+    const greeted = this.state === 'ready';
     const error = { 1009: { code: 'message_too_large' }, 4404: { text: '' } }[code];
     if (error) for (const m of this.unsent) this.refuse(error, m);
     if (FINAL[code]) return this.set(FINAL[code]);
     const most = Math.min(30000, 500 * 2 ** ++this.tries);
-    this.wait((code === 1008 ? 10000 : 0) + Math.random() * most, () => this.connect(true));
+    this.wait(this.barred ? 60000 : (code === 1008 ? 10000 : 0) + Math.random() * most, () => this.connect(true));
     this.set('reconnecting');
+    if (code === 1006 && !this.barred && !greeted) this.on('unanswered');
   }
 
   refuse(error, message) {
@@ -199,7 +213,9 @@ class Hub {
         this.cut(f.after);
         for (const m of f.messages) this.put({ ...m, finish: m.finish_reason });
         this.running = f.running;
+        if (!f.after) this.more = !!f.more;
         this.tries = 0;
+        this.barred = false;
         this.listen();
         this.on('list');
         this.set('ready');
@@ -242,6 +258,7 @@ class Hub {
         this.on('text', reply, f.delta);
         break;
       case 'finish':
+        if (reply) reply.timestamp = f.messageMetadata.timestamp;
         this.end(reply, f.messageMetadata.finish_reason);
         break;
       case 'abort':

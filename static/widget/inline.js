@@ -2,12 +2,18 @@
 // believed at once (`**bo` is bold already); if its partner never comes, the element gives way to the mark as text.
 // Everything from the model enters as a text node, or as the href of a link after LINK has let it pass.
 
-const SPECIAL = /[\\`*_~\]<]|!?\[|!$|h(?=ttps?:\/\/|t{0,2}$|ttps?:?\/?$)/gi;
+const SPECIAL = /[\\`*_~\]<$]|!?\[|!$|h(?=ttps?:\/\/|t{0,2}$|ttps?:?\/?$)/gi;
 const LINK = /^(?:https?:\/\/|mailto:)[^\s<>]+$/i;
 // How many characters may wait for the rest of what they may become; no more are looked at, however the text was cut.
 const MOST_HELD = 2000;
 const DEEPEST = 8;
+// Formulas on one line stay as they were written: `\(…\)`, `\[…\]`, `$$…$$`, and `$…$` where it is no price.
+const FORMULA = /^(?:\\\((?:(?!\\\)).)*\\\)|\\\[(?:(?!\\\]).)*\\\]|\$\$[^$]+\$\$|\$(?![\s\d$])[^$]*(?<!\s)\$(?!\d))/;
+const HALF_FORMULA = /^(?:\\[([]|\$(?:$|\$[^$]*\$?$|[^\s\d$][^$]*\$?$))/;
+const MOST_FORMULA = 300;
 const word = /[\p{L}\p{N}]/u;
+// Punctuation of other scripts ends an address, but for the dots inside of names.
+const ADDRESS = /^https?:\/\/(?:[!-;=?-~·・]|[^\s<>\p{P}\0-\x7f])*/iu;
 
 const element = (tag, props, ...children) => {
   const el = Object.assign(document.createElement(tag), props);
@@ -87,7 +93,13 @@ class Inline {
   take(s, may) {
     const [c, next] = [s[0], s[1]];
     const plain = (n = 1) => (this.text(s.slice(0, n)), n);
-    if (c === '\\') {
+    if (c === '\\' || c === '$') {
+      const near = s.slice(0, MOST_FORMULA);
+      const more = may && near.length < MOST_FORMULA;
+      const n = FORMULA.exec(near)?.[0].length;
+      if (n && !(more && n === near.length)) return plain(n);
+      if (more && HALF_FORMULA.test(near)) return 0;
+      if (c === '$') return plain();
       if (!next && may) return 0;
       return /[!-/:-@[-`{-~]/.test(next) ? (this.text(next), 2) : plain();
     }
@@ -122,8 +134,8 @@ class Inline {
       this.append(element('br'));
       return br.length;
     }
-    if (word.test(this.prev) || this.open.some((o) => o.c === '[')) return plain();
-    const [url] = /^https?:\/\/[^\s<>]*/i.exec(s) ?? [''];
+    if (/\w/.test(this.prev) || this.open.some((o) => o.c === '[')) return plain();
+    const [url] = ADDRESS.exec(s) ?? [''];
     if (may && (!url || url.length === s.length)) return 0;
     // Too long for an address.
     if (url.length === MOST_HELD) return plain(MOST_HELD);
