@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -214,4 +215,56 @@ func TestAPI(t *testing.T) {
 	h.next().ready()
 	p.Until("w.state === 'ready' && $$('.root').length === 1")
 	p.Do("w.remove()")
+}
+
+// The demo page shows what a site can set: what is behind the question mark.
+func TestTryAttributes(t *testing.T) {
+	h, p := newFakeHub(t), newTab(t)
+	violations := p.Console()
+	p.Open(h.URL + "/?theme=dark&title=Ask+us&--chat-accent=teal&corner&lang=ar&dir=rtl")
+	p.Click(".toggle")
+	h.next().ready()
+	p.Until("w.state === 'ready' && w.words")
+	for js, want := range map[string]string{
+		"$('.heading').textContent":                               "Ask us",
+		"getComputedStyle($('.toggle')).backgroundColor":          "rgb(0, 128, 128)",
+		"getComputedStyle($('.root')).colorScheme":                "dark",
+		"getComputedStyle($('.root')).direction":                  "rtl",
+		"$('.input').placeholder":                                 "اكتب رسالة…",
+		"String($('.toggle').getBoundingClientRect().left < 100)": "true",
+		"String(document.querySelectorAll('chat-widget').length)": "1",
+	} {
+		if got := eval[string](p, js); got != want {
+			t.Errorf("%s is %q, want %q", js, got, want)
+		}
+	}
+	if got := violations(); got != "" {
+		t.Errorf("console: %s", got)
+	}
+}
+
+// A printed page has no button over its text; a chat that is a part of the page
+// is printed whole.
+func TestPrint(t *testing.T) {
+	h, p := newFakeHub(t), newTab(t)
+	h.extra["/shop"] = shopPage
+	p.Open(h.URL + "/shop")
+	p.Until("$('.toggle').checkVisibility()")
+	media := func(name string) {
+		if _, err := chromedp.Call(p.Ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	media("print")
+	p.Until("!$('.toggle').checkVisibility()")
+	media("")
+	p.Open(h.URL + "/")
+	c := h.next()
+	c.ready()
+	p.Until("w.state === 'ready' && w.words")
+	_, r := ask(p, c, "Hello", "")
+	r.delta(strings.Repeat("line\n\n", 100)).finish("stop")
+	p.Until("w.state === 'ready'")
+	media("print")
+	p.Until("$('.log').clientHeight > 2000 && !$('.composer').checkVisibility() && !$('.tools').checkVisibility()")
 }

@@ -36,7 +36,7 @@ func (g *gallery) show(state string) {
 		if g.dir == "" {
 			continue
 		}
-		for _, width := range []int64{360, 1280} {
+		for _, width := range []int64{390, 1280} {
 			g.Run(chromedp.EmulateViewport(width, 800))
 			g.Do("$('.root').classList.contains('behind') || w.follow()")
 			png, err := chromedp.Run(g.Ctx, chromedp.CaptureScreenshot())
@@ -89,6 +89,9 @@ func (g *gallery) walk(h *fakeHub) {
 	r.delta(sample[330:]).finish("stop")
 	g.Until("w.state === 'ready'")
 	g.show("05-done")
+	g.Click(".tools .time")
+	g.show("05-times")
+	g.Click(".tools .time")
 	g.Do("$('.log').scrollTop = 90")
 	g.Until("$('.jump').checkVisibility()")
 	g.show("06-behind")
@@ -97,6 +100,10 @@ func (g *gallery) walk(h *fakeHub) {
 	m, r := ask(g.tab, c, "And in Rust?", r.id)
 	r.delta("In Rust the same idea is a `Stream` that is *polled*:")
 	g.Until("w.state === 'writing'")
+	g.Say("one more thing")
+	g.MustContain("when the answer ends")
+	g.show("06-waits")
+	g.Do("$('.input').value = ''; $('.input').oninput()")
 	g.Click(".send")
 	c.expect("stop")
 	r.abort()
@@ -146,4 +153,19 @@ func (g *gallery) walk(h *fakeHub) {
 	c.close(4404)
 	g.Until("w.state === 'expired' && $('.input').value.includes('Are you there?')") // what could not be sent is in the box again
 	g.show("12-expired")
+	g.Click(".notice button")
+	c = h.next()
+	c.send(frame{"type": "ready", "conversation_id": c.conversation, "model": "m", "more": true, "messages": []frame{
+		user(uuid.NewString(), "Which of these are done?"),
+		assistant(uuid.NewString(), "- [x] this\n- [ ] that\n\n\\(x \\in \\{1\\}\\) and `--port=8080`", "stop"),
+		user(uuid.NewString(), "And?"), assistant(uuid.NewString(), "", "length"),
+	}})
+	g.Until("w.state === 'ready' && $('.earlier').checkVisibility()")
+	g.show("13-earlier")
+	g.Click(".new")
+	h.next().ready()
+	g.Until("w.state === 'ready'")
+	g.Click(".chats")
+	g.Until("$('.menu').checkVisibility()")
+	g.show("14-chats")
 }

@@ -19,6 +19,11 @@ sheet.replaceSync(`
   .listing :is(.log, .foot) { display: none; }
   .menu button { display: block; width: 100%; padding: 10px 12px; text-align: start; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
   .menu button:hover, .menu [aria-current] { background: var(--soft); }
+  @media print {
+    :is(.panel, .log) { height: auto; overflow: visible; }
+    :is(.foot, .header button, .tools) { display: none; }
+    .msg { content-visibility: visible; }
+  }
   @media (max-width: 480px) {
     :host(:not([inline])) .panel {
       inset: var(--top, 0) 0 auto; height: var(--high, 100dvh);
@@ -65,7 +70,7 @@ const showMenu = (widget, shown) => {
 const clock = (widget, row) => {
   const { timestamp } = row.message;
   if (!timestamp) return;
-  if (!row.user && !row.tools.querySelector('.time')) row.tools.append(widget.kit.tool('time', widget.say('time')));
+  if (!row.user && row.message.finish !== 'error' && !row.tools.querySelector('.time')) row.tools.append(widget.kit.tool('time', widget.say('time')));
   if (row.when?.isConnected || !widget.root.classList.contains('times')) return;
   const date = new Date(timestamp);
   const today = date.toDateString() === new Date().toDateString();

@@ -295,7 +295,7 @@ class ChatWidget extends HTMLElement {
     if (what === 'refused') {
       // The text goes back where it was written.
       if (delta) {
-        this.input.value = delta + this.input.value;
+        this.input.value = [delta, this.input.value].filter(Boolean).join('\n');
         this.input.oninput();
       }
       this.tell(this.say('error-' + message.code) ?? message.text);

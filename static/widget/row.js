@@ -56,9 +56,8 @@ class Row {
       this.ended = true;
       if (!user) {
         this.md.end();
-        if (content) this.tools.append(tool('copy', say('copy')));
-        // A reply that failed has a button beside its reason.
-        if (!failed) this.tools.append(tool('regenerate', say('regenerate')));
+        // A reply that failed has one button, beside its reason.
+        if (!failed) this.tools.append(content ? tool('copy', say('copy')) : '', tool('regenerate', say('regenerate')));
       }
     }
     el.classList.toggle('failed', failed);
