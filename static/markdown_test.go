@@ -114,6 +114,8 @@ var markdownCases = []struct{ name, in, want string }{
 	{"formula of several lines", "so:\n\\[\n- x_1 \\\\ y_1\n\\{z\\}\n\\]\n*end*", "<p>so:<br>\\[<br>- x_1 \\\\ y_1<br>\\{z\\}<br>\\]<br><em>end</em></p>"},
 	{"formula in dollars", "$$\na_1 * b\n$$\n\n*end*", "<p>$$<br>a_1 * b<br>$$</p><p><em>end</em></p>"},
 	{"task list", "- [x] done\n- [ ] *open*\n- [X] again\n- [y] no\n- [x]no", `<ul><li><p>` + task("[x]", true) + `done</p></li><li><p>` + task("[ ]", false) + `<em>open</em></p></li><li><p>` + task("[X]", true) + `again</p></li><li><p>[y] no</p></li><li><p>[x]no</p></li></ul>`},
+	{"address in angle brackets", "<https://x.example/a_b> <mailto:a@b.example> <br> <b> <https:x>", "<p>" + a("https://x.example/a_b", "https://x.example/a_b") + " " + a("mailto:a@b.example", "mailto:a@b.example") + " <br> &lt;b&gt; &lt;https:x&gt;</p>"},
+	{"spaces in a code span", "`` `a` `` ` b` `  `", "<p><code>`a`</code> <code> b</code> <code>  </code></p>"},
 	{"nothing", "", ""},
 	{"only marks", "**", "<p>**</p>"},
 	{"a number alone", "42", "<p>42</p>"},

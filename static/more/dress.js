@@ -5,6 +5,7 @@ const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
   .earlier { align-self: center; margin-bottom: 20px; padding: 6px 14px; font-size: 14px; border: 1px solid var(--line); border-radius: 20px; }
   .log { scrollbar-width: thin; }
+  li:has(> p > input) { list-style: none; margin-inline-start: -1.4em; }
   .user, .notice { animation: rise .2s; }
   @keyframes rise { from { opacity: 0; transform: translateY(6px); } }
   pre i.comment { color: var(--dim); font-style: italic; }

@@ -179,7 +179,10 @@ class ChatWidget extends HTMLElement {
       if (log.scrollHeight - this.top - log.clientHeight < 8) this.stuck = true;
       root.classList.toggle('behind', !this.stuck);
     };
-    new ResizeObserver(() => this.follow()).observe(log);
+    new ResizeObserver(() => {
+      this.grow();
+      this.follow();
+    }).observe(log);
     small.addEventListener('change', () => this.paint());
   }
 

@@ -8,7 +8,7 @@ const LINK = /^(?:https?:\/\/|mailto:)[^\s<>]+$/i;
 const MOST_HELD = 2000;
 const DEEPEST = 8;
 // Formulas on one line stay as they were written: `\(…\)`, `\[…\]`, `$$…$$`, and `$…$` where it is no price.
-const FORMULA = /^(?:\\\((?:(?!\\\)).)*\\\)|\\\[(?:(?!\\\]).)*\\\]|\$\$[^$]+\$\$|\$(?![\s\d$])[^$]*(?<!\s)\$(?!\d))/;
+const FORMULA = /^(?:\\\((?:(?!\\\)).)+\\\)|\\\[(?:(?!\\\]).)+\\\]|\$\$[^$]+\$\$|\$(?![\s\d$])[^$]*(?<!\s)\$(?!\d))/;
 const HALF_FORMULA = /^(?:\\[([]|\$(?:$|\$[^$]*\$?$|[^\s\d$][^$]*\$?$))/;
 const MOST_FORMULA = 300;
 const word = /[\p{L}\p{N}]/u;
@@ -129,10 +129,10 @@ class Inline {
       return n;
     }
     if (c === '<') {
-      const [br] = /^<br ?\/?>/i.exec(s) ?? [];
-      if (!br) return may && /^<(?:br?)? ?\/?$/i.test(s) ? 0 : plain();
-      this.append(element('br'));
-      return br.length;
+      const [tag, href] = /^<(?:br ?\/?|((?:https?:\/\/|mailto:)[^\s<>]+))>/i.exec(s) ?? [];
+      if (!tag) return may && /^<(?:(?:br?)? ?\/?|[hm][^\s<>]*)$/i.test(s) ? 0 : plain();
+      this.append(href ? anchor(href, href) : element('br'));
+      return tag.length;
     }
     if (/\w/.test(this.prev) || this.open.some((o) => o.c === '[')) return plain();
     const [url] = ADDRESS.exec(s) ?? [''];
@@ -153,7 +153,9 @@ class Inline {
     if (!this.ticks) {
       if (this.push(element('code'), '`'.repeat(n), '`', n)) this.ticks = n;
     } else if (n === this.ticks) {
-      this.pop(this.open.length - 1);
+      const el = this.pop(this.open.length - 1);
+      // One space on each side is there to keep backticks apart.
+      if (/^ .*[^ ].* $/.test(el.textContent) && !el.querySelector('br')) el.textContent = el.textContent.slice(1, -1);
       this.ticks = 0;
     } else this.text('`'.repeat(n));
   }
