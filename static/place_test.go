@@ -271,3 +271,87 @@ func TestServerIsDown(t *testing.T) {
 		t.Errorf("console: %q", got)
 	}
 }
+
+// A page of React, with its router in a part of the page, or hydrated as a
+// whole: the chat stays, and React has nothing to say of it.
+func TestReact(t *testing.T) {
+	var react string
+	for _, file := range []string{
+		"react/umd/react.production.min.js", "react-dom/umd/react-dom.production.min.js", "@remix-run/router/dist/router.umd.min.js",
+		"react-router/dist/umd/react-router.production.min.js", "react-router-dom/dist/umd/react-router-dom.production.min.js",
+	} {
+		react += npmFile(t, "react", file) + "\n"
+	}
+	const routes = `
+		const { createElement: h, useState } = React, { BrowserRouter, Routes, Route, Link } = ReactRouterDOM;
+		const Pages = () => h('main', { key: 'main' }, h(Link, { id: 'to-one', to: '/one' }, '1'), h(Link, { id: 'to-two', to: '/two' }, '2'),
+			h(Routes, {}, h(Route, { path: '/one', element: h('h1', { id: 'one' }, 'one') }), h(Route, { path: '/two', element: h('h1', { id: 'two' }, 'two') })));
+		window.complaints = []; const old = console.error; console.error = (...args) => { complaints.push(String(args[0])); };`
+	const head = `<!doctype html><html lang="en"><head><title>App</title>`
+	for name, html := range map[string]string{
+		"router": head + `<script src="/widget.js" defer></script></head><body><div id="root"></div><script src="/react.js"></script><script>` + routes + `
+			ReactDOM.createRoot(document.querySelector('#root')).render(h(BrowserRouter, {}, h(Pages)));</script></body></html>`,
+		"widget before": head + `</head><body><div id="root"></div><script src="/widget.js"></script><script src="/react.js"></script><script>` + routes + `
+			ReactDOM.createRoot(document.querySelector('#root')).render(h(BrowserRouter, {}, h(Pages)));</script></body></html>`,
+		"whole page hydrated": head + `</head><body><main>server</main></body></html><script src="/widget.js"></script><script src="/react.js"></script><script>` + routes + `
+			const App = () => h('html', { lang: 'en' }, h('head', {}, h('title', {}, 'App')), h('body', {}, h(BrowserRouter, {}, h(Pages))));
+			ReactDOM.hydrateRoot(document, h(App), { onRecoverableError() {} });</script>`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, p := newFakeHub(t), newTab(t)
+			h.extra["/react.js"] = script(react)
+			h.extra["/one"], h.extra["/two"] = page(html), page(html)
+			p.Open(h.URL + "/one")
+			p.Until(oneWidget + " && document.querySelector('#one')")
+			p.Click(".toggle")
+			c := h.next()
+			c.ready()
+			p.Until("w.state === 'ready'")
+			_, r := ask(p, c, "Hello", "")
+			r.delta("Half ")
+			for range 2 {
+				p.Do("document.querySelector('#to-two').click()")
+				p.Until("document.querySelector('#two') && " + oneWidget + " && $('.panel').checkVisibility({ visibilityProperty: true })")
+				p.Do("document.querySelector('#to-one').click()")
+				p.Until("document.querySelector('#one') && " + oneWidget)
+			}
+			r.delta("an answer").finish("stop")
+			p.Until("w.state === 'ready' && $('.assistant .body').textContent === 'Half an answer'")
+			if len(h.conns) > 0 {
+				t.Error("a route cost a connection")
+			}
+		})
+	}
+}
+
+// Policies that sites really have: a nonce, what its scripts load, and Trusted Types.
+func TestStricterPolicies(t *testing.T) {
+	for name, c := range map[string]struct{ policy, tag string }{
+		"nonce":          {"script-src 'nonce-abc' HUB; connect-src HUB WS", `<script nonce="abc" src="HUB/widget.js" defer></script>`},
+		"strict-dynamic": {"script-src 'nonce-abc' 'strict-dynamic'; connect-src HUB WS", `<script nonce="abc" src="HUB/widget.js" defer></script>`},
+		"hosts":          {"script-src HUB; connect-src HUB WS", `<script src="HUB/widget.js" defer></script>`},
+		"isolated":       {"script-src HUB; connect-src HUB WS", `<script src="HUB/widget.js" crossorigin defer></script>`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, site, p := newFakeHub(t), newFakeHub(t), newTab(t)
+			fill := strings.NewReplacer("HUB", h.URL, "WS", strings.Replace(h.URL, "http", "ws", 1)).Replace
+			headers := []string{"Content-Security-Policy", fill("default-src 'none'; " + c.policy + "; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'")}
+			if name == "isolated" {
+				headers = append(headers, "Cross-Origin-Embedder-Policy", "require-corp", "Cross-Origin-Opener-Policy", "same-origin")
+			}
+			site.extra["/page"] = page(`<!doctype html><html lang="de"><head><title>Site</title>`+fill(c.tag)+`</head><body><h1>Site</h1>`, headers...)
+			violations := p.Console()
+			p.Open(site.URL + "/page")
+			p.Click(".toggle")
+			conn := h.next()
+			conn.ready()
+			p.Until("w.state === 'ready' && w.words && $('.close').title === 'Schließen'")
+			_, r := ask(p, conn, "Hello", "")
+			r.delta("a\n```go\nfunc f() {}\n```").finish("stop")
+			p.Until("w.state === 'ready' && $('i.keyword')")
+			if got := violations(); strings.Contains(got, "Content Security Policy") || strings.Contains(got, "TrustedS") {
+				t.Errorf("console: %s", got)
+			}
+		})
+	}
+}

@@ -129,7 +129,9 @@ export const dress = (widget) => {
     remember(widget);
     widget.named.chats.style.display = chatsOf(widget).some((c) => c.id !== widget.hub.id) ? '' : 'none';
     for (const row of widget.rows.values()) {
-      if (!row.ended) continue;
+      // A row that is written anew has another body.
+      if (!row.ended || (row.dressed === row.body && !root.classList.contains('times'))) continue;
+      row.dressed = row.body;
       clock(widget, row);
       for (const code of row.md ? row.body.querySelectorAll('pre code') : []) {
         if (seen.has(code)) continue;
