@@ -26,6 +26,20 @@ type gallery struct {
 // show stops at a state of the page.
 func (g *gallery) show(state string) {
 	g.T.Helper()
+	for _, width := range []int64{320, 390, 1280, 1920} {
+		g.Run(chromedp.EmulateViewport(width, 800))
+		for _, js := range []string{
+			"document.documentElement.scrollWidth <= innerWidth",
+			"$('.log').scrollWidth === $('.log').clientWidth",
+			"!$('.composer').checkVisibility({ visibilityProperty: true }) || $('.composer').getBoundingClientRect().right <= innerWidth",
+			"$$('button').every((b) => !b.checkVisibility({ opacityProperty: true }) || b.closest('.log, .menu') || b.getBoundingClientRect().right <= innerWidth)",
+		} {
+			if !eval[bool](g.tab, js) {
+				g.T.Errorf("%s, %s, %d px wide: not so: %s", g.name, state, width, js)
+			}
+		}
+	}
+	g.Run(chromedp.EmulateViewport(1280, 800))
 	for _, scheme := range []string{"light", "dark"} {
 		g.Prefer("prefers-color-scheme", scheme)
 		g.Do("$('.root').getAnimations({ subtree: true }).forEach((a) => { try { a.finish() } catch { a.cancel() } })")
