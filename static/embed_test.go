@@ -13,9 +13,9 @@ const strictPolicy = "default-src 'none'; script-src 'self'; connect-src 'self';
 // One script tag is enough, also on a page that allows no inline style or script.
 func TestScriptTagUnderStrictPolicy(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/shop/page"] = page(`<!doctype html><html lang="en"><head><title>Shop</title>
+	h.serve("/shop/page", page(`<!doctype html><html lang="en"><head><title>Shop</title>
 		<script src="/widget.js" data-title="Ask us" data-greeting="Which one?" data-send="Fragen" defer></script></head><body><h1>Shop</h1>`,
-		"Content-Security-Policy", strictPolicy)
+		"Content-Security-Policy", strictPolicy))
 	violations := p.Console()
 	p.Open(h.URL + "/shop/page")
 	p.Until("$('.toggle').checkVisibility() && !$('.panel').checkVisibility({ visibilityProperty: true })")
@@ -70,12 +70,12 @@ func TestPagePolicy(t *testing.T) {
 // A page's own CSS, however rude, does not reach into the chat.
 func TestHostileCSS(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/rude"] = page(`<!doctype html><html lang="en"><title>Rude</title><style>
+	h.serve("/rude", page(`<!doctype html><html lang="en"><title>Rude</title><style>
 		html { font-size: 40px; color: red; visibility: hidden; text-transform: uppercase; letter-spacing: 1em; cursor: wait }
 		* { display: none !important; all: unset !important; box-sizing: content-box !important; font-family: fantasy !important }
 		div, section, button, textarea { position: static !important; opacity: 0 !important; transform: scale(9) !important }
 		chat-widget { display: none !important; color: red !important; font-size: 99px !important; visibility: hidden !important }
-		</style><script src="/widget.js" defer></script>`)
+		</style><script src="/widget.js" defer></script>`))
 	p.Open(h.URL + "/rude")
 	p.Until("$('.toggle').checkVisibility({ visibilityProperty: true, opacityProperty: true })")
 	p.Click(".toggle")
@@ -97,10 +97,10 @@ func TestHostileCSS(t *testing.T) {
 
 func TestThemeAndParts(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/themed"] = page(`<!doctype html><html lang="en"><title>Themed</title><style>
+	h.serve("/themed", page(`<!doctype html><html lang="en"><title>Themed</title><style>
 		chat-widget { --chat-accent: rgb(1, 2, 3); --chat-width: 333px }
 		chat-widget::part(heading) { font-size: 31px }
-		</style><chat-widget theme="dark"></chat-widget><script src="/widget.js" defer></script>`)
+		</style><chat-widget theme="dark"></chat-widget><script src="/widget.js" defer></script>`))
 	p.Open(h.URL + "/themed")
 	p.Until("$('.toggle')")
 	for js, want := range map[string]string{
@@ -122,7 +122,7 @@ func TestThemeAndParts(t *testing.T) {
 
 func TestRightToLeft(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/rtl"] = page(`<!doctype html><html lang="ar" dir="rtl"><title>متجر</title><script src="/widget.js" data-title="اسألنا" defer></script><body>`)
+	h.serve("/rtl", page(`<!doctype html><html lang="ar" dir="rtl"><title>متجر</title><script src="/widget.js" data-title="اسألنا" defer></script><body>`))
 	p.Open(h.URL + "/rtl")
 	p.Click(".toggle")
 	c := h.next()
@@ -149,7 +149,7 @@ func TestRightToLeft(t *testing.T) {
 // Small screens and 200 % zoom: everything is there, nothing sideways.
 func TestSmallScreens(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/shop"] = shopPage
+	h.serve("/shop", shopPage)
 	p.Run(chromedp.EmulateViewport(320, 480))
 	p.Open(h.URL + "/shop")
 	p.Click(".toggle")
@@ -176,7 +176,7 @@ func TestSmallScreens(t *testing.T) {
 func TestOtherOrigin(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
 	site := newFakeHub(t)
-	site.extra["/page"] = page(`<!doctype html><html lang="en"><title>Site</title><script src="` + h.URL + `/widget.js" crossorigin defer></script><body>`)
+	site.serve("/page", page(`<!doctype html><html lang="en"><title>Site</title><script src="`+h.URL+`/widget.js" crossorigin defer></script><body>`))
 	p.Open(site.URL + "/page")
 	p.Click(".toggle")
 	h.next().ready()
@@ -187,7 +187,7 @@ func TestOtherOrigin(t *testing.T) {
 func TestAPI(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
 	const fixed = "0c6f2a52-6e3b-4a7e-9d5e-0a4f8f1d2b3c"
-	h.extra["/own"] = page(`<!doctype html><html lang="en"><title>Own</title><chat-widget server="` + h.URL + `/" conversation="` + fixed + `" storage="none"></chat-widget><script src="/widget.js" defer></script>`)
+	h.serve("/own", page(`<!doctype html><html lang="en"><title>Own</title><chat-widget server="`+h.URL+`/" conversation="`+fixed+`" storage="none"></chat-widget><script src="/widget.js" defer></script>`))
 	p.Open(h.URL + "/own")
 	p.Until("w.state === 'idle'")
 	p.Do("w.send('from the page')") // connects without being opened
@@ -247,7 +247,7 @@ func TestTryAttributes(t *testing.T) {
 // is printed whole.
 func TestPrint(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/shop"] = shopPage
+	h.serve("/shop", shopPage)
 	p.Open(h.URL + "/shop")
 	p.Until("$('.toggle').checkVisibility()")
 	media := func(name string) {

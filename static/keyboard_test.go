@@ -15,7 +15,7 @@ import (
 // focus is never lost.
 func TestKeyboardOnly(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/shop"] = shopPage
+	h.serve("/shop", shopPage)
 	p.Open(h.URL + "/shop")
 	p.Until("$('.toggle')")
 	focus := func() string { return eval[string](p, "r.activeElement?.classList[0] ?? ''") }
@@ -66,7 +66,7 @@ func TestKeyboardOnly(t *testing.T) {
 // each text once.
 func TestAccessibilityTree(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/shop"] = shopPage
+	h.serve("/shop", shopPage)
 	p.Open(h.URL + "/shop")
 	p.Click(".toggle")
 	c := h.next()

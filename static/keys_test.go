@@ -13,7 +13,7 @@ import (
 // tells (Safari).
 func TestInputMethodKeys(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/shop"] = shopPage
+	h.serve("/shop", shopPage)
 	p.Open(h.URL + "/shop")
 	p.Click(".toggle")
 	c := h.next()
@@ -39,14 +39,14 @@ func TestInputMethodKeys(t *testing.T) {
 // A page with shortcuts, guarded in the usual way, sees nothing of what is typed in the chat.
 func TestPageWithShortcuts(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/shortcuts"] = page(`<!doctype html><html lang="en"><title>Shortcuts</title><body><input id=search><script>
+	h.serve("/shortcuts", page(`<!doctype html><html lang="en"><title>Shortcuts</title><body><input id=search><script>
 		window.keys = [];
 		for (const type of ['keydown', 'keypress', 'keyup']) for (const on of [window, document, document.body]) on.addEventListener(type, (e) => {
 			if (e.target.matches?.('input, textarea, select, [contenteditable]')) return;
 			keys.push(type + ' ' + e.key);
 			if (e.key === 's' || e.key === '/') { e.preventDefault(); document.querySelector('#search').focus(); }
 		});
-		</script><script src="/widget.js"></script><main><chat-widget></chat-widget></main>`)
+		</script><script src="/widget.js"></script><main><chat-widget></chat-widget></main>`))
 	p.Open(h.URL + "/shortcuts")
 	p.Click(".toggle")
 	c := h.next()
@@ -83,7 +83,7 @@ var longPage = page(`<!doctype html><html lang="en"><meta name="viewport" conten
 // On a phone Enter is a new line, and the button sends.
 func TestEnterOnAPhone(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/long"] = longPage
+	h.serve("/long", longPage)
 	phone(p)
 	p.Open(h.URL + "/long")
 	p.Click(".toggle")
@@ -108,7 +108,7 @@ func TestEnterOnAPhone(t *testing.T) {
 // get the focus, and the composer stands above the keyboard.
 func TestPanelOnAPhone(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/long"] = longPage
+	h.serve("/long", longPage)
 	phone(p)
 	p.Open(h.URL + "/long")
 	p.Do("scrollTo(0, 500)")
@@ -154,7 +154,8 @@ func TestPanelOnAPhone(t *testing.T) {
 // is its tab's own, and gone once sent.
 func TestDraft(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/shop"], h.extra["/long"] = shopPage, longPage
+	h.serve("/shop", shopPage)
+	h.serve("/long", longPage)
 	draft := func(c *fakeConn) { c.ready(); p.Until("w.state === 'ready' && $('.input').value === 'half a ques'") }
 	p.Open(h.URL + "/shop")
 	p.Click(".toggle")

@@ -123,7 +123,7 @@ var markdownCases = []struct{ name, in, want string }{
 
 func TestMarkdown(t *testing.T) {
 	h := newFakeHub(t)
-	h.extra["/renderer"] = rendererPage(t)
+	h.serve("/renderer", rendererPage(t))
 	p := newTab(t)
 	p.Open(h.URL + "/renderer")
 	for _, c := range markdownCases {
@@ -177,7 +177,7 @@ var hostile = []string{
 
 func TestHostileMarkdown(t *testing.T) {
 	h := newFakeHub(t)
-	h.extra["/renderer"] = rendererPage(t)
+	h.serve("/renderer", rendererPage(t))
 	p := newTab(t)
 	p.Open(h.URL + "/renderer")
 	p.Do(`window.bad = ''; window.hacked = () => { bad += 'executed ' };
@@ -221,7 +221,7 @@ func TestHostileMarkdown(t *testing.T) {
 // text, not with its square. Counted in calls of the DOM, not in time.
 func TestMarkdownWork(t *testing.T) {
 	h := newFakeHub(t)
-	h.extra["/renderer"] = rendererPage(t)
+	h.serve("/renderer", rendererPage(t))
 	p := newTab(t)
 	p.Open(h.URL + "/renderer")
 	p.Do(`window.work = (unit, times) => {

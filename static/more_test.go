@@ -16,7 +16,7 @@ func TestLanguages(t *testing.T) {
 		"de": "Nachricht schreiben …", "de-CH": "Nachricht schreiben …", "fr": "Écrivez un message…", "ES": "Escriba un mensaje…", "it": "Scrivi un messaggio…",
 		"ar": "اكتب رسالة…", "ja": "メッセージを入力…", "pl": "Write a message…", "": "Write a message…", "not a language": "Write a message…",
 	} {
-		h.extra["/lang"] = page(`<!doctype html><html lang="` + lang + `"><title>Site</title><body><script src="/widget.js" data-send="OWN"></script>`)
+		h.serve("/lang", page(`<!doctype html><html lang="`+lang+`"><title>Site</title><body><script src="/widget.js" data-send="OWN"></script>`))
 		p.Open(h.URL + "/lang")
 		p.Click(".toggle")
 		c := h.next()
@@ -112,8 +112,8 @@ func TestTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.extra["/code.js"] = script(string(source))
-	h.extra["/code"] = page(`<!doctype html><title>code</title>`)
+	h.serve("/code.js", script(string(source)))
+	h.serve("/code", page(`<!doctype html><title>code</title>`))
 	p.Open(h.URL + "/code")
 	got := eval[string](p, `(async () => {
 		const { tokens } = await import('/code.js');
@@ -213,7 +213,7 @@ func TestOwnChats(t *testing.T) {
 // A page that keeps nothing has no list.
 func TestNoStorageNoList(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/none"] = page(`<!doctype html><html lang="en"><title>None</title><chat-widget inline storage="none"></chat-widget><script src="/widget.js"></script>`)
+	h.serve("/none", page(`<!doctype html><html lang="en"><title>None</title><chat-widget inline storage="none"></chat-widget><script src="/widget.js"></script>`))
 	p.Open(h.URL + "/none")
 	c := h.next()
 	c.ready()

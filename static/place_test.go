@@ -22,10 +22,10 @@ func TestTurbo(t *testing.T) {
 	for name, lines := range map[string][2]string{"head": {line, ""}, "body": {"", line}, "both": {line, line}} {
 		t.Run(name, func(t *testing.T) {
 			h, p := newFakeHub(t), newTab(t)
-			h.extra["/turbo.js"] = script(turbo)
+			h.serve("/turbo.js", script(turbo))
 			for _, n := range []string{"one", "two", "three"} {
-				h.extra["/"+n] = page(fmt.Sprintf(`<!doctype html><html lang="en"><head><title>%s</title><script src="/turbo.js"></script>%s</head>
-					<body><h1 id=%[1]s>%[1]s</h1><a id=to-one href=/one>1</a> <a id=to-two href=/two>2</a> <a id=to-three href=/three>3</a>%[3]s</body></html>`, n, lines[0], lines[1]))
+				h.serve("/"+n, page(fmt.Sprintf(`<!doctype html><html lang="en"><head><title>%s</title><script src="/turbo.js"></script>%s</head>
+					<body><h1 id=%[1]s>%[1]s</h1><a id=to-one href=/one>1</a> <a id=to-two href=/two>2</a> <a id=to-three href=/three>3</a>%[3]s</body></html>`, n, lines[0], lines[1])))
 			}
 			p.Open(h.URL + "/one")
 			p.Click(".toggle")
@@ -62,7 +62,7 @@ func script(text string) http.Handler {
 // page has removed it.
 func TestPageIsReplaced(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/app"] = page(`<!doctype html><html lang="en"><title>App</title><body><div id=app>1</div><script src="/widget.js"></script></body></html>`)
+	h.serve("/app", page(`<!doctype html><html lang="en"><title>App</title><body><div id=app>1</div><script src="/widget.js"></script></body></html>`))
 	p.Open(h.URL + "/app")
 	p.Until(oneWidget)
 	for name, change := range map[string]string{
@@ -109,7 +109,7 @@ func TestWaysToLoad(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			site, p := newFakeHub(t), newTab(t)
-			site.extra["/page"] = page(`<!doctype html><html lang="en"><head><title>Site</title>` + tag + `</head><body><h1>Site</h1>`)
+			site.serve("/page", page(`<!doctype html><html lang="en"><head><title>Site</title>`+tag+`</head><body><h1>Site</h1>`))
 			p.Open(site.URL + "/page")
 			p.Until(oneWidget)
 			p.Click(".toggle")
@@ -125,11 +125,11 @@ func TestWaysToLoad(t *testing.T) {
 // A copy in a bundle cannot know its hub; the console says what to do.
 func TestBundled(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/page"] = page(`<!doctype html><html lang="en"><title>Site</title><script type="module">
+	h.serve("/page", page(`<!doctype html><html lang="en"><title>Site</title><script type="module">
 		window.warned = ''; console.warn = (s) => { warned += s };
 		const text = await (await fetch('/widget.js')).text();
 		await import(URL.createObjectURL(new Blob([text], { type: 'text/javascript' })));
-		</script><chat-widget inline></chat-widget>`)
+		</script><chat-widget inline></chat-widget>`))
 	p.Open(h.URL + "/page")
 	p.Until("warned.includes('server=')")
 	h.next().ready() // the page's own origin is what is left
@@ -139,7 +139,7 @@ func TestBundled(t *testing.T) {
 // Whatever stands under the widget's name in the site's storage, it works.
 func TestBrokenStorage(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/shop"] = shopPage
+	h.serve("/shop", shopPage)
 	p.Open(h.URL + "/shop")
 	for _, value := range []string{"{bad", "null", "[]", `"text"`, "5", `{"id":5}`, `{"id":null,"unsent":"x"}`, `{"unsent":[null,5,{"id":1},{"id":"a","role":"user"}]}`, ""} {
 		p.Do("for (const name of ['', ' list']) localStorage.setItem('chat ' + location.origin + '/' + name, " + literal(value) + ")")
@@ -158,8 +158,8 @@ func TestBrokenStorage(t *testing.T) {
 func TestConversationOfOnePage(t *testing.T) {
 	const fixed = "0c6f2a52-6e3b-4a7e-9d5e-0a4f8f1d2b3c"
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/shop"] = shopPage
-	h.extra["/order"] = page(`<!doctype html><html lang="en"><title>Order</title><chat-widget conversation="` + fixed + `"></chat-widget><script src="/widget.js" defer></script>`)
+	h.serve("/shop", shopPage)
+	h.serve("/order", page(`<!doctype html><html lang="en"><title>Order</title><chat-widget conversation="`+fixed+`"></chat-widget><script src="/widget.js" defer></script>`))
 	p.Open(h.URL + "/shop")
 	p.Click(".toggle")
 	c := h.next()
@@ -210,7 +210,7 @@ func TestColourScheme(t *testing.T) {
 		{`<style>:root { color-scheme: light }</style><script>addEventListener('load', () => document.querySelector('chat-widget').setAttribute('theme', 'dark'))</script>`, "light", dark},
 	} {
 		path := fmt.Sprint("/scheme", i)
-		h.extra[path] = page(`<!doctype html><html lang="en"><title>Scheme</title>` + c.head + `<script src="/widget.js"></script><body><h1>Site</h1>`)
+		h.serve(path, page(`<!doctype html><html lang="en"><title>Scheme</title>`+c.head+`<script src="/widget.js"></script><body><h1>Site</h1>`))
 		p.Prefer("prefers-color-scheme", c.system)
 		p.Open(h.URL + path)
 		p.Until("$('.panel')")
@@ -226,20 +226,19 @@ func TestColourScheme(t *testing.T) {
 
 // barred makes the hub refuse every origin but its own, as ALLOWED_ORIGINS does.
 func barred(h *fakeHub, cors int) {
-	h.extra["/healthz"] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h.serve("/healthz", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Origin") != "" {
 			w.WriteHeader(cors)
 		}
-	})
-	refuse := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
-	h.upgrade = refuse
+	}))
+	h.handshake.Store(http.StatusForbidden)
 }
 
 // A page whose origin the hub does not list is told so, and its owner how to mend it.
 func TestOriginNotListed(t *testing.T) {
 	h, site, p := newFakeHub(t), newFakeHub(t), newTab(t)
 	barred(h, http.StatusForbidden)
-	site.extra["/page"] = page(`<!doctype html><html lang="en"><title>Site</title><script>window.told = []; console.error = (s) => told.push(s)</script><script src="` + h.URL + `/widget.js"></script><body>`)
+	site.serve("/page", page(`<!doctype html><html lang="en"><title>Site</title><script>window.told = []; console.error = (s) => told.push(s)</script><script src="`+h.URL+`/widget.js"></script><body>`))
 	p.Open(site.URL + "/page")
 	p.Click(".toggle")
 	p.Until("w.state === 'unavailable'")
@@ -250,7 +249,7 @@ func TestOriginNotListed(t *testing.T) {
 	if eval[bool](p, "$('.root').innerText.includes('Reconnecting') || !!$('.notice button') || !$('.send').disabled") {
 		t.Error("it looks as if waiting would help")
 	}
-	h.upgrade = nil // the owner adds the origin
+	h.handshake.Store(0) // the owner adds the origin
 	p.Do("document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
 	h.next().ready()
 	p.Until("w.state === 'ready' && !$('.notice').textContent")
@@ -259,7 +258,7 @@ func TestOriginNotListed(t *testing.T) {
 // A hub that is away is another matter: the page goes on trying.
 func TestServerIsDown(t *testing.T) {
 	h, site, p := newFakeHub(t), newFakeHub(t), newTab(t)
-	site.extra["/page"] = page(`<!doctype html><html lang="en"><title>Site</title><script>window.told = []; console.error = (s) => told.push(s)</script><script src="` + h.URL + `/widget.js"></script><body>`)
+	site.serve("/page", page(`<!doctype html><html lang="en"><title>Site</title><script>window.told = []; console.error = (s) => told.push(s)</script><script src="`+h.URL+`/widget.js"></script><body>`))
 	p.Open(site.URL + "/page")
 	p.Until("$('.toggle')")
 	h.CloseClientConnections()
@@ -270,6 +269,28 @@ func TestServerIsDown(t *testing.T) {
 	if got := eval[[]string](p, "told"); len(got) != 0 {
 		t.Errorf("console: %q", got)
 	}
+}
+
+// Nor is a proxy that answers for a hub that is away, as in a deploy, a hub that refuses.
+func TestProxyAnswersForTheHub(t *testing.T) {
+	h, site, p := newFakeHub(t), newFakeHub(t), newTab(t)
+	site.serve("/page", page(`<!doctype html><html lang="en"><title>Site</title><script>window.told = []; console.error = (s) => told.push(s)</script><script src="`+h.URL+`/widget.js"></script><body>`))
+	p.Open(site.URL + "/page")
+	p.Click(".toggle")
+	c := h.next()
+	c.ready()
+	p.Until("w.state === 'ready' && w.words")
+	h.serve("/healthz", page("", "Access-Control-Allow-Origin", site.URL)) // the origin is listed
+	h.status.Store(http.StatusBadGateway)
+	p.Do("Math.random = () => 0.1")
+	c.cut()
+	p.Until("w.state === 'reconnecting' && w.hub.tries > 3")
+	if got := eval[[]string](p, "told"); len(got) != 0 {
+		t.Errorf("console: %q", got)
+	}
+	h.status.Store(0)
+	h.next().ready()
+	p.Until("w.state === 'ready'")
 }
 
 // A page of React, with its router in a part of the page, or hydrated as a
@@ -299,8 +320,9 @@ func TestReact(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, p := newFakeHub(t), newTab(t)
-			h.extra["/react.js"] = script(react)
-			h.extra["/one"], h.extra["/two"] = page(html), page(html)
+			h.serve("/react.js", script(react))
+			h.serve("/one", page(html))
+			h.serve("/two", page(html))
 			p.Open(h.URL + "/one")
 			p.Until(oneWidget + " && document.querySelector('#one')")
 			p.Click(".toggle")
@@ -339,7 +361,7 @@ func TestStricterPolicies(t *testing.T) {
 			if name == "isolated" {
 				headers = append(headers, "Cross-Origin-Embedder-Policy", "require-corp", "Cross-Origin-Opener-Policy", "same-origin")
 			}
-			site.extra["/page"] = page(`<!doctype html><html lang="de"><head><title>Site</title>`+fill(c.tag)+`</head><body><h1>Site</h1>`, headers...)
+			site.serve("/page", page(`<!doctype html><html lang="de"><head><title>Site</title>`+fill(c.tag)+`</head><body><h1>Site</h1>`, headers...))
 			violations := p.Console()
 			p.Open(site.URL + "/page")
 			p.Click(".toggle")

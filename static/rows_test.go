@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -138,22 +139,23 @@ func TestEarlierMessages(t *testing.T) {
 	for i := range 16 {
 		all = append(all, user(uuid.NewString(), fmt.Sprint("question ", i)), assistant(uuid.NewString(), fmt.Sprint("answer ", i, "\n\n", strings.Repeat("line\n\n", 10)), "stop"))
 	}
-	fails := true
-	h.extra["/sessions/"+c.conversation] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	var fails atomic.Bool
+	fails.Store(true)
+	h.serve("/sessions/"+c.conversation, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if got := r.Header.Get("Authorization"); got != "" && got != "Bearer a.b.c" {
 			t.Errorf("authorised as %q", got)
 		}
-		if fails {
+		if fails.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
 		_ = json.NewEncoder(w).Encode(frame{"id": c.conversation, "messages": all})
-	})
+	}))
 	c.send(frame{"type": "ready", "conversation_id": c.conversation, "model": "m", "more": true, "messages": all[14:]})
 	p.Until("w.state === 'ready' && $$('.msg').length === 18 && $('.earlier').checkVisibility()")
 	p.Click(".earlier")
 	p.MustContain("could not be loaded")
-	fails = false
+	fails.Store(false)
 	p.Do("$('.log').scrollTop = 0")
 	p.Until("$('.jump').checkVisibility()")
 	p.Do("window.first = $('.msg'); window.from = first.getBoundingClientRect().top")
@@ -223,7 +225,7 @@ func TestManyMessages(t *testing.T) {
 // mouse and keyboard when wanted; and they leave no gap.
 func TestToolsOfOlderReplies(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/long"] = longPage
+	h.serve("/long", longPage)
 	load := func() {
 		p.Open(h.URL + "/long")
 		p.Click(".toggle")

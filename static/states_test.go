@@ -74,7 +74,7 @@ func TestStates(t *testing.T) {
 	for name, path := range map[string]string{"page": "/", "corner": "/shop"} {
 		t.Run(name, func(t *testing.T) {
 			h := newFakeHub(t)
-			h.extra["/shop"] = shopPage
+			h.serve("/shop", shopPage)
 			g := &gallery{tab: newTab(t), name: name, dir: os.Getenv("SCREENSHOTS")}
 			g.Open(h.URL + path)
 			g.Run(chromedp.Evaluate[chromedp.Void](axe))

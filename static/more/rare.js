@@ -58,14 +58,16 @@ export const earlier = async (widget) => {
 /** No handshake tells a browser that its origin is refused: asks for it where the answer can be seen. */
 export const probe = async (hub) => {
   const { server, attempt } = hub;
-  const ask = (mode) => fetch(server + '/healthz', { mode });
+  const ask = (path, mode) => fetch(server + path, { mode });
   try {
-    await ask('no-cors');
+    await ask('/healthz', 'no-cors');
+    // A proxy that answers for a hub that is away would pass for one; this file any page may read.
+    if (!(await ask('/widget.js')).ok) return;
   } catch {
     // The hub is away, or the page's policy does not let us ask.
     return;
   }
-  const barred = await ask('cors').then((r) => r.status === 403, () => true);
+  const barred = await ask('/healthz').then((r) => r.status === 403, () => true);
   if (!barred || hub.state === 'ready') return;
   if (!hub.barred) console.error(`The chat hub ${server} does not let this page use it: add ${location.origin} to its ALLOWED_ORIGINS.`);
   hub.barred = true;
