@@ -129,9 +129,10 @@ func TestRightToLeft(t *testing.T) {
 	c.ready()
 	p.Until("w.state === 'ready'")
 	_, r := ask(p, c, "مرحبا", "")
-	r.delta("- عنصر\n\nEnglish, too\n\n```\ncode\n```").finish("stop")
+	r.delta("- عنصر\n\nEnglish, too\n\n```\ncode\n```\n\n| اسم |\n|---|\n| a |").finish("stop")
 	p.Until("w.state === 'ready'")
 	// What begins a line is on the right: the launcher on the left, a user's message too, the marker of a list right.
+	p.Do(`window.right = (s) => { const range = document.createRange(); range.selectNodeContents(w.shadowRoot.querySelector('.assistant ' + s)); return range.getBoundingClientRect().right }`)
 	for _, js := range []string{
 		"$('.toggle').getBoundingClientRect().left < 100",
 		"$('.user').getBoundingClientRect().left < $('.list').getBoundingClientRect().left + 10",
@@ -139,6 +140,8 @@ func TestRightToLeft(t *testing.T) {
 		"getComputedStyle($('.assistant li')).direction === 'rtl'",
 		"getComputedStyle($('figure')).direction === 'ltr'",
 		"$('.log').scrollWidth === $('.log').clientWidth",
+		// A column has one side, whatever its cells are written in.
+		"right('th') > right('table') - 20 && right('td') > right('table') - 20",
 	} {
 		if !eval[bool](p, js) {
 			t.Errorf("not so: %s", js)

@@ -103,6 +103,7 @@ var markdownCases = []struct{ name, in, want string }{
 	{"carriage returns", "a\r\nb\r\n\r\n- c\r\n", "<p>a<br>b</p><ul><li><p>c</p></li></ul>"},
 	{"astral and RTL", "😀 **مرحبا** 𝒳", "<p>😀 <strong>مرحبا</strong> 𝒳</p>"},
 	{"address before a full-width comma", "看 https://example.com/guide，谢谢", "<p>看 " + a("https://example.com/guide", "https://example.com/guide") + "，谢谢</p>"},
+	{"address before a mark of direction", "https://example.com/a\u200f \u2066https://example.com/b\u2069", "<p>" + a("https://example.com/a", "https://example.com/a") + "\u200f \u2066" + a("https://example.com/b", "https://example.com/b") + "\u2069</p>"},
 	{"address in full-width brackets", "（https://example.com/a）。", "<p>（" + a("https://example.com/a", "https://example.com/a") + "）。</p>"},
 	{"address before an Arabic comma", "https://example.com/a، ثم", "<p>" + a("https://example.com/a", "https://example.com/a") + "، ثم</p>"},
 	{"address before a danda and quotes", "https://example.com/a। “https://example.com/b” «https://example.com/c»", "<p>" + a("https://example.com/a", "https://example.com/a") + "। “" + a("https://example.com/b", "https://example.com/b") + "” «" + a("https://example.com/c", "https://example.com/c") + "»</p>"},

@@ -230,7 +230,7 @@ func TestToolsOfOlderReplies(t *testing.T) {
 		p.Open(h.URL + "/long")
 		p.Click(".toggle")
 		h.next().ready(user(uuid.NewString(), "one"), assistant(uuid.NewString(), "first answer", "stop"), user(uuid.NewString(), "two"), assistant(uuid.NewString(), "second answer", "stop"))
-		p.Until("w.state === 'ready' && $$('.tools .copy').length === 2")
+		p.Until("w.state === 'ready' && $$('.tools .copy').length === 2 && $$('.body').every((b) => b.checkVisibility({ contentVisibilityAuto: true }))")
 		p.Do("$('.root').getAnimations({ subtree: true }).forEach((a) => { try { a.finish() } catch { a.cancel() } })")
 	}
 	const old = "$$('.assistant')[0]"

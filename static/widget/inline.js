@@ -12,8 +12,8 @@ const FORMULA = /^(?:\\\((?:(?!\\\)).)+\\\)|\\\[(?:(?!\\\]).)+\\\]|\$\$[^$]+\$\$
 const HALF_FORMULA = /^(?:\\[([]|\$(?:$|\$[^$]*\$?$|[^\s\d$][^$]*\$?$))/;
 const MOST_FORMULA = 300;
 const word = /[\p{L}\p{N}]/u;
-// Punctuation of other scripts ends an address, but for the dots inside of names.
-const ADDRESS = /^https?:\/\/(?:[!-;=?-~·・]|[^\s<>\p{P}\0-\x7f])*/iu;
+// Punctuation of other scripts and marks of direction end an address, but not the dots inside of names.
+const ADDRESS = /^https?:\/\/(?:[!-;=?-~·・]|[^\s<>\p{P}\0-\x7f\u200b\u200e-\u202e\u2066-\u206f])*/iu;
 
 const element = (tag, props, ...children) => {
   const el = Object.assign(document.createElement(tag), props);
