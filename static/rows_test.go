@@ -94,6 +94,27 @@ func TestCopyWithoutPermission(t *testing.T) {
 	}
 }
 
+// Where the second file cannot be loaded, the chat goes on, and says so of what needs it; later it is there.
+func TestSecondFileIsMissing(t *testing.T) {
+	h, p := newFakeHub(t), newTab(t)
+	h.serve("/widget-more.js", http.NotFoundHandler())
+	p.Open(h.URL + "/")
+	c := h.next()
+	c.ready()
+	p.Until("w.state === 'ready'")
+	_, r := ask(p, c, "Hello", "")
+	r.delta("Hi").finish("stop")
+	p.Until("w.state === 'ready'")
+	p.Click(".tools .copy")
+	p.MustContain("Something went wrong.")
+	h.mu.Lock()
+	delete(h.extra, "/widget-more.js")
+	h.mu.Unlock()
+	p.Do("window.copied = []; navigator.clipboard.writeText = async (s) => { copied.push(s) }")
+	p.Click(".tools .copy")
+	p.Until("copied.length === 1 && $('.tools .copy').textContent === '✓'")
+}
+
 // Clicked twice, or more, the button is itself again in the end.
 func TestCopyTwice(t *testing.T) {
 	_, p, c := openPage(t)

@@ -31,14 +31,21 @@ export const copy = async (widget, button, text) => {
   button.timer = setTimeout(() => button.replaceChildren(...button.shown), 1500);
 };
 
+const sessionOf = async (hub) => {
+  const bearer = await hub.bearer();
+  const response = await fetch(`${hub.server}/sessions/${hub.id}`, { headers: bearer ? { Authorization: 'Bearer ' + bearer } : {} });
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  return response.json();
+};
+
 /** Fetches the messages that did not fit into `ready`, and leaves what is read where it is. */
 export const earlier = async (widget) => {
   const { hub, log, list } = widget;
-  const { server, id } = hub;
-  const bearer = await hub.bearer();
-  const response = await fetch(`${server}/sessions/${id}`, { headers: bearer ? { Authorization: 'Bearer ' + bearer } : {} });
-  const { messages } = await response.json();
+  const { id } = hub;
+  const session = await sessionOf(hub).catch(() => null);
   if (id !== hub.id) return;
+  if (!session) return widget.tell(widget.say('unread'));
+  const { messages } = session;
   const i = messages.findIndex((m) => m.id === hub.messages[0]?.id);
   const older = messages.slice(0, i < 0 ? messages.length : i).filter((m) => hub.index(m.id) < 0);
   const first = list.firstChild;

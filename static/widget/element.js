@@ -93,7 +93,15 @@ class ChatWidget extends HTMLElement {
 
   /** What not every visitor needs comes when it is needed first. */
   more() {
-    return (this.loading ??= import(this.hub.server + '/widget-more.js'));
+    return (this.loading ??= import(this.hub.server + '/widget-more.js').catch((error) => {
+      this.loading = null;
+      throw error;
+    }));
+  }
+
+  /** Does what somebody asked for, or says that it could not be done. */
+  need(use) {
+    this.more().then(use).catch(() => this.tell(this.say('error')));
   }
 
   begin() {
@@ -227,7 +235,7 @@ class ChatWidget extends HTMLElement {
 
   act(target) {
     if (!target) return;
-    const { hub, log, say } = this;
+    const { hub, log } = this;
     const row = target.closest('.msg')?.row;
     const code = target.closest('figure')?.querySelector('pre').textContent;
     ({
@@ -242,12 +250,12 @@ class ChatWidget extends HTMLElement {
         this.stuck = true;
         this.follow();
       },
-      copy: () => this.more().then((m) => m.copy(this, target, code ?? row.message.content)),
+      copy: () => this.need((m) => m.copy(this, target, code ?? row.message.content)),
       regenerate: () => {
         hub.regenerate(row.message.id);
         log.focus();
       },
-      earlier: () => this.more().then((m) => m.earlier(this)).catch(() => this.tell(say('unread'))),
+      earlier: () => this.need((m) => m.earlier(this)),
       again: () => {
         if (hub.state === 'expired') this.newChat();
         else hub.connect(hub.state === 'reconnecting');

@@ -4,7 +4,7 @@ const isOurs = ({ src }) => /\/widget\.js(?:[?#]|$)/.test(src);
 // A module has no currentScript. import() leaves no element at all, but its address stands in the call stack.
 const script = document.currentScript ?? [...document.scripts].find(isOurs);
 const address = script?.src || /https?:\/\/[^\s()]*\/widget\.js/.exec(Error().stack)?.[0];
-if (!address) console.warn('chat-widget: load /widget.js from the hub, or write <chat-widget server="https://…">.');
+if (!address) console.warn('<chat-widget> needs server="https://…".');
 
 let placed;
 
