@@ -56,7 +56,7 @@ var commonmark = []struct {
 	{"Blank lines", 1, ""},
 	{"Block quotes", 21, "indented code"},
 	{"Code spans", 18, "the first backticks open code at once, whatever follows; HTML"},
-	{"Emphasis and strong emphasis", 88, "an opening mark is believed at once, so that what can be known only later (whether marks inside words and before punctuation open or close, which of several is the partner) differs; relative links"},
+	{"Emphasis and strong emphasis", 91, "an opening mark is believed at once, so that what can be known only later (whether marks inside words and before punctuation open or close, which of several is the partner) differs; relative links"},
 	{"Entity and numeric character references", 5, "entities stay as they were written"},
 	{"Fenced code blocks", 24, "indented code; a fence of tildes whose info has backticks"},
 	{"HTML blocks", 1, "HTML is text"},

@@ -69,6 +69,7 @@ var markdownCases = []struct{ name, in, want string }{
 	{"nested emphasis", "**bold *and it***", "<p><strong>bold <em>and it</em></strong></p>"},
 	{"not emphasis", "2 * 3 * 4, snake_case_name, ~5, a ** b", "<p>2 * 3 * 4, snake_case_name, ~5, a ** b</p>"},
 	{"half-open emphasis", "**never closed\n\n*nor this", "<p>**never closed</p><p>*nor this</p>"},
+	{"opened at once, closed apart", "***a** b* and ***c* d** ***e **f** g*", "<p><em><strong>a</strong> b</em> and <strong><em>c</em> d</strong> **<em>e <strong>f</strong> g</em></p>"},
 	{"crossed emphasis", "**a *b** c*", "<p><strong>a *b</strong> c*</p>"},
 	{"CJK emphasis", "这是**重点。**对", "<p>这是<strong>重点。</strong>对</p>"},
 	{"code span", "`a*b*` and ``x ` y``", "<p><code>a*b*</code> and <code>x ` y</code></p>"},

@@ -4,7 +4,10 @@ const MOST_CHATS = 50;
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
   .earlier { align-self: center; margin-bottom: 20px; padding: 6px 14px; font-size: 14px; border: 1px solid var(--line); border-radius: 20px; }
+  :is(.header, .tools) button:hover { background: var(--soft); color: var(--text); }
+  figcaption button:hover { background: var(--bg); color: var(--text); }
   .log { scrollbar-width: thin; }
+  input { margin-inline-end: .5em; accent-color: var(--accent); }
   li:has(> p > input) { list-style: none; margin-inline-start: -1.4em; }
   .user, .notice { animation: rise .2s; }
   @keyframes rise { from { opacity: 0; transform: translateY(6px); } }

@@ -168,7 +168,14 @@ class Inline {
         let k = find((m) => m === n);
         if (k < 0) k = find((m) => m < n);
         if (k < 0) break;
-        n -= this.open[k].n;
+        const [outer, inner] = this.open.slice(k);
+        n -= outer.n;
+        // What `***` opened closes in either order.
+        if (inner?.c === c && outer.el.firstChild === inner.el) {
+          outer.el.before(inner.el);
+          inner.el.append(move(inner.el, outer.el));
+          this.open.splice(k++, 2, inner, outer);
+        }
         this.pop(k);
       }
     }

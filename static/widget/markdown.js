@@ -9,7 +9,7 @@ const FENCE = /^( *)(`{3,}|~{3,}(?!~))([^`]*)$/;
 const DELIMITER = /^:?-+:?$/;
 const TAB = '    ';
 // The line that opens a formula of several lines.
-const MATH = /^(\\\[|\$\$)\s*$/;
+const MATH = /^(?:\\\[|\$\$)\s*$/;
 const TASK = /^\[([ x])\] +/i;
 const MOST_UNDECIDED = 200;
 const DEEPEST_BLOCK = 10;
@@ -148,7 +148,7 @@ class Markdown {
       this.leaf.p.append(element('input', { type: 'checkbox', disabled: true, defaultChecked: task[1] !== ' ', ariaLabel: task[0].trim() }));
       return this.stream(s.slice(task[0].length));
     }
-    const display = done && MATH.exec(s);
+    const display = done && MATH.test(s);
     const fence = FENCE.exec(s);
     if (!done && (fence || s[0] === '|')) return void (this.state = 'whole');
 
@@ -163,7 +163,7 @@ class Markdown {
     if (lazy) {
       this.leaf.p.br();
       if (this.leaf.size > LONG / 2) this.more();
-      return display ? this.formula(s, display[1]) : this.stream(s);
+      return display ? this.formula(s) : this.stream(s);
     }
     this.close(held, opens);
     for (const o of opens) this.enter(o);
@@ -174,7 +174,7 @@ class Markdown {
     else if (heading) this.heading(heading[1].length, s.slice(heading[0].length));
     else if (display) {
       this.paragraph('');
-      this.formula(s, display[1]);
+      this.formula(s);
     } else if (s || !done) this.paragraph(s);
   }
 
@@ -212,9 +212,9 @@ class Markdown {
   }
 
   /** A formula goes on, as it was written, to the line that ends in its closing mark. */
-  formula(s, mark) {
+  formula(s) {
     this.leaf.p.text(s);
-    this.leaf.math = mark === '$$' ? mark : '\\]';
+    this.leaf.math = s[0] === '$' ? '$$' : '\\]';
   }
 
   /** Goes on in another paragraph. */

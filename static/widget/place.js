@@ -1,8 +1,7 @@
 // Where the widget's script came from, and the chat that the script alone puts on a page.
 
-const isOurs = ({ src }) => /\/widget\.js(?:[?#]|$)/.test(src);
 // A module has no currentScript. import() leaves no element at all, but its address stands in the call stack.
-const script = document.currentScript ?? [...document.scripts].find(isOurs);
+const script = document.currentScript ?? [...document.scripts].find(({ src }) => /\/widget\.js(?:[?#]|$)/.test(src));
 const address = script?.src || /https?:\/\/[^\s()]*\/widget\.js/.exec(Error().stack)?.[0];
 if (!address) console.warn('<chat-widget> needs server="https://…".');
 
