@@ -8,6 +8,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"lumos/backend/hub"
+	"lumos/backend/hub/reply"
 	"lumos/backend/session"
 )
 
@@ -38,11 +39,11 @@ func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	reply, err := s.saySDK(r, ref, turn)
+	said, err := s.saySDK(r, ref, turn)
 	if err != nil {
 		return err
 	}
-	return s.stream(w, r, reply, hub.Place{})
+	return s.stream(w, r, said, reply.Offset{})
 }
 
 // openSDK finds the conversation, or makes it for its first message.
@@ -60,12 +61,12 @@ func (s *server) openSDK(r *http.Request, conversation uuid.UUID, first bool) (s
 
 // saySDK takes the turn, for which a running reply to something else is
 // stopped: the SDK's own stop only drops the request.
-func (s *server) saySDK(r *http.Request, conversation session.Ref, t session.Turn) (*hub.Reply, error) {
+func (s *server) saySDK(r *http.Request, conversation session.Ref, t session.Turn) (*reply.Reply, error) {
 	const tries = 5 // others may say something in between
 	for i := 0; ; i++ {
-		reply, _, err := s.Hub.Say(r.Context(), caller(r), conversation, t)
+		said, _, err := s.Hub.Say(r.Context(), caller(r), conversation, t)
 		if !errors.Is(err, session.ErrBusy) || i == tries {
-			return reply, err
+			return said, err
 		}
 		if _, _, err := s.Hub.Stop(r.Context(), conversation, uuid.Nil); err != nil {
 			return nil, err
@@ -76,25 +77,26 @@ func (s *server) saySDK(r *http.Request, conversation session.Ref, t session.Tur
 // handleSDKStream is GET /api/chat/{id}/stream: what the SDK asks for when a
 // page is loaded again. The running reply comes from its first chunk.
 func (s *server) handleSDKStream(w http.ResponseWriter, r *http.Request) error {
-	reply, err := s.runningSDK(r)
+	running, release, err := s.runningSDK(r)
 	if err != nil && !errors.Is(err, session.ErrNotFound) {
 		return err
 	}
-	if reply == nil {
+	if running == nil {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return s.stream(w, r, reply, hub.Place{})
+	defer release()
+	return s.stream(w, r, running, reply.Offset{})
 }
 
-func (s *server) runningSDK(r *http.Request) (*hub.Reply, error) {
+func (s *server) runningSDK(r *http.Request) (*reply.Reply, func(), error) {
 	conversation, err := hub.ParseID(mux.Vars(r)["session_id"])
 	if err != nil {
-		return nil, session.ErrNotFound
+		return nil, nil, session.ErrNotFound
 	}
 	found, err := s.Sessions.Check(r.Context(), conversation, subject(r))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return s.Hub.Running(r.Context(), found.Ref())
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"lumos/backend/httpapi/wire"
 	"lumos/backend/hub"
 	"lumos/backend/session"
 )
@@ -23,15 +24,15 @@ func deepChat(r *http.Request) bool {
 
 func deepDialect(r *http.Request) hub.Dialect {
 	if end := r.URL.Query().Get("end"); end != "" {
-		return hub.DeepChat{EndPhrase: end}
+		return &wire.DeepChat{EndPhrase: end}
 	}
-	return hub.DeepChat{EndPhrase: defaultEndPhrase}
+	return &wire.DeepChat{EndPhrase: defaultEndPhrase}
 }
 
 // reserve finds or makes the session that the widget joins. All that can be
 // refused is refused here, before the upgrade: once it was connected the widget
 // comes back at once, for ever.
-func (s *server) reserve(ctx context.Context, r *http.Request) (*hub.Seat, error) {
+func (s *server) reserve(ctx context.Context, r *http.Request) (*hub.Claim, error) {
 	var found session.Session
 	if name, ok := mux.Vars(r)["session_id"]; ok {
 		id, err := hub.ParseID(name)

@@ -66,7 +66,7 @@ func newExactServer(tb testing.TB, o exactOptions) *exactServer {
 		tb.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	sessions := session.NewManager(session.NewMemory(0, 0))
+	sessions := session.NewMemory(session.Config{})
 	h := hub.New(hub.Config{Sessions: sessions, Model: model, ModelName: "test-model", Logger: log})
 	server := httptest.NewUnstartedServer(httpapi.New(httpapi.Config{
 		Hub: h, Sessions: sessions, Static: http.NotFoundHandler(), WriteTimeout: o.writeTimeout, Logger: log,
@@ -77,7 +77,7 @@ func newExactServer(tb testing.TB, o exactOptions) *exactServer {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = sessions.Run(ctx, h.Gone) })
+	running.Go(func() { _ = sessions.Run(ctx) })
 	running.Go(func() { _ = h.Run(ctx) })
 	tb.Cleanup(func() {
 		cancel()

@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// writeChunk is how much is written under one deadline, in bytes.
+const writeChunk = 32 << 10
+
 // recorder notes what was answered, and gives the client the write timeout for
 // every part of it: the server has no limit of its own, which would end
 // streams. It has Unwrap and nothing else beside, so that

@@ -12,6 +12,7 @@ import (
 
 	"lumos/backend/hub"
 	"lumos/backend/hub/jsonread"
+	"lumos/backend/hub/reply"
 	"lumos/backend/session"
 )
 
@@ -104,14 +105,14 @@ func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	reply, _, err := s.Hub.Say(r.Context(), caller(r), found.Ref(), turn)
+	said, _, err := s.Hub.Say(r.Context(), caller(r), found.Ref(), turn)
 	if err != nil {
 		return err
 	}
 	if wantsStream(r) {
-		return s.stream(w, r, reply, hub.Place{})
+		return s.stream(w, r, said, reply.Offset{})
 	}
-	end, err := s.Hub.Wait(r.Context(), reply)
+	end, err := s.Hub.Wait(r.Context(), said)
 	if err != nil {
 		return err
 	}
@@ -131,17 +132,15 @@ func (s *server) openChat(r *http.Request, conversation, key uuid.UUID) (session
 }
 
 // writeReply answers with a reply that has ended.
-func writeReply(w http.ResponseWriter, conversation uuid.UUID, end hub.End) error {
+func writeReply(w http.ResponseWriter, conversation uuid.UUID, end *reply.End) error {
 	m := end.Message
 	switch {
 	case errors.Is(end.Err, session.ErrNotFound):
 		return end.Err
-	case errors.Is(end.Err, hub.ErrDraining), errors.Is(end.Err, session.ErrPanicked):
-		return end.Err
 	case end.Err != nil:
 		return hub.ErrorOf(hub.CodeStoreUnavailable)
 	case m.FinishReason == session.FinishError:
-		return end.Failure()
+		return hub.Failure(&m)
 	}
 	writeJSON(w, http.StatusOK, chatResponse{
 		Response: m.Content, Conversation: conversation, Timestamp: m.Timestamp,

@@ -48,13 +48,13 @@ type rigOption struct {
 	api   func(*httpapi.Config)
 	llm   func(*llm.Config)
 	sim   func(*mistralsim.Config)
-	store func(session.Store) session.Store
+	store func(*session.Manager) *session.Manager
 }
 
-func withAPI(f func(*httpapi.Config)) rigOption               { return rigOption{api: f} }
-func withHub(f func(*hub.Config)) rigOption                   { return rigOption{hub: f} }
-func withLLM(f func(*llm.Config)) rigOption                   { return rigOption{llm: f} }
-func withStore(f func(session.Store) session.Store) rigOption { return rigOption{store: f} }
+func withAPI(f func(*httpapi.Config)) rigOption                     { return rigOption{api: f} }
+func withHub(f func(*hub.Config)) rigOption                         { return rigOption{hub: f} }
+func withLLM(f func(*llm.Config)) rigOption                         { return rigOption{llm: f} }
+func withStore(f func(*session.Manager) *session.Manager) rigOption { return rigOption{store: f} }
 
 // forgetful has the simulator keep no requests.
 var forgetful = rigOption{sim: func(c *mistralsim.Config) { c.Record = -1 }}
@@ -86,7 +86,7 @@ func (r *rig) start(n network, options []rigOption) {
 		BaseURL: upstream, APIKey: rigKey, HTTPClient: &http.Client{Transport: transport},
 		MaxRetries: 1, MaxRetryWait: time.Millisecond, Logger: log,
 	}
-	var store session.Store = session.NewMemory(0, 0)
+	store := session.NewMemory(session.Config{Logger: log})
 	cfg := hub.Config{ModelName: "test-model", Logger: log}
 	api := httpapi.Config{Static: static.Handler(), Logger: log}
 	for _, o := range options {
@@ -101,7 +101,7 @@ func (r *rig) start(n network, options []rigOption) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.sessions = session.NewManager(store)
+	r.sessions = store
 	cfg.Model, cfg.Sessions = mistral, r.sessions
 	for _, o := range options {
 		if o.hub != nil {
@@ -138,7 +138,7 @@ func (r *rig) start(n network, options []rigOption) {
 func (r *rig) run(h http.Handler) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = r.sessions.Run(ctx, r.hub.Gone) })
+	running.Go(func() { _ = r.sessions.Run(ctx) })
 	running.Go(func() { _ = r.hub.Run(ctx) })
 	r.endHub = func() { cancel(); running.Wait() }
 	r.serving.Store(&h)

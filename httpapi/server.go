@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lumos/backend/httpapi/wsconn"
 	"lumos/backend/hub"
 	"lumos/backend/session"
 )
@@ -55,6 +56,7 @@ type Config struct {
 type server struct {
 	Config
 	addresses addresses
+	sockets   wsconn.Config
 	requests  *prometheus.CounterVec
 }
 
@@ -72,9 +74,17 @@ func New(cfg Config) http.Handler {
 	if cfg.Registry == nil {
 		cfg.Registry = prometheus.NewRegistry()
 	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = cfg.Hub.Metrics()
+	}
 	s := &server{
 		Config: cfg, requests: newRequests(cfg.Registry),
 		addresses: addresses{trusted: cfg.TrustedProxies, log: cfg.Logger, level: slog.LevelWarn},
+	}
+	s.sockets = wsconn.Config{
+		Subprotocols: []string{subprotocol, subprotocolDeep}, MaxMessage: maxBody(cfg.MaxMessageBytes),
+		WriteTimeout: cfg.WriteTimeout, Refused: cfg.Metrics.Rejected, TimedOut: cfg.Metrics.WriteTimedOut,
+		Lateness: cfg.Hub.Lateness,
 	}
 	if cfg.LoopbackOnly { // no proxy of others is meant to be there
 		s.addresses.level = slog.LevelInfo

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tmc/langchaingo/llms"
 
+	"lumos/backend/hub/reply"
 	"lumos/backend/llm"
 	"lumos/backend/session"
 )
@@ -25,17 +26,16 @@ const (
 	maxWaiting = llm.DefaultMaxElapsed
 )
 
-// errSealed ends a call to the model whose reply was stopped.
-var errSealed = errors.New("hub: the reply was ended")
-
 // asking is a turn's way through the model. It belongs to the turn's goroutine.
 type asking struct {
 	h         *Hub
-	r         *Reply
+	t         *turn
+	r         *reply.Reply // of the turn
 	began     time.Time
 	first     time.Duration // until the first text; 0: none yet
 	budget    *llm.Budget
 	had       int  // bytes of text that another node wrote
+	estimate  int  // of the prompt's tokens; 0: the model was not asked yet
 	calls     int  // of the model
 	deltas    int  // parts of text that it streamed
 	continued int  // how often it went on after a cut
@@ -54,19 +54,19 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 		return failed(err), err
 	}
 	defer done()
-	a.budget, a.had = llm.NewBudget(maxRequests, maxWaiting), a.r.Len()
+	a.budget, a.had = llm.NewBudget(maxRequests, maxWaiting), a.r.Appended()
 	ctx = llm.WithBudget(ctx, a.budget)
 	p := a.prompt(history, h.cfg.MaxContextTokens)
 	for {
-		text := a.r.content()
+		text := a.r.String(a.r.Appended())
 		left, ok := a.left(text)
 		if !ok {
 			return session.Message{FinishReason: session.FinishLength}, nil
 		}
 		choice, err := a.call(ctx, p.messages(text), left)
-		added, noEnd := a.r.Len() > len(text), errors.Is(err, llm.ErrNoEnd)
+		added, noEnd := a.r.Appended() > len(text), errors.Is(err, llm.ErrNoEnd)
 		whole := a.noEnd && noEnd && !added // it went on after such an end, and there is no more
-		if a.r.Len() > 0 && (added || noEnd) {
+		if a.r.Appended() > 0 && (added || noEnd) {
 			a.noEnd = noEnd
 		}
 		switch {
@@ -95,7 +95,7 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 // however the reply ends.
 func (a *asking) prompt(history []session.Message, budget int) prompt {
 	p := a.h.newPrompt(history, budget)
-	a.r.estimate.Store(int64(p.estimate))
+	a.estimate = p.estimate
 	return p
 }
 
@@ -133,14 +133,15 @@ func (a *asking) left(text string) (tokens int, ok bool) {
 }
 
 func failed(err error) session.Message {
-	return session.Message{FinishReason: session.FinishError, Failure: Classify(err).Code}
+	e := Classify(err)
+	return session.Message{FinishReason: session.FinishError, Failure: e.Code, Retry: Seconds(e.RetryAfter)}
 }
 
 // call asks the model once. A stream that ended early without saying so is
 // io.ErrUnexpectedEOF: some of langchaingo's models return nil for one.
 func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTokens int) (*llms.ContentChoice, error) {
 	streamed, deltas := 0, 0
-	had, first := a.r.Len(), a.first
+	had, first := a.r.Appended(), a.first
 	most := a.h.cfg.Limits.ReplyBytes
 	options := append([]llms.CallOption{
 		llms.WithStreamingFunc(func(_ context.Context, chunk []byte) error {
@@ -149,15 +150,12 @@ func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTo
 				chunk = firstWhole(chunk, most-had-streamed)
 			}
 			streamed += len(chunk)
-			if deltas%sampleEvery == 0 {
-				a.r.sample.set(had + streamed)
-			}
 			deltas++
 			if a.first == 0 {
 				a.first = time.Since(a.began)
 			}
-			if !a.r.append(chunk) {
-				return errSealed
+			if !a.r.Append(chunk) {
+				return errTextEnded
 			}
 			if a.full {
 				return errReplyFull
@@ -165,17 +163,13 @@ func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTo
 			return nil
 		}),
 		llm.WithoutContent(),
-		llm.WithCacheKey(a.r.Conversation.ID.String()),
+		llm.WithCacheKey(a.r.Ref.ID.String()),
 	}, a.h.cfg.CallOptions...)
 	if maxTokens > 0 {
 		options = append(options, llms.WithMaxTokens(maxTokens))
 	}
 	a.calls++
-	var resp *llms.ContentResponse
-	err := a.h.rescue("the model", a.r.Conversation, func() (err error) {
-		resp, err = a.h.cfg.Model.GenerateContent(ctx, messages, options...)
-		return err
-	})
+	resp, err := a.h.cfg.Model.GenerateContent(ctx, messages, options...)
 	a.deltas += deltas
 	a.h.metrics.answered(deltas, a.first-first)
 	if err != nil {
@@ -201,33 +195,48 @@ func firstWhole(p []byte, limit int) []byte {
 	return p[:n]
 }
 
-// report logs and counts the reply, which ended as e says; err is the last
-// call's.
-func (a *asking) report(e End, err error) {
+// safely is ask of the turn's history. A panic of the model is its failure.
+func (a *asking) safely() (m session.Message, err error) {
+	err = a.h.rescue("a turn", a.r.Ref, func() (err error) {
+		m, err = a.ask(a.t.ctx, a.t.said.History)
+		return err
+	})
+	if panicked(err) {
+		m = failed(err)
+	}
+	return m, err
+}
+
+// report logs and counts the reply; err is the last call's, or the store's.
+func (a *asking) report(m session.Message, err error) {
 	took := time.Since(a.began)
-	level, end, name := slog.LevelInfo, e.Message.FinishReason, e.Message.FinishReason
+	level, end := slog.LevelInfo, m.FinishReason
 	var why []slog.Attr
-	switch {
+	switch e := a.r.End(); {
+	case e == nil && errors.Is(context.Cause(a.t.ctx), errYielding), e != nil && e.Next != nil, e != nil && errors.Is(e.Err, session.ErrLost):
+		end = endMoved
+	case e == nil:
+		level, end = slog.LevelError, endNotStored
+		why = []slog.Attr{slog.String("error", err.Error())}
 	case errors.Is(e.Err, session.ErrNotFound):
-		end, name = endDeleted, "deleted"
-	case e.Err == errMoved, errors.Is(e.Err, ErrDraining): // wrapped, it tells of what could not be stored
-		end, name = endMoved, "left to another node"
-	case e.Err != nil:
-		level, end, name = slog.LevelError, endNotStored, "not stored"
-		why = []slog.Attr{slog.String("error", e.Err.Error())}
-	case end == session.FinishError:
-		level = slog.LevelWarn
-		why = append([]slog.Attr{slog.String("code", e.Message.Failure)}, logged(err)...)
-	case end == session.FinishOther && err != nil: // other errors are of calls that the hub itself ended
-		why = logged(err)
+		end = endDeleted
+	default:
+		if m = *e.Message; m.FinishReason == session.FinishError {
+			level = slog.LevelWarn
+			why = append([]slog.Attr{slog.String("code", m.Failure)}, logged(err)...)
+		} else if m.FinishReason == session.FinishOther && err != nil {
+			why = logged(err)
+		}
+		end = m.FinishReason
 	}
-	a.h.metrics.ended(end, e.Message, a.r.unread, a.continued, took)
+	_, read := a.r.Followers()
+	a.h.metrics.ended(end, m, a.r.Appended()-read, a.continued, took)
 	attrs := []slog.Attr{
-		slog.String("session", ShortID(a.r.Conversation.ID)), slog.String("end", name),
-		slog.Int("bytes", len(e.Message.Content)), slog.Duration("took", took.Round(time.Millisecond)),
-		slog.Duration("first_text", a.first.Round(time.Millisecond)),
+		slog.String("session", ShortID(a.r.Ref.ID)), slog.String("end", end),
+		slog.Int("bytes", a.r.Appended()), slog.Float64("took_s", took.Round(time.Millisecond).Seconds()),
+		slog.Float64("first_text_s", a.first.Round(time.Millisecond).Seconds()),
 	}
-	if u := e.Message.Usage; u != nil {
+	if u := m.Usage; u != nil {
 		attrs = append(attrs, slog.Int("prompt_tokens", u.PromptTokens), slog.Int("completion_tokens", u.CompletionTokens))
 		if u.CachedTokens > 0 {
 			attrs = append(attrs, slog.Int("cached_tokens", u.CachedTokens))
@@ -236,8 +245,8 @@ func (a *asking) report(e End, err error) {
 	if a.continued > 0 {
 		attrs = append(attrs, slog.Int("continued", a.continued))
 	}
-	if a.r.from.Request != "" {
-		attrs = append(attrs, slog.String("request_id", a.r.from.Request))
+	if a.t.from.Request != "" {
+		attrs = append(attrs, slog.String("request_id", a.t.from.Request))
 	}
 	a.h.log.LogAttrs(context.Background(), level, "reply ended", append(attrs, why...)...)
 }

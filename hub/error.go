@@ -9,6 +9,7 @@ import (
 
 	"github.com/tmc/langchaingo/llms"
 
+	"lumos/backend/hub/reply"
 	"lumos/backend/llm"
 	"lumos/backend/session"
 )
@@ -22,6 +23,7 @@ const (
 	CodeReused           = "id_reused"
 	CodeLong             = "conversation_full"
 	CodeTooLarge         = "message_too_large"
+	CodeWatching         = "watching"
 	CodeRateLimited      = "rate_limited"
 	CodeInternal         = "internal"
 	CodeUpstream         = "upstream_error"
@@ -35,8 +37,6 @@ const (
 var (
 	// ErrDraining: the hub is going away and takes nothing new.
 	ErrDraining = errors.New("hub: draining")
-	// ErrCut: the store could not take the end of a reply, so it is not told.
-	ErrCut = errors.New("hub: the reply's end could not be stored")
 )
 
 // Error is a failure as a client is told of it.
@@ -76,6 +76,15 @@ func ErrorOf(code string) *Error {
 	return e
 }
 
+// Failure is what clients are told of a reply that ended as session.FinishError.
+func Failure(m *session.Message) *Error {
+	e := ErrorOf(m.Failure)
+	if m.Retry > 0 {
+		e.RetryAfter = time.Duration(m.Retry) * time.Second
+	}
+	return e
+}
+
 // Classify returns what a client is told of err, which may be one of session's
 // errors, of the hub's, or a *llms.Error.
 func Classify(err error) *Error {
@@ -98,7 +107,7 @@ func Classify(err error) *Error {
 		return &Error{Code: CodeStoreUnavailable, Text: "The server holds as many conversations as it may. Try again later.", RetryAfter: time.Minute}
 	case errors.Is(err, ErrCrowded):
 		return &Error{Code: CodeRateLimited, Text: "There are too many connections. Close one, or try again later.", RetryAfter: crowdRetry}
-	case errors.Is(err, session.ErrUnavailable), errors.Is(err, session.ErrLost), errors.Is(err, ErrCut):
+	case errors.Is(err, session.ErrUnavailable), errors.Is(err, session.ErrLost), errors.Is(err, reply.ErrCut):
 		return ErrorOf(CodeStoreUnavailable)
 	case errors.Is(err, ErrDraining), errors.Is(err, errStopped): // a request that came in the last moment
 		return ErrorOf(CodeDraining)

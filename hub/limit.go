@@ -27,7 +27,8 @@ type Limits struct {
 	RepliesPerClient     int // that run at a time
 	ConnectionsPerClient int // at this hub, with those who follow by a stream
 	Connections          int // at this hub, with those who follow by a stream
-	SessionMessages      int // in one conversation
+	SessionMessages      int // on one path of a conversation
+	SessionBytes         int // of UTF-8 that a conversation holds, beyond which nothing more is said in it
 	ReplyBytes           int // a longer reply ends there, as session.FinishLength
 	Upstream             int // replies that are with the model at a time
 	// Counter counts messages and replies; nil: in this process.
@@ -77,15 +78,15 @@ func (h *Hub) AdmitRequest(ctx context.Context, from Caller) error {
 	if from.Client == "" || most == 0 {
 		return nil
 	}
-	full, err := h.counter.Full(ctx, repliesOf(from), most)
+	full, err := h.counter.Full(ctx, repliesOf(from.Client), most)
 	if err != nil || !full {
 		return err
 	}
 	return h.tooManyReplies()
 }
 
-// repliesOf is the counter's key for a caller's replies.
-func repliesOf(from Caller) string { return "reply " + from.Client }
+// repliesOf is the counter's key for a client's replies.
+func repliesOf(client string) string { return "reply " + client }
 
 // AdmitSession counts a session that is begun. Errors as for AdmitMessage.
 func (h *Hub) AdmitSession(ctx context.Context, from Caller) error {
@@ -114,7 +115,7 @@ func (h *Hub) enter(ctx context.Context, from Caller, reply uuid.UUID) error {
 	if from.Client == "" || most == 0 {
 		return nil
 	}
-	ok, err := h.counter.Enter(ctx, repliesOf(from), reply, most)
+	ok, err := h.counter.Enter(ctx, repliesOf(from.Client), reply, most)
 	if err != nil || ok {
 		return err
 	}
@@ -129,9 +130,10 @@ func (h *Hub) tooManyReplies() error {
 	}
 }
 
-func (h *Hub) leave(from Caller, reply uuid.UUID) {
-	if from.Client != "" && h.cfg.Limits.RepliesPerClient != 0 {
-		h.counter.Leave(repliesOf(from), reply)
+// leave ends what enter began, wherever that was.
+func (h *Hub) leave(client string, reply uuid.UUID) {
+	if client != "" && h.cfg.Limits.RepliesPerClient != 0 {
+		h.counter.Leave(repliesOf(client), reply)
 	}
 }
 
@@ -152,7 +154,7 @@ func (h *Hub) Crowded(from Caller) error {
 func (h *Hub) full(from Caller) string {
 	limits := h.cfg.Limits
 	switch {
-	case limits.Connections > 0 && len(h.conns)+len(h.reserved)+h.streams >= limits.Connections:
+	case limits.Connections > 0 && h.conns+len(h.reserved)+h.streams >= limits.Connections:
 		return "connections"
 	case limits.ConnectionsPerClient > 0 && from.Client != "" && h.clients[from.Client] >= limits.ConnectionsPerClient:
 		return "client_connections"
@@ -189,7 +191,7 @@ func (h *Hub) OpenStream(ctx context.Context, from Caller) (closed func(), err e
 			}
 		})
 		if err != nil || refused != nil {
-			return nil, orDraining(err, refused)
+			return nil, errors.Join(err, refused)
 		}
 		if !wait {
 			return func() { h.closeStream(from) }, nil
@@ -205,26 +207,10 @@ func (h *Hub) OpenStream(ctx context.Context, from Caller) (closed func(), err e
 }
 
 func (h *Hub) closeStream(from Caller) {
-	h.tell(session.Ref{}, func() {
+	_ = h.do(func() {
 		h.streams--
 		h.discount(from.Client)
 	})
-}
-
-// enlist makes c its conversation's connection. It runs on the loop.
-func (h *Hub) enlist(c *Conn) {
-	h.delist(h.conns[c.conversation])
-	h.conns[c.conversation] = c
-	h.clients[c.from.Client]++
-}
-
-// delist takes c, if it is there, out of the registry. It runs on the loop.
-func (h *Hub) delist(c *Conn) {
-	if c == nil || h.conns[c.conversation] != c {
-		return
-	}
-	delete(h.conns, c.conversation)
-	h.discount(c.from.Client)
 }
 
 // discount notes that a client has one connection less. It runs on the loop.

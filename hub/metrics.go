@@ -9,7 +9,7 @@ import (
 )
 
 // Metrics is what the hub tells Prometheus of itself. No label holds anything
-// that a client chooses. A nil *Metrics takes everything and keeps nothing; all
+// that a client chooses. All
 // methods may be called concurrently.
 type Metrics struct {
 	connections, streams, running, waiting                prometheus.Gauge
@@ -113,23 +113,16 @@ func (f factory) histogram(name, help string, buckets []float64) prometheus.Hist
 
 // Rejected counts something that was refused for one of the reasons.
 func (m *Metrics) Rejected(reason string) {
-	if m != nil {
-		m.rejected.WithLabelValues(reason).Inc()
-	}
+	m.rejected.WithLabelValues(reason).Inc()
 }
 
 // Retried counts a request to the model that is repeated because of code.
 func (m *Metrics) Retried(code string) {
-	if m != nil {
-		m.retries.WithLabelValues(code).Inc()
-	}
+	m.retries.WithLabelValues(code).Inc()
 }
 
 // RedisAsked counts a round trip to Redis.
 func (m *Metrics) RedisAsked(_ string, took time.Duration, failed bool) {
-	if m == nil {
-		return
-	}
 	m.redis.Observe(took.Seconds())
 	if failed {
 		m.redisErrs.Inc()
@@ -138,16 +131,11 @@ func (m *Metrics) RedisAsked(_ string, took time.Duration, failed bool) {
 
 // WriteTimedOut counts a client that was dropped for taking nothing.
 func (m *Metrics) WriteTimedOut() {
-	if m != nil {
-		m.writeTimeouts.Inc()
-	}
+	m.writeTimeouts.Inc()
 }
 
 // StreamOpened counts an SSE stream until the function that it returns is called.
 func (m *Metrics) StreamOpened() (closed func()) {
-	if m == nil {
-		return func() {}
-	}
 	m.streams.Inc()
 	return m.streams.Dec
 }
@@ -163,47 +151,32 @@ func (m *Metrics) Resumed(exact bool) {
 }
 
 func (m *Metrics) resumed(outcome string) {
-	if m != nil {
-		m.resumes.WithLabelValues(outcome).Inc()
-	}
+	m.resumes.WithLabelValues(outcome).Inc()
 }
 
 func (m *Metrics) connected(n float64) {
-	if m != nil {
-		m.connections.Add(n)
-	}
+	m.connections.Add(n)
 }
 
 func (m *Metrics) writing(n float64) {
-	if m != nil {
-		m.running.Add(n)
-	}
+	m.running.Add(n)
 }
 
 func (m *Metrics) queued(n float64) {
-	if m != nil {
-		m.waiting.Add(n)
-	}
+	m.waiting.Add(n)
 }
 
 func (m *Metrics) stopTook(d time.Duration) {
-	if m != nil {
-		m.stopTime.Observe(d.Seconds())
-	}
+	m.stopTime.Observe(d.Seconds())
 }
 
 func (m *Metrics) adopted() {
-	if m != nil {
-		m.adoptions.Inc()
-	}
+	m.adoptions.Inc()
 }
 
 // answered counts what the model sent in one call; first: how long its first
 // text took; 0: it is none, or was not the reply's first.
 func (m *Metrics) answered(deltas int, first time.Duration) {
-	if m == nil {
-		return
-	}
 	m.received.Add(float64(deltas))
 	if first > 0 {
 		m.firstToken.Observe(first.Seconds())
@@ -213,9 +186,6 @@ func (m *Metrics) answered(deltas int, first time.Duration) {
 // ended counts a reply that ended so, as stored in e. Of its text, unread
 // bytes had no reader.
 func (m *Metrics) ended(end string, e session.Message, unread, continued int, took time.Duration) {
-	if m == nil {
-		return
-	}
 	m.replies.WithLabelValues(end).Inc()
 	m.continuations.Add(float64(continued))
 	if end == endDeleted || end == endMoved {

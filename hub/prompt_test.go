@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"github.com/google/uuid"
 	"strings"
 	"testing"
 
@@ -46,7 +47,7 @@ func TestPrompt(t *testing.T) {
 		{"what is old is left out", "S", []session.Message{user(long), reply(long), user("c")}, "", 500, "S:S U:c"},
 		{"what is last stays, however long", "", []session.Message{user("a"), reply("b"), user(long)}, "", 10, "U:" + strings.TrimSpace(long)},
 	} {
-		h := New(Config{Sessions: session.NewManager(session.NewMemory(0, 0)), SystemPrompt: tt.system})
+		h := New(Config{Sessions: session.NewMemory(session.Config{}), SystemPrompt: tt.system})
 		p := h.newPrompt(tt.history, tt.budget)
 		if got := parts(p.messages(tt.written)); got != tt.want {
 			t.Errorf("%s: %.80q, want %.80q", tt.name, got, tt.want)
@@ -93,7 +94,7 @@ func TestFinishReason(t *testing.T) {
 }
 
 func TestShortID(t *testing.T) {
-	id := newReply(session.Ref{ID: [16]byte{1}}, [16]byte{2}, "").Conversation.ID
+	id := uuid.New()
 	if got := ShortID(id); len(got) != 8 || !strings.HasPrefix(id.String(), got) {
 		t.Errorf("got %q", got)
 	}

@@ -1,40 +1,52 @@
 package hub
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/google/uuid"
 
 	"lumos/backend/session"
 )
 
-// broke is the close reason of a connection that a panic ends.
-const broke = "something went wrong on the server"
+// ErrPanicked: a step panicked. The log has the stack by then, so it is not told again
+// but to the client.
+var ErrPanicked = errors.New("hub: a step panicked")
 
-// rescue calls f and returns its error. A panic of f has been logged by then and is
-// ErrPanicked: it ends what f did, and neither the process nor anybody else's reply
-// or connection.
-func (h *Hub) rescue(step string, conversation session.Ref, f func() error) (err error) {
+func panicked(err error) bool { return errors.Is(err, ErrPanicked) }
+
+func (h *Hub) rescue(step string, ref session.Ref, f func() error) error {
+	return Rescue(h.log, step, ref.ID, f)
+}
+
+// Rescue calls f and returns its error. A panic of f fails with ErrPanicked: it ends
+// what f did, a connection or a reply, and not the process. The id is the session's.
+func Rescue(log *slog.Logger, step string, id uuid.UUID, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = session.Panicked(h.log, step, conversation.ID, p)
+			err = Panicked(log, step, id, p)
 		}
 	}()
 	return f()
 }
 
-// spawn runs f on a goroutine of its own, which Run waits for. Call it on the
-// loop, or on a goroutine that Run waits for: Run could be done waiting otherwise.
-func (h *Hub) spawn(step string, conversation session.Ref, f func()) {
-	h.running.Add(1)
-	go func() {
-		defer h.running.Done()
-		_ = h.rescue(step, conversation, func() error { f(); return nil })
-	}()
+// Panicked logs a panic that was recovered, and returns ErrPanicked. It is called by
+// the function that has recovered p: the stack is that of p. Only the runtime's own
+// errors are quoted; any other value may hold what somebody has said.
+func Panicked(log *slog.Logger, step string, id uuid.UUID, p any) error {
+	if p == any(ErrPanicked) {
+		return ErrPanicked // it was logged
+	}
+	text := fmt.Sprintf("a value of type %T", p)
+	if e, ok := p.(runtime.Error); ok {
+		text = e.Error()
+	}
+	log.LogAttrs(context.Background(), slog.LevelError, "a step panicked; the server goes on",
+		slog.String("step", step), slog.String("session", ShortID(id)),
+		slog.String("panic", text), slog.String("stack", string(debug.Stack())))
+	return ErrPanicked
 }
-
-// tell is do without an answer. It never panics, so the store's goroutines and
-// deferred functions can call it.
-func (h *Hub) tell(conversation session.Ref, op func()) {
-	_ = h.rescue("the registry", conversation, func() error { return h.do(op) })
-}
-
-func panicked(err error) bool { return errors.Is(err, session.ErrPanicked) }

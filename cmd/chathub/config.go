@@ -43,7 +43,10 @@ type config struct {
 	LogFormat      string         `group:"listen" type:"format" default:"text" help:"text or json."`
 
 	SessionTTL   time.Duration `group:"session" type:"span" default:"30m" help:"How long a conversation is kept after it was last used."`
-	RedisURL     []string      `group:"session" type:"redis" placeholder:"URL,..." help:"Redis or Valkey, for more than one node: redis://user:password@host:6379/0 (rediss: with TLS; ?ca=file&cert=file&key=file name its PEM files); several addresses for a cluster. Default: in memory, one node."`
+	RedisURL     []string      `group:"session" type:"redis" placeholder:"URL,..." help:"Redis or Valkey, for more than one node: redis://user:password@host:6379/0 (rediss: with TLS; ?ca=file&cert=file&key=file name its PEM files); several addresses for a cluster. Default: in DATA_DIR, one node."`
+	DataDir      string        `group:"session" type:"word" placeholder:"DIRECTORY" help:"Where conversations are kept on this machine; none: in memory alone, a restart loses them. Default: data, with --demo none."`
+	Fsync        string        `group:"session" type:"fsync" default:"everysec" help:"When what was written to DATA_DIR is put on the disk: everysec, always or never. Only the machine's death makes a difference, not this program's."`
+	Repair       bool          `group:"session" help:"Start with a DATA_DIR that is damaged: what cannot be read is set aside, and the log tells what was lost."`
 	AbandonAfter time.Duration `group:"session" type:"pause" default:"0s" help:"Stop a reply that nobody follows for so long; 0: never."`
 
 	AuthJWTSecret   string `name:"auth-jwt-secret" group:"auth" type:"secret" placeholder:"SECRET" help:"Secret of HS256 tokens, at least 32 bytes. Better in the environment than here."`
@@ -52,8 +55,10 @@ type config struct {
 	AuthJWTAudience string `name:"auth-jwt-audience" group:"auth" type:"word" placeholder:"AUDIENCE" help:"The aud that a token must have. Default: any, with a secret."`
 
 	MaxMessageBytes      int `group:"limit" type:"bytes" default:"65536" help:"Longest message, in bytes of UTF-8; from 1 to 16777216."`
-	MaxReplyBytes        int `group:"limit" type:"limit" default:"16777216" help:"Longest reply, in bytes of UTF-8; it is cut there."`
+	MaxReplyBytes        int `group:"limit" type:"limit" default:"2097152" help:"Longest reply, in bytes of UTF-8; it is cut there."`
 	MaxSessionMessages   int `group:"limit" type:"limit" default:"10000" help:"Messages in one conversation."`
+	MaxSessionBytes      int `group:"limit" type:"bytes" default:"8388608" help:"All that one conversation holds, in bytes of UTF-8."`
+	MaxStoreBytes        int `group:"limit" type:"limit" default:"0" help:"Memory that conversations may take, in bytes, without Redis. Default: half of the machine's."`
 	MaxSessions          int `group:"limit" type:"limit" default:"100000" help:"Conversations kept in memory."`
 	MaxConnections       int `group:"limit" type:"limit" default:"0" help:"WebSockets, and streams that are followed, in all."`
 	ConnectionsPerClient int `group:"limit" type:"limit" default:"100" help:"WebSockets, and streams that are followed, of one client."`
@@ -137,6 +142,15 @@ func (c config) settle() (config, error) {
 	if c.Demo && c.Host == "" {
 		c.Host = "127.0.0.1"
 	}
+	if c.DataDir != "" && len(c.RedisURL) > 0 {
+		return config{}, errors.New("DATA_DIR and REDIS_URL are both set; conversations are kept in one of them")
+	}
+	if c.DataDir == "" {
+		c.DataDir = "data"
+		if c.Demo || len(c.RedisURL) > 0 {
+			c.DataDir = noDataDir
+		}
+	}
 	tokens := c.AuthJWTSecret != "" || c.AuthJWKSURL != ""
 	switch {
 	case !c.Demo && c.LLM == "mistral" && c.MistralAPIKey == "":
@@ -151,8 +165,14 @@ func (c config) settle() (config, error) {
 	case !tokens && (c.AuthJWTIssuer != "" || c.AuthJWTAudience != ""):
 		return config{}, errors.New("AUTH_JWT_ISSUER or AUTH_JWT_AUDIENCE is set, but nothing to check tokens with; set AUTH_JWT_SECRET or AUTH_JWKS_URL too")
 	}
+	if least := c.MaxMessageBytes + c.MaxReplyBytes; c.MaxSessionBytes < least {
+		return config{}, fmt.Errorf("MAX_SESSION_BYTES is %d, but a message and a reply may take %d by MAX_MESSAGE_BYTES and MAX_REPLY_BYTES", c.MaxSessionBytes, least)
+	}
 	return c, nil
 }
+
+// noDataDir is the DATA_DIR that means none.
+const noDataDir = "none"
 
 // environment is environ over the file named dotenv.
 func environment(environ []string, dotenv string) (map[string]string, error) {

@@ -19,7 +19,6 @@ import (
 
 	"lumos/backend/httpapi"
 	"lumos/backend/hub"
-	"lumos/backend/session"
 	"lumos/backend/static"
 )
 
@@ -42,10 +41,14 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	defer store.close()
-	sessions := session.NewManager(store.Store)
+	closed := false
+	defer func() {
+		if !closed {
+			_ = store.close()
+		}
+	}()
 	h := hub.New(hub.Config{
-		Sessions: sessions, Model: m.Model, ModelName: m.name,
+		Sessions: store.Manager, Model: m.Model, ModelName: m.name,
 		SystemPrompt: cfg.SystemPrompt, MaxTokens: cfg.MaxTokens, MaxContextTokens: cfg.MaxContextTokens,
 		MaxMessageBytes: cfg.MaxMessageBytes, AbandonAfter: cfg.AbandonAfter,
 		Limits: limits(cfg, store.counter), Metrics: metrics, Logger: log,
@@ -55,7 +58,7 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 		return fmt.Errorf("cannot listen: %w (PORT and HOST choose another address)", err)
 	}
 	srv := newServer(httpapi.New(httpapi.Config{
-		Hub: h, Sessions: sessions, Static: static.Handler(),
+		Hub: h, Sessions: store.Manager, Static: static.Handler(),
 		MaxMessageBytes: cfg.MaxMessageBytes, AllowedOrigins: cfg.AllowedOrigins,
 		LoopbackOnly: isLoopback(cfg.Host), Tokens: tokens, TrustedProxies: cfg.TrustedProxies,
 		Metrics: metrics, Registry: registry, Logger: log,
@@ -77,7 +80,7 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	defer stopHub()
 	defer stopStore()
 	var g errgroup.Group
-	g.Go(func() error { return sessions.Run(storeCtx, h.Gone) })
+	g.Go(func() error { return store.Run(storeCtx) })
 	g.Go(func() error { giveBackMemory(storeCtx); return nil })
 	g.Go(func() error { defer stopStore(); return h.Run(hubCtx) })
 	g.Go(func() error {
@@ -87,7 +90,7 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 		}
 		return nil
 	})
-	log.Info("chathub listens", "url", visit(cfg.Host, ln.Addr()), "model", m.name, "store", store.name)
+	log.Info("chathub listens", "url", visit(cfg.Host, ln.Addr()), "model", m.name, "conversations", store.name)
 
 	select {
 	case <-drain.Done():
@@ -105,6 +108,8 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	}
 	stopHub()
 	err = g.Wait()
+	closed = true
+	err = errors.Join(err, store.close())
 	log.Info("chathub has ended")
 	return err
 }

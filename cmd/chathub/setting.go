@@ -47,6 +47,7 @@ func (p *problems) mappers() []kong.Option {
 		kong.NamedMapper("prefixes", kind[[]netip.Prefix]{"addresses or networks separated by commas: 10.0.0.0/8,fd00::/8", list(prefix), p}),
 		kong.NamedMapper("loopback", kind[string]{"a loopback address with a port: 127.0.0.1:6060", loopback, p}),
 		kong.NamedMapper("level", kind[slog.Level]{"debug, info, warn or error", level, p}),
+		kong.NamedMapper("fsync", kind[string]{"everysec, always or never", oneOf("everysec", "always", "never"), p}),
 		kong.NamedMapper("format", kind[string]{"text or json", oneOf("text", "json"), p}),
 		kong.NamedMapper("span", kind[time.Duration]{"a duration above 0: 90s, 30m, 12h", func(s string) (time.Duration, bool) {
 			d, ok := duration(s)

@@ -1,0 +1,62 @@
+package wire
+
+import (
+	"strconv"
+
+	"lumos/backend/hub/reply"
+)
+
+// AISDK is the AI SDK's UI message stream over server-sent events. Resumed says
+// that the client has what is before the place at which the stream begins.
+type AISDK struct {
+	Resumed bool
+	begun   bool
+	told    int // how much of the reply the client has
+}
+
+// Start implements reply.Encoder. What was told cannot be taken back here: the
+// client has to come again.
+func (e *AISDK) Start(out *reply.Outbox, r *reply.Reply, offset int) error {
+	switch {
+	case e.begun && offset == e.told: // another writer goes on exactly there
+		return nil
+	case e.begun, !e.Resumed && offset > 0:
+		return reply.ErrCut
+	case offset == 0:
+		e.event(out, r, 0, startChunk(r))
+		e.event(out, r, 0, chunk{Type: "text-start", ID: &r.Reply})
+	}
+	e.begun, e.told = true, offset
+	return nil
+}
+
+// appendID opens an event, whose id is a place in the reply.
+func appendID(b []byte, r *reply.Reply, offset int) []byte {
+	b = appendUUID(append(b, "id: "...), r.Reply)
+	if epoch := r.Epoch(); epoch != 0 {
+		b = strconv.AppendInt(append(b, ':'), epoch, 10)
+	}
+	return append(strconv.AppendInt(append(b, ':'), int64(offset), 10), "\ndata: "...)
+}
+
+func (e *AISDK) event(out *reply.Outbox, r *reply.Reply, offset int, c chunk) {
+	out.End(append(appendJSON(appendID(out.Begin(), r, offset), c), "\n\n"...))
+}
+
+// Text implements reply.Encoder. This is the token path: it allocates nothing.
+func (e *AISDK) Text(out *reply.Outbox, r *reply.Reply, p []byte, offset int) {
+	e.told = offset
+	b := append(appendID(out.Begin(), r, offset), `{"type":"text-delta","id":"`...)
+	b = append(appendUUID(b, r.Reply), `","delta":"`...)
+	out.End(append(appendText(b, p), "\"}\n\n"...))
+}
+
+// End implements reply.Encoder.
+func (e *AISDK) End(out *reply.Outbox, r *reply.Reply, end *reply.End) error {
+	e.event(out, r, r.Safe(), chunk{Type: "text-end", ID: &r.Reply})
+	c := endChunk(end)
+	c.Code, c.ID, c.RetryAfter = "", nil, 0
+	b := append(appendUUID(append(out.Begin(), "id: "...), r.Reply), ":end\ndata: "...)
+	out.End(append(appendJSON(b, c), "\n\ndata: [DONE]\n\n"...))
+	return nil
+}
