@@ -20,7 +20,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
-	"lumos/backend/hub"
+	"lumos/backend/session"
 )
 
 const (
@@ -151,14 +151,14 @@ func (k *keySet) await(ctx context.Context, fetching <-chan struct{}) error {
 
 // fetch replaces the keys, or keeps those that are there.
 func (k *keySet) fetch(began time.Time) {
-	err := hub.Rescue(k.log, "fetching the keys of tokens", uuid.Nil, func() error {
+	err := session.Rescue(k.log, "fetching the keys of tokens", uuid.Nil, func() error {
 		keys, err := k.load()
 		if err != nil {
 			return err
 		}
 		return k.KeyReplaceAll(context.Background(), keys)
 	})
-	if err != nil && !errors.Is(err, hub.ErrPanicked) {
+	if err != nil && !errors.Is(err, session.ErrPanicked) {
 		k.log.Warn("the keys of tokens could not be fetched", "url", k.url, "error", err)
 	}
 	k.mu.Lock()

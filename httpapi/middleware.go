@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"lumos/backend/hub"
+	"lumos/backend/session"
 )
 
 // handler answers a request, or returns the error that is the answer.
@@ -21,7 +21,7 @@ func (s *server) handle(f handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := f(w, r); err != nil {
 			s.countRefusal(err)
-			if err = writeError(w, r, err); err != nil && !errors.Is(err, hub.ErrPanicked) {
+			if err = writeError(w, r, err); err != nil && !errors.Is(err, session.ErrPanicked) {
 				s.Logger.Error("request failed", "method", r.Method, "path", logPath(r), "error", err)
 			}
 		}
@@ -37,7 +37,7 @@ func (s *server) guarded(f handler) handler {
 				panic(p)
 			} else if p != nil {
 				log := s.Logger.With("request_id", w.Header().Get("X-Request-Id"))
-				panic(hub.Panicked(log, r.Method+" "+logPath(r), uuid.Nil, p))
+				panic(session.Panicked(log, r.Method+" "+logPath(r), uuid.Nil, p))
 			}
 		}()
 		return f(w, r)
@@ -70,7 +70,7 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				if p != any(hub.ErrPanicked) { // which the log has
+				if p != any(session.ErrPanicked) { // which the log has
 					s.Logger.Error("a request panicked", "path", logPath(r), "request_id", id, "panic", p, "stack", string(debug.Stack()))
 				}
 				if rec.status == 0 {

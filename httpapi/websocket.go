@@ -87,7 +87,7 @@ func (s *server) joinSafely(ctx context.Context, r *http.Request, claim *hub.Cla
 	if claim != nil {
 		return hub.Join{Ref: claim.Ref(), Claim: claim, Offset: -1, Dialect: deepDialect(r)}, 0, ""
 	}
-	err := hub.Rescue(s.Logger, "a connection's beginning", uuid.Nil, func() error {
+	err := session.Rescue(s.Logger, "a connection's beginning", uuid.Nil, func() error {
 		j, code, why = s.join(ctx, r)
 		return nil
 	})

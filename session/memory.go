@@ -13,10 +13,17 @@ type memory struct {
 	keys Keys
 }
 
-// NewMemory returns a store in this process. Nothing of it outlives the process.
-func NewMemory(cfg Config) *Manager {
+// Memory returns the Backend of a store in this process. Nothing of it outlives the
+// process.
+func Memory() (Backend, Kind) {
 	b := &memory{node: randomName()}
-	return NewManager(b, Kind{Node: b.node, Alone: true, Instant: true}, cfg)
+	return b, Kind{Node: b.node, Alone: true, Instant: true}
+}
+
+// NewMemory returns a Manager of Memory.
+func NewMemory(cfg Config) *Manager {
+	b, kind := Memory()
+	return NewManager(b, kind, cfg)
 }
 
 // Load implements Backend.

@@ -1,0 +1,66 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/google/uuid"
+)
+
+// ErrPanicked says that a step panicked. Panicked has logged it with its stack: do
+// not log it again.
+var ErrPanicked = errors.New("session: a step panicked")
+
+// Rescue calls f and returns its error. A panic of f fails with ErrPanicked: it ends
+// what f did, and not the process. f must give its locks and counts back by defer.
+// The id is the session's; nil: none.
+func Rescue(log *slog.Logger, step string, id uuid.UUID, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = Panicked(log, step, id, p)
+		}
+	}()
+	return f()
+}
+
+// Panicked logs a panic that was recovered, and returns ErrPanicked. It is called by
+// the function that has recovered p: the stack is that of p. Only the runtime's own
+// errors are quoted; any other value may hold what somebody has said.
+func Panicked(log *slog.Logger, step string, id uuid.UUID, p any) error {
+	if p == any(ErrPanicked) {
+		return ErrPanicked // it was logged
+	}
+	caught := Catch(p)
+	text := fmt.Sprintf("a value of type %T", caught.value)
+	if e, ok := caught.value.(runtime.Error); ok {
+		text = e.Error()
+	}
+	attrs := []slog.Attr{slog.String("step", step), slog.String("panic", text), slog.String("stack", string(caught.stack))}
+	if id != uuid.Nil {
+		attrs = append(attrs, slog.String("session", id.String()[:8]))
+	}
+	log.LogAttrs(context.Background(), slog.LevelError, "a step panicked; the server goes on", attrs...)
+	return ErrPanicked
+}
+
+// Caught is a panic that one goroutine has recovered and another is to answer for:
+// it panics with it, or returns it as an error. Neither has been logged.
+type Caught struct {
+	value any
+	stack []byte
+}
+
+// Catch keeps a panic that was recovered. As for Panicked, the stack is p's.
+func Catch(p any) *Caught {
+	if c, ok := p.(*Caught); ok {
+		return c
+	}
+	return &Caught{p, debug.Stack()}
+}
+
+// Error implements error, without the panic's text.
+func (c *Caught) Error() string { return fmt.Sprintf("a panic with a value of type %T", c.value) }
