@@ -40,10 +40,16 @@ func (h *Hub) hold(ctx context.Context, ref session.Ref, c session.Claim, watch 
 		return claim, nil
 	}
 	c.Connection = claim.id
+	connected := false
+	defer func() {
+		if !connected {
+			h.sessions.Release(ref)
+		}
+	}()
 	if err := h.sessions.Connect(ctx, ref, c); err != nil {
-		h.sessions.Release(ref)
 		return nil, err
 	}
+	connected = true
 	return claim, nil
 }
 
@@ -68,22 +74,30 @@ func (h *Hub) Reserve(ctx context.Context, from Caller, ref session.Ref) (*Claim
 	if err = errors.Join(err, refused); err != nil {
 		return nil, err
 	}
+	held := false
+	defer func() {
+		if !held {
+			h.unreserve(&Claim{ref: ref, reserved: true})
+		}
+	}()
 	c, err := h.hold(ctx, ref, session.Claim{Arrived: time.Now(), Mode: session.FromNobody}, false)
 	if err != nil {
-		h.unreserve(&Claim{ref: ref, reserved: true})
 		return nil, err
 	}
-	c.reserved = true
+	held, c.reserved = true, true
 	return c, nil
 }
 
-// Leave gives a place up.
+// Leave gives a place up. It does not panic.
 func (h *Hub) Leave(c *Claim) {
-	h.unreserve(c)
-	if !c.watch {
-		h.sessions.Disconnect(c.ref, c.id)
-	}
-	h.sessions.Release(c.ref)
+	_ = h.rescue("leaving a place", c.ref, func() error {
+		defer h.sessions.Release(c.ref)
+		h.unreserve(c)
+		if !c.watch {
+			h.sessions.Disconnect(c.ref, c.id)
+		}
+		return nil
+	})
 }
 
 func (h *Hub) unreserve(c *Claim) {

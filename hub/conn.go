@@ -52,6 +52,7 @@ type Conn struct {
 	expires int64 // Unix seconds; 0: never
 
 	refused int       // messages in a row that came too fast; the reader's
+	outages int       // frames in a row for which the store was away; the reader's
 	pinged  time.Time // when it was pinged; the hub loop's
 
 	// Owned by the writer: it has the right to send.
@@ -81,14 +82,26 @@ const takenOver = "another connection has this conversation"
 // the connection lives on its own goroutines. Otherwise the socket is closed with
 // the code that says why.
 func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
+	err := h.rescue("a connection's beginning", j.Ref, func() error { return h.serve(ctx, sock, j) })
+	if err != nil {
+		code, why := h.CloseFor(j.Ref, err)
+		Refuse(sock, code, why)
+	}
+}
+
+func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 	claim := j.Claim
 	if claim == nil {
-		var err error
 		if claim, err = h.claim(ctx, sock, j); err != nil {
-			h.refuse(sock, j.Ref, err)
-			return
+			return err
 		}
 	}
+	served := false
+	defer func() {
+		if !served {
+			h.Leave(claim)
+		}
+	}()
 	c := &Conn{
 		hub: h, sock: sock, dialect: j.Dialect, ref: j.Ref, id: claim.id,
 		arrived: j.Arrived, client: j.Client, watch: j.Watch, from: j.From,
@@ -99,10 +112,10 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 	if j.Offset >= 0 {
 		c.resume = resumption{j.After, reply.Offset{Epoch: j.Epoch, N: j.Offset}}
 	}
-	c.out = reply.NewOutbox(sock, true, func() { c.poke(nil) })
+	c.out = reply.NewOutbox(guardedOut{c}, true, func() { c.poke(nil) })
 	sock.Start(c.out.PostRaw)
 	var refused error
-	err := h.do(func() {
+	err = h.do(func() {
 		if refused = h.mayJoin(c, &j); refused != nil {
 			return
 		}
@@ -113,11 +126,11 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 		go c.join(&j)
 	})
 	if err = errors.Join(err, refused); err != nil {
-		h.Leave(claim)
-		h.refuse(sock, j.Ref, err)
-		return
+		return err
 	}
+	served = true
 	h.unreserve(claim)
+	return nil
 }
 
 // mayJoin says whether a connection may be where it wants to be, and closes the
@@ -149,21 +162,15 @@ func (j *Join) yieldsTo(old *Conn) bool {
 	return j.Again && j.Client != uuid.Nil && j.Client != old.client || j.Arrived.Before(old.arrived)
 }
 
-// refuse closes a socket that got no connection, with the code that says why.
-func (h *Hub) refuse(sock Socket, ref session.Ref, err error) {
-	code, why := h.CloseFor(ref, err)
-	Refuse(sock, code, why)
-}
-
 // Refuse closes a socket that nobody reads, and returns when it has ended.
 func Refuse(sock Socket, code CloseCode, reason string) {
+	defer sock.Kill()
 	out := reply.NewOutbox(sock, true, nil)
 	sock.Start(out.PostRaw)
 	out.Last(sock.CloseFrame(code, reason))
 	out.Release()
 	for {
 		if _, err := sock.Read(); err != nil && !errors.Is(err, ErrBinary) {
-			sock.Kill()
 			return
 		}
 	}
@@ -185,13 +192,15 @@ func (h *Hub) CloseFor(ref session.Ref, err error) (CloseCode, string) {
 		return CloseTryLater, "too many connections"
 	case errors.Is(err, ErrDraining), errors.Is(err, errStopped):
 		return CloseGoingAway, "the server is going away"
+	case panicked(err):
+		return CloseTryLater, broke
 	}
 	switch Classify(err).Code {
 	case CodeRateLimited:
 		return CloseTryLater, "too many sessions in a minute"
 	case CodeInternal:
 		h.log.Error("a connection failed", "session", ShortID(ref.ID), "error", err)
-		return CloseTryLater, "something went wrong on the server"
+		return CloseTryLater, broke
 	}
 	return CloseTryLater, "the session store cannot be reached"
 }
@@ -200,22 +209,48 @@ func (h *Hub) CloseFor(ref session.Ref, err error) (CloseCode, string) {
 // wait for the one behind it. A grown stack stays grown, and an idle connection is
 // little else than its stack.
 func (c *Conn) read() {
+	goesOn := false
+	defer func() {
+		if p := recover(); p != nil { // of the socket, whose state is not known
+			_ = session.Panicked(c.hub.log, "a connection's reader", c.ref.ID, p)
+			c.end()
+		}
+		if goesOn {
+			go c.read()
+		} else {
+			c.hub.detach(c)
+		}
+	}()
 	c.sock.Await()
-	if c.guard(c.readMessage) {
-		go c.read()
-		return
-	}
-	c.hub.detach(c)
+	goesOn = c.readMessage()
 }
 
-// guard calls f. A panic ends this connection, not the process: it returns false
-// then.
-func (c *Conn) guard(f func() bool) (ok bool) {
-	err := c.hub.rescue("a connection", c.ref, func() error { ok = f(); return nil })
+// broke is the close reason of a connection that a panic ends.
+const broke = "something went wrong on the server"
+
+// guard calls f. A panic of f ends this connection, not the process, and guard
+// returns false then. Whoever has the right to send must not call it.
+func (c *Conn) guard(f func()) bool {
+	err := c.hub.rescue("a connection", c.ref, func() error { f(); return nil })
 	if err != nil {
-		c.end()
+		c.Close(CloseTryLater, broke)
 	}
-	return ok
+	return err == nil
+}
+
+// guardedOut is the connection's socket. A panic of a write, which may have been
+// within a frame, ends the connection without another byte.
+type guardedOut struct{ c *Conn }
+
+// Write implements reply.Out.
+func (o guardedOut) Write(p []byte, block bool) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = session.Panicked(o.c.hub.log, "a connection's write", o.c.ref.ID, v)
+			o.c.sock.Kill()
+		}
+	}()
+	return o.c.sock.Write(p, block)
 }
 
 // readMessage handles one message, or reports that the connection has ended.
@@ -230,14 +265,20 @@ func (c *Conn) readMessage() bool {
 	case !utf8.Valid(frame):
 		c.Close(CloseInvalidUTF8, "a text message must be UTF-8")
 	case !c.over():
-		c.handle(frame)
+		c.guard(func() { c.handle(frame) })
 	}
 	return true
 }
 
 // Close ends the connection behind what is being written.
 func (c *Conn) Close(code CloseCode, reason string) {
-	c.out.PostRaw(c.sock.CloseFrame(code, reason), true)
+	err := c.hub.rescue("closing a connection", c.ref, func() error {
+		c.out.PostRaw(c.sock.CloseFrame(code, reason), true)
+		return nil
+	})
+	if err != nil {
+		c.end()
+	}
 }
 
 // closeWhenIdle ends the connection when nothing is left to write.
@@ -284,13 +325,15 @@ func (c *Conn) over() bool {
 
 // detach takes a connection that has ended out of the registry.
 func (h *Hub) detach(c *Conn) {
-	_ = h.do(func() {
-		h.delist(c)
-		h.checkDrained()
+	defer h.running.Done()
+	_ = h.rescue("a connection's end", c.ref, func() error {
+		return h.do(func() {
+			h.delist(c)
+			h.checkDrained()
+		})
 	})
 	h.metrics.connected(-1)
 	h.log.LogAttrs(context.Background(), slog.LevelInfo, "connection ended", slog.String("session", ShortID(c.ref.ID)),
 		slog.Float64("took_s", time.Since(c.arrived).Round(time.Millisecond).Seconds()), slog.String("request_id", c.from.Request))
 	h.Leave(&Claim{ref: c.ref, id: c.id, watch: c.watch})
-	h.running.Done()
 }

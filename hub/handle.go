@@ -39,7 +39,9 @@ func (c *Conn) regenerate(r Request) {
 	}
 	if _, _, err := c.hub.Say(context.Background(), c.from, c.ref, session.Turn{Kind: session.Regenerate, Of: r.Of}); err != nil {
 		c.refuse(err, r.ID)
+		return
 	}
+	c.outages = 0
 }
 
 func (c *Conn) stop(r Request) {
@@ -48,6 +50,7 @@ func (c *Conn) stop(r Request) {
 		c.refuse(err, r.ID)
 		return
 	}
+	c.outages = 0
 	c.enqueue(&pending{seq: at.Seq, frame: c.dialect.Answer(Answer{Type: "stopped", Outcome: outcome})})
 }
 
@@ -68,6 +71,7 @@ func (c *Conn) say(t session.Turn) {
 		c.refuse(err, ref)
 		return
 	}
+	c.outages = 0
 	if !said.Started {
 		seen = c.sent()
 	}
@@ -105,15 +109,24 @@ func (c *Conn) admitted(ref uuid.UUID) bool {
 	return false
 }
 
-// refuse tells why a frame was not obeyed.
+// refuse tells why a frame was not obeyed. A connection for which the store is away
+// again and again is sent away, to come back where it can be reached.
 func (c *Conn) refuse(err error, ref uuid.UUID) {
 	e := Classify(err)
-	if e.Code == CodeInternal {
+	if e.Code == CodeInternal && !panicked(err) {
 		c.hub.log.Error("a frame failed", "session", ShortID(c.ref.ID), "error", err)
 	}
 	c.post(refusal(e, ref))
-	if e.Code == CodeNotFound {
+	switch e.Code {
+	case CodeNotFound:
 		c.closeWhenIdle(c.hub.CloseFor(c.ref, err))
+	case CodeStoreUnavailable:
+		if c.outages++; c.outages >= patienceForOutage {
+			c.Close(c.hub.CloseFor(c.ref, err))
+		}
+	case CodeRateLimited: // no outage, and no proof that the store is back
+	default:
+		c.outages = 0
 	}
 }
 

@@ -136,9 +136,12 @@ func (h *Hub) Run(ctx context.Context) error {
 		case op := <-h.ops:
 			op()
 		case <-tick.C:
-			h.pingSilent()
-			h.closeExpired()
-			h.stopAbandoned()
+			_ = h.rescue("the registry", session.Ref{}, func() error {
+				h.pingSilent()
+				h.closeExpired()
+				h.stopAbandoned()
+				return nil
+			})
 		case <-pulse.C:
 			h.late.beat(time.Now())
 		case <-ctx.Done():
@@ -151,12 +154,15 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 }
 
-// do runs op on Run's goroutine and returns when it is done.
+// do runs op on Run's goroutine and returns when it is done. A panic of op is the
+// caller's. Errors: errStopped.
 func (h *Hub) do(op func()) error {
-	done := make(chan struct{})
+	done := make(chan *session.Caught, 1)
 	select {
-	case h.ops <- func() { op(); close(done) }:
-		<-done
+	case h.ops <- func() { done <- session.Catch(op) }:
+		if caught := <-done; caught != nil {
+			panic(caught)
+		}
 		return nil
 	case <-h.closing:
 		return errStopped
@@ -170,7 +176,7 @@ func (h *Hub) begin(f func()) bool {
 		h.running.Add(1)
 		go func() {
 			defer h.running.Done()
-			f()
+			_ = h.rescue("in the background", session.Ref{}, func() error { f(); return nil })
 		}()
 	}) == nil
 }
@@ -253,27 +259,23 @@ func (h *Hub) delist(c *Conn) {
 
 // Changed implements session.Events.
 func (h *Hub) Changed(ref session.Ref) {
-	go func() { _ = h.do(func() { h.eachIn(ref, func(c *Conn) { c.poke(nil) }) }) }()
+	h.tell(ref, func() { h.eachIn(ref, func(c *Conn) { c.poke(nil) }) })
 }
 
 // Gone implements session.Events. What runs there has ended by its text.
 func (h *Hub) Gone(ref session.Ref) {
-	go func() {
-		_ = h.do(func() {
-			h.eachIn(ref, func(c *Conn) { c.closeWhenIdle(CloseNotFound, "the conversation was deleted or has expired") })
-		})
-	}()
+	h.tell(ref, func() {
+		h.eachIn(ref, func(c *Conn) { c.closeWhenIdle(CloseNotFound, "the conversation was deleted or has expired") })
+	})
 }
 
 // Taken implements session.Events.
 func (h *Hub) Taken(ref session.Ref, connection uuid.UUID) {
-	go func() {
-		_ = h.do(func() {
-			if r := h.rooms[ref]; r != nil && r.conn != nil && r.conn.id == connection {
-				r.conn.Close(CloseTakenOver, takenOver)
-			}
-		})
-	}()
+	h.tell(ref, func() {
+		if r := h.rooms[ref]; r != nil && r.conn != nil && r.conn.id == connection {
+			r.conn.Close(CloseTakenOver, takenOver)
+		}
+	})
 }
 
 // Stopping implements session.Events.

@@ -98,7 +98,7 @@ func (h *Hub) takeOrphans(ctx context.Context) {
 			takers.Go(func() {
 				defer func() { <-slots }()
 				defer h.orphans.done(next.reply)
-				h.adopt(ctx, next)
+				_ = h.rescue("taking a reply over", next.ref, func() error { h.adopt(ctx, next); return nil })
 			})
 		}
 	}

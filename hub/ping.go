@@ -20,7 +20,10 @@ func (h *Hub) pingSilent() {
 	now := time.Now()
 	var ask, drop []*Conn
 	h.eachConn(func(c *Conn) {
-		active := c.sock.Active()
+		var active time.Time
+		if !c.guard(func() { active = c.sock.Active() }) {
+			return
+		}
 		if !active.Before(c.pinged) {
 			c.pinged = time.Time{}
 		}
@@ -41,7 +44,7 @@ func (h *Hub) pingSilent() {
 	go func() {
 		defer h.running.Done()
 		for _, c := range ask {
-			c.sock.Ping()
+			c.guard(c.sock.Ping)
 		}
 		for _, c := range drop {
 			c.end()

@@ -46,7 +46,11 @@ func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.T
 	if err := h.enter(ctx, from, t.Reply); err != nil {
 		return nil, session.Said{}, err
 	}
-	said, err := h.sessions.Say(context.WithoutCancel(ctx), ref, t)
+	var said session.Said
+	err := h.rescue("a message", ref, func() (err error) {
+		said, err = h.sessions.Say(context.WithoutCancel(ctx), ref, t)
+		return err
+	})
 	if err == nil && said.Started {
 		r := reply.Of(said.Text)
 		return r, said, h.start(r, said, from)
@@ -123,10 +127,22 @@ func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
 // panic of the model's ends the reply, not the process.
 func (h *Hub) run(t *turn) {
 	defer h.running.Done()
-	defer h.written.Add(-1)
+	defer func() {
+		h.written.Add(-1)
+		if h.draining.Load() {
+			_ = h.do(h.checkDrained)
+		}
+	}()
 	defer h.turns.Delete(t.r.Reply)
-	defer h.leave(t.from.Client, t.r.Reply)
+	defer func() {
+		_ = h.rescue("a client's count", t.r.Ref, func() error { h.leave(t.from.Client, t.r.Reply); return nil })
+	}()
 	defer t.cancel(nil)
+	_ = h.rescue("a turn", t.r.Ref, func() error { h.write(t); return nil })
+}
+
+// write is run, whose goroutine it is on.
+func (h *Hub) write(t *turn) {
 	h.metrics.writing(1)
 	defer h.metrics.writing(-1)
 	a := asking{h: h, t: t, r: t.r, began: time.Now()}
@@ -161,15 +177,21 @@ const storeTimeout = 5 * time.Second
 
 // finish stores the end of a reply. A store that is away is asked again for as
 // long as followers wait for it; then the reply is left to whoever finds it.
+// Where storing it panics it is stored, if it can be, as having failed.
 func (h *Hub) finish(t *turn, m session.Message) error {
 	const again = 250 * time.Millisecond
-	for began := time.Now(); ; {
-		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-		err := h.sessions.Finish(ctx, t.r.Text, m)
-		cancel()
+	for began, broken := time.Now(), false; ; {
+		err := h.rescue("storing a reply's end", t.r.Ref, func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+			defer cancel()
+			return h.sessions.Finish(ctx, t.r.Text, m)
+		})
 		switch {
 		case err == nil, errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrLost):
 			return err
+		case panicked(err) && !broken:
+			broken, m = true, session.Message{FinishReason: session.FinishError, Failure: CodeInternal}
+			continue
 		case !errors.Is(err, session.ErrUnavailable), time.Since(began) > session.AwayAfter:
 			h.yield(t)
 			return err
@@ -186,9 +208,12 @@ func (h *Hub) finish(t *turn, m session.Message) error {
 
 // yield gives up the right to write a reply.
 func (h *Hub) yield(t *turn) {
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	defer cancel()
-	if err := h.sessions.Yield(ctx, t.r.Text); err != nil {
+	err := h.rescue("handing over a reply", t.r.Ref, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		defer cancel()
+		return h.sessions.Yield(ctx, t.r.Text)
+	})
+	if err != nil && !panicked(err) {
 		h.log.Warn("a reply could not be handed over at once", "session", ShortID(t.r.Ref.ID), "error", err)
 	}
 }
@@ -200,7 +225,9 @@ func (h *Hub) Running(ctx context.Context, ref session.Ref) (r *reply.Reply, rel
 	if err != nil || text == nil {
 		return nil, func() {}, err
 	}
-	return reply.Of(text), func() { h.sessions.Unfollow(text) }, nil
+	return reply.Of(text), func() {
+		_ = h.rescue("a reply's follower", ref, func() error { h.sessions.Unfollow(text); return nil })
+	}, nil
 }
 
 // Wait returns when the reply has ended, wherever it is written.
@@ -213,7 +240,15 @@ func (h *Hub) Wait(ctx context.Context, r *reply.Reply) (*reply.End, error) {
 // answers. It returns OutcomeStopped when the reply ended as stopped and is
 // stored, and the place of the reply, if one was running.
 // Errors: session.ErrNotFound, session.ErrUnavailable; ctx's.
-func (h *Hub) Stop(ctx context.Context, ref session.Ref, only uuid.UUID) (string, session.Position, error) {
+func (h *Hub) Stop(ctx context.Context, ref session.Ref, only uuid.UUID) (outcome string, at session.Position, err error) {
+	err = h.rescue("stopping a reply", ref, func() (err error) {
+		outcome, at, err = h.stop(ctx, ref, only)
+		return err
+	})
+	return outcome, at, err
+}
+
+func (h *Hub) stop(ctx context.Context, ref session.Ref, only uuid.UUID) (string, session.Position, error) {
 	began := time.Now()
 	r, release, err := h.Running(ctx, ref)
 	if err != nil {

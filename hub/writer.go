@@ -40,12 +40,7 @@ func (c *Conn) join(j *Join) {
 	if j.before != nil {
 		j.before.yield()
 	}
-	c.guard(func() bool {
-		if err := c.ready(j); err != nil {
-			c.fail(err)
-		}
-		return true
-	})
+	c.attempt(func() error { return c.ready(j) })
 	go c.read()
 	c.poke(nil)
 	c.out.Release()
@@ -65,19 +60,32 @@ func (c *Conn) write() {
 			closing, why := c.closing, c.why
 			c.mu.Unlock()
 			if closing != 0 {
-				c.out.Last(c.sock.CloseFrame(closing, why))
+				c.last(closing, why)
 			}
 			return
 		}
 		news := c.news
 		c.dirty, c.news = false, nil
 		c.mu.Unlock()
-		c.guard(func() bool {
-			if err := c.catchUp(news); err != nil {
-				c.fail(err)
-			}
-			return true
-		})
+		c.attempt(func() error { return c.catchUp(news) })
+	}
+}
+
+// attempt is a step of the writer's, whose error or panic ends the connection.
+func (c *Conn) attempt(step func() error) {
+	if err := c.hub.rescue("a connection's writer", c.ref, step); err != nil {
+		c.fail(err)
+	}
+}
+
+// last sends a close frame. The writer calls it.
+func (c *Conn) last(code CloseCode, why string) {
+	err := c.hub.rescue("closing a connection", c.ref, func() error {
+		c.out.Last(c.sock.CloseFrame(code, why))
+		return nil
+	})
+	if err != nil {
+		c.end()
 	}
 }
 
@@ -92,14 +100,14 @@ func (c *Conn) fail(err error) {
 	case errors.Is(err, reply.ErrClosed):
 		return // the reader sees how it ends
 	case closing != 0:
-	case errors.Is(err, errUnread), errors.Is(err, reply.ErrCut):
+	case errors.Is(err, errUnread), errors.Is(err, reply.ErrCut), panicked(err):
 		closing, why = c.hub.CloseFor(c.ref, err)
 	default: // the peer takes nothing, or has left
 		c.out.Kill()
 		c.sock.Kill()
 		return
 	}
-	c.out.Last(c.sock.CloseFrame(closing, why))
+	c.last(closing, why)
 }
 
 // errUnread: the conversation could not be read.

@@ -41,9 +41,12 @@ func (m *Manager) expire(e *cell) {
 // drop deletes what nobody asked to be deleted. What the store cannot forget now
 // it forgets when it is looked at again.
 func (m *Manager) drop(e *cell) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
-	defer cancel()
-	if err := m.b.Commit(ctx, e.id, e.c, nil); err != nil {
+	err := m.rescue("forgetting a session", e.id, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+		defer cancel()
+		return m.b.Commit(ctx, e.id, e.c, nil)
+	})
+	if err != nil {
 		return false
 	}
 	m.forget(e)

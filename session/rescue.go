@@ -34,7 +34,10 @@ func Panicked(log *slog.Logger, step string, id uuid.UUID, p any) error {
 	if p == any(ErrPanicked) {
 		return ErrPanicked // it was logged
 	}
-	caught := Catch(p)
+	caught, ok := p.(*Caught)
+	if !ok {
+		caught = &Caught{p, debug.Stack()}
+	}
 	text := fmt.Sprintf("a value of type %T", caught.value)
 	if e, ok := caught.value.(runtime.Error); ok {
 		text = e.Error()
@@ -47,20 +50,23 @@ func Panicked(log *slog.Logger, step string, id uuid.UUID, p any) error {
 	return ErrPanicked
 }
 
-// Caught is a panic that one goroutine has recovered and another is to answer for:
-// it panics with it, or returns it as an error. Neither has been logged.
+// Caught is a panic on a goroutine that is not to answer for it: whoever is panics
+// with it, and the log has the stack where it began.
 type Caught struct {
 	value any
 	stack []byte
 }
 
-// Catch keeps a panic that was recovered. As for Panicked, the stack is p's.
-func Catch(p any) *Caught {
-	if c, ok := p.(*Caught); ok {
-		return c
-	}
-	return &Caught{p, debug.Stack()}
+// Catch calls f and returns its panic; nil: it had none.
+func Catch(f func()) (c *Caught) {
+	defer func() {
+		p := recover()
+		if passed, ok := p.(*Caught); ok {
+			c = passed
+		} else if p != nil {
+			c = &Caught{p, debug.Stack()}
+		}
+	}()
+	f()
+	return nil
 }
-
-// Error implements error, without the panic's text.
-func (c *Caught) Error() string { return fmt.Sprintf("a panic with a value of type %T", c.value) }

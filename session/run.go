@@ -25,23 +25,47 @@ const (
 func (m *Manager) Run(ctx context.Context) error {
 	var group sync.WaitGroup
 	var failed error
-	group.Go(func() { failed = m.b.Run(ctx, m.heard) })
+	group.Go(func() {
+		failed = m.b.Run(ctx, func(h Hint) { _ = m.rescue("a hint", h.ID, func() error { m.heard(h); return nil }) })
+	})
 	group.Go(func() { m.appends.run(ctx) })
 	if m.kind.Alone {
 		group.Go(func() { m.takeRestored(ctx) })
-		every(ctx, &group, max(min(m.cfg.TTL/10, time.Minute), time.Millisecond), m.sweep)
+		m.every(ctx, &group, max(min(m.cfg.TTL/10, time.Minute), time.Millisecond), m.sweep)
 	} else {
 		group.Go(func() { m.reads.run(ctx) })
-		every(ctx, &group, pollEvery, m.poll)
-		every(ctx, &group, watchEvery, m.watchWriters)
+		m.every(ctx, &group, pollEvery, m.poll)
+		m.every(ctx, &group, watchEvery, m.watchWriters)
 	}
 	group.Wait()
 	m.work.Wait()
 	return failed
 }
 
+// rescue is Rescue with the Manager's log.
+func (m *Manager) rescue(step string, id uuid.UUID, f func() error) error {
+	return Rescue(m.log, step, id, f)
+}
+
+// safely is send for a queue. A panic counts for the text at which it happens as no
+// answer; the other texts are sent again, one by one.
+func (m *Manager) safely(step string, send func(context.Context, []*Text)) func(context.Context, []*Text) {
+	return func(ctx context.Context, texts []*Text) {
+		try := func(id uuid.UUID, some []*Text) error {
+			return m.rescue(step, id, func() error { send(ctx, some); return nil })
+		}
+		if len(texts) == 1 {
+			_ = try(texts[0].Ref.ID, texts)
+		} else if try(uuid.Nil, texts) != nil {
+			for i, t := range texts {
+				_ = try(t.Ref.ID, texts[i:i+1])
+			}
+		}
+	}
+}
+
 // every calls f once an interval until ctx ends.
-func every(ctx context.Context, group *sync.WaitGroup, interval time.Duration, f func(context.Context)) {
+func (m *Manager) every(ctx context.Context, group *sync.WaitGroup, interval time.Duration, f func(context.Context)) {
 	group.Go(func() {
 		tick := time.NewTicker(interval)
 		defer tick.Stop()
@@ -50,7 +74,7 @@ func every(ctx context.Context, group *sync.WaitGroup, interval time.Duration, f
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				f(ctx)
+				_ = m.rescue("a look at the store", uuid.Nil, func() error { f(ctx); return nil })
 			}
 		}
 	})

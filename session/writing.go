@@ -88,13 +88,13 @@ func (m *Manager) appended(t *Text) verdict {
 	case t.end.Load() != nil:
 		return done
 	case t.moved.Load():
-		m.work.Go(func() { m.refresh(t.Ref.ID) }) // it ends the text
+		m.lookAt(t) // it ends the text
 		return rest
 	case !t.outage.answered(t.answered.Swap(false)):
 		m.failed(t)
 		return later
 	case t.changed.Swap(false):
-		m.work.Go(func() { m.refresh(t.Ref.ID) })
+		m.lookAt(t)
 	}
 	if int(t.saved.Load()) < t.Appended() {
 		return more
@@ -108,7 +108,7 @@ func (m *Manager) wasRead(t *Text) verdict {
 	case t.end.Load() != nil:
 		return done
 	case t.moved.Load():
-		m.work.Go(func() { m.refresh(t.Ref.ID) })
+		m.lookAt(t)
 		return rest
 	case !t.outage.answered(t.answered.Swap(false)):
 		m.failed(t)
@@ -118,6 +118,13 @@ func (m *Manager) wasRead(t *Text) verdict {
 		return more
 	}
 	return rest
+}
+
+// lookAt is refresh that nobody waits for.
+func (m *Manager) lookAt(t *Text) {
+	m.work.Go(func() {
+		_ = m.rescue("a look at a conversation", t.Ref.ID, func() error { m.refresh(t.Ref.ID); return nil })
+	})
 }
 
 // failed notes that the store did not answer for a text.
@@ -173,14 +180,7 @@ func (m *Manager) reconcile(e *cell) {
 	case r == nil || r.Reply != t.Reply:
 		m.endText(e, e.c.textEnd(t.Reply))
 	case r.Fence != t.Fence:
-		next := newText(e.ref(), r, false)
-		keep := ValidPrefix(r.Epochs, t.Epoch(), t.Safe())
-		next.append([]byte(t.String(keep)))
-		next.saved.Store(int64(keep))
-		next.safe.Store(int64(keep))
-		m.replace(e, next)
-		t.finish(&TextEnd{Next: next, Keep: keep})
-		m.reads.wake(next)
+		m.moveOn(e, r)
 	case r.Stopping && t.own:
 		m.events.Stopping(t.Ref, t.Reply)
 	}
@@ -286,8 +286,10 @@ func insist(ctx context.Context, t *Text, do func(context.Context, []*Text)) err
 }
 
 // Yield gives the right to write the reply up, behind what was appended, so that
-// another node goes on at once. The text ends.
+// another node goes on at once. The text ends, also where the store cannot be told:
+// then the reply is found as one that nobody writes (see adoptIfOrphaned).
 func (m *Manager) Yield(ctx context.Context, t *Text) error {
+	defer m.letGo(t)
 	select {
 	case <-m.appends.shut(t):
 	case <-ctx.Done():
@@ -299,6 +301,31 @@ func (m *Manager) Yield(ctx context.Context, t *Text) error {
 		}
 	}
 	return m.step(ctx, t.Ref, func(e *cell) (*Change, error) { return e.c.yield(t.Reply, t.Fence), nil })
+}
+
+// letGo ends a text of this node's that has not ended: it goes on in whatever the
+// reply goes on in.
+func (m *Manager) letGo(t *Text) {
+	e, err := m.acquire(context.Background(), t.Ref.ID)
+	if err != nil {
+		return
+	}
+	defer m.release(e)
+	if e.text == t && t.End() == nil {
+		m.moveOn(e, e.c.Running)
+	}
+}
+
+// moveOn ends the cell's text, which goes on in one that is followed here.
+func (m *Manager) moveOn(e *cell, r *Running) {
+	t, next := e.text, newText(e.ref(), r, false)
+	keep := ValidPrefix(r.Epochs, t.Epoch(), t.Safe())
+	next.append([]byte(t.String(keep)))
+	next.saved.Store(int64(keep))
+	next.safe.Store(int64(keep))
+	m.replace(e, next)
+	t.finish(&TextEnd{Next: next, Keep: keep})
+	m.reads.wake(next)
 }
 
 // Take takes over the running reply, if it is this one and nobody writes it, and

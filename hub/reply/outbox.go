@@ -34,7 +34,7 @@ type Outbox struct {
 	// any other lock. It guards what follows.
 	turn sync.Mutex
 	buf  []byte
-	mark int   // where the message being made begins
+	mark int   // where the message being made begins; negative: none is
 	shut bool  // the last message is a close frame
 	err  error // of a write; it stays
 
@@ -50,7 +50,7 @@ type Outbox struct {
 // NewOutbox returns an Outbox, of which the caller has the right to send. kick
 // has somebody look at what was posted; nil: whoever is in Wait.
 func NewOutbox(to Out, frames bool, kick func()) *Outbox {
-	o := &Outbox{to: to, frames: frames, wake: make(chan struct{}, 1), kick: kick}
+	o := &Outbox{to: to, frames: frames, wake: make(chan struct{}, 1), kick: kick, mark: -1}
 	o.room.L = &o.posts
 	if kick == nil {
 		o.kick = o.Poke
@@ -108,7 +108,7 @@ func (o *Outbox) End(b []byte) {
 	case o.frames:
 		b = putHeader(b, o.mark, 4)
 	}
-	o.buf = b
+	o.buf, o.mark = b, -1
 }
 
 // putHeader puts the header of an unfragmented, unmasked text frame (RFC 6455,
@@ -138,6 +138,7 @@ func putHeader(b []byte, at, room int) []byte {
 // Flush sends what is held back and what was posted. Without block it sends what
 // goes at once, and reports whether that was all. Errors: the Out's; ErrClosed.
 func (o *Outbox) Flush(block bool) (all bool, err error) {
+	o.dropOpen()
 	if o.any.Load() {
 		o.collect()
 	}
@@ -158,6 +159,13 @@ func (o *Outbox) Flush(block bool) (all bool, err error) {
 	}
 	o.err = err
 	return len(o.buf) == 0, err
+}
+
+// dropOpen drops a message that was begun and not ended: whoever made it panicked.
+func (o *Outbox) dropOpen() {
+	if o.mark >= 0 {
+		o.buf, o.mark = o.buf[:o.mark], -1
+	}
 }
 
 // large has buffers for more than a few tokens.
@@ -231,6 +239,7 @@ func (o *Outbox) PostRaw(frame []byte, last bool) {
 // Last sends what is held back and a close frame, behind which nothing is sent.
 // Whoever has the right to send calls it; an error is for the reader to see.
 func (o *Outbox) Last(frame []byte) {
+	o.dropOpen()
 	if o.any.Load() {
 		o.collect()
 	}

@@ -149,6 +149,7 @@ type follower struct {
 	at      session.Cursor
 	end     *session.TextEnd // it was told
 	outages int              // of r, as far as it has heard
+	caught  *session.Caught  // its encoder panicked on the reply's writer's goroutine
 	left    bool
 	parked  bool // guarded by r.mu
 	endOnly bool
@@ -159,7 +160,12 @@ type follower struct {
 // caller has the right to send. Errors: enc's; ErrCut, where the store is away
 // for too long; the Out's; ErrClosed; ctx's cause.
 func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offset) (*End, error) {
-	f := &follower{r: r, enc: enc, out: out, endOnly: from == AtEnd}
+	f := &follower{r: r, enc: enc, out: out, endOnly: from == AtEnd, left: true}
+	defer func() {
+		if !f.left { // it panicked
+			f.leave()
+		}
+	}()
 	for {
 		f.join(from)
 		err := enc.Start(out, f.r, f.at.Off())
@@ -198,6 +204,9 @@ func (f *follower) told() *End {
 // it. Without block it does so only for a little text, and reports false when the
 // follower has to go on itself.
 func (f *follower) step(block bool) (sent bool, err error) {
+	if f.caught != nil {
+		panic(f.caught)
+	}
 	end := f.r.End() // before the text, all of which is there if this is
 	if !block && (end != nil || f.at.Behind() > maxPush) {
 		return false, nil
@@ -223,8 +232,8 @@ func (f *follower) step(block bool) (sent bool, err error) {
 	return f.out.Flush(block)
 }
 
-// push is a step of the writer's, if the follower waits.
-func (f *follower) push() bool {
+// push is a step of the writer's, if the follower waits. Its panic is the follower's.
+func (f *follower) push() (sent bool) {
 	if !f.out.turn.TryLock() {
 		return false
 	}
@@ -232,7 +241,9 @@ func (f *follower) push() bool {
 	if f.left {
 		return true
 	}
-	sent, _ := f.step(false) // the outbox tells the follower of an error
+	f.caught = session.Catch(func() {
+		sent, _ = f.step(false) // the outbox tells the follower of an error
+	})
 	return sent
 }
 
