@@ -86,7 +86,7 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 			s.count(rec)
 			s.Logger.LogAttrs(r.Context(), level(r), "request",
 				slog.String("method", r.Method), slog.String("path", logPath(r)), slog.Int("status", rec.status),
-				slog.Int("bytes", rec.bytes), slog.Duration("took", time.Since(began).Round(time.Microsecond)),
+				slog.Int("bytes", rec.bytes), slog.Float64("took_s", time.Since(began).Round(time.Microsecond).Seconds()),
 				slog.String("request_id", id))
 			rec.discardBody()
 		}()

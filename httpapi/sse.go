@@ -165,6 +165,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply
 	}
 	defer s.Metrics.StreamOpened()()
 	out := reply.NewOutbox(responseOut{w, http.NewResponseController(w)}, false, nil)
+	out.Meter = s.Metrics
 	defer out.Kill()
 	out.End(append(out.Begin(), ": ping\n\n"...))
 	ping := time.AfterFunc(pingEvery, func() {})

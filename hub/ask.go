@@ -24,6 +24,8 @@ const (
 	maxRequests = 6
 	// maxWaiting is how long a reply may wait altogether before its last request.
 	maxWaiting = llm.DefaultMaxElapsed
+	// sampleEvery is how many deltas come for one whose way is measured.
+	sampleEvery = 32
 )
 
 // asking is a turn's way through the model. It belongs to the turn's goroutine.
@@ -149,7 +151,9 @@ func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTo
 				a.full = true
 				chunk = firstWhole(chunk, most-had-streamed)
 			}
-			streamed += len(chunk)
+			if streamed += len(chunk); deltas%sampleEvery == 0 {
+				a.r.Sample(chunk)
+			}
 			deltas++
 			if a.first == 0 {
 				a.first = time.Since(a.began)

@@ -113,6 +113,7 @@ func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 		c.resume = resumption{j.After, reply.Offset{Epoch: j.Epoch, N: j.Offset}}
 	}
 	c.out = reply.NewOutbox(guardedOut{c}, true, func() { c.poke(nil) })
+	c.out.Meter = h.metrics
 	sock.Start(c.out.PostRaw)
 	var refused error
 	err = h.do(func() {

@@ -54,7 +54,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		redis:      f.histogram("redis_seconds", "Round trips to Redis, one step or many together.", fast),
 		replyTime:  f.histogram("reply_seconds", "From a message to its reply's end.", slow),
 		firstToken: f.histogram("first_token_seconds", "From a message to its reply's first text.", slow),
-		deltaTime:  f.histogram("delta_seconds", "From text's arrival to its being written to a socket; one in 32 is measured.", fast),
+		deltaTime:  f.histogram("delta_seconds", "From text's arrival to its being written to a socket; at most one in 32 is measured.", fast),
 		stopTime:   f.histogram("stop_seconds", "From a stop to the reply's being stored.", fast),
 	}
 }
@@ -132,6 +132,16 @@ func (m *Metrics) RedisAsked(_ string, took time.Duration, failed bool) {
 // WriteTimedOut counts a client that was dropped for taking nothing.
 func (m *Metrics) WriteTimedOut() {
 	m.writeTimeouts.Inc()
+}
+
+// Sent implements reply.Meter.
+func (m *Metrics) Sent(deltas int) {
+	m.sent.Add(float64(deltas))
+}
+
+// Delivered implements reply.Meter.
+func (m *Metrics) Delivered(took time.Duration) {
+	m.deltaTime.Observe(took.Seconds())
 }
 
 // StreamOpened counts an SSE stream until the function that it returns is called.

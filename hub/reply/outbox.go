@@ -24,6 +24,8 @@ var ErrClosed = errors.New("reply: the connection is closed")
 // Outbox stands between an Encoder and an Out: what is held back for one client,
 // what others have posted for it, and the right to send it.
 type Outbox struct {
+	Meter Meter // counts what is sent; nil: nobody does. It does not change
+
 	to     Out
 	frames bool          // each message is a WebSocket text frame
 	wake   chan struct{} // one slot

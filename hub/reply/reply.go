@@ -31,6 +31,7 @@ type End struct {
 // else.
 type Reply struct {
 	*session.Text
+	sample sample
 
 	mu        sync.Mutex // guards what follows; no other lock is taken under it
 	following int        // how many want text
@@ -61,15 +62,12 @@ const (
 	maxPush = 1 << 10
 )
 
-// started is what monotonic times are counted from.
-var started = time.Now()
-
 // Grew implements session.TextWatcher. A single follower that waits is served by
 // the caller, as far as that does not block.
 func (r *Reply) Grew(push bool) {
 	r.mu.Lock()
 	if push && len(r.parked) == 1 && r.following == 1 {
-		f, now := r.parked[0], int64(time.Since(started))
+		f, now := r.parked[0], monotonic()
 		gap := now - r.grew
 		r.grew = now
 		r.mu.Unlock()
@@ -150,6 +148,8 @@ type follower struct {
 	end     *session.TextEnd // it was told
 	outages int              // of r, as far as it has heard
 	caught  *session.Caught  // its encoder panicked on the reply's writer's goroutine
+	since   int64            // when it came to r
+	deltas  int              // that it was sent of r
 	left    bool
 	parked  bool // guarded by r.mu
 	endOnly bool
@@ -218,6 +218,7 @@ func (f *follower) step(block bool) (sent bool, err error) {
 			break
 		}
 		f.enc.Text(f.out, f.r, p, f.at.Off())
+		f.deltas++
 		if len(f.out.buf) >= flushAt {
 			if sent, err := f.out.Flush(block); !sent {
 				return false, err
@@ -229,7 +230,10 @@ func (f *follower) step(block bool) (sent bool, err error) {
 			return false, err
 		}
 	}
-	return f.out.Flush(block)
+	if sent, err = f.out.Flush(block); sent {
+		f.delivered()
+	}
+	return sent, err
 }
 
 // push is a step of the writer's, if the follower waits. Its panic is the follower's.
@@ -249,7 +253,7 @@ func (f *follower) push() (sent bool) {
 
 func (f *follower) join(from Offset) {
 	r := f.r
-	f.left = false
+	f.left, f.since, f.deltas = false, monotonic(), 0
 	if !f.endOnly {
 		f.at, _ = r.At(session.ValidPrefix(r.Epochs, from.Epoch, from.N))
 	}
@@ -291,6 +295,9 @@ func (f *follower) park() bool {
 func (f *follower) leave() {
 	r := f.r
 	f.left = true
+	if f.deltas > 0 && f.out.Meter != nil {
+		f.out.Meter.Sent(f.deltas)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.read = max(r.read, f.at.Off())
