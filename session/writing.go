@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -186,20 +187,24 @@ func (m *Manager) reconcile(e *cell) {
 	}
 }
 
-// endText ends the cell's text. One that was followed gets what it lacks of the
-// reply as it is stored; where it has something else, it goes on in that.
+// endText ends the cell's text: it gets what it lacks of the reply as that is
+// stored. Where it has something else, it goes on in that.
 func (m *Manager) endText(e *cell, end *TextEnd) {
 	t := e.text
 	m.replace(e, nil)
 	e.follows, e.late = 0, false
-	if end.Message != nil && !t.own {
+	if end.Message != nil {
 		content, have := end.Message.Content, t.String(t.Appended())
-		keep := commonPrefix(content, have)
-		if keep < len(have) {
-			t.finish(&TextEnd{Next: StoredText(t.Ref, end.Message), Keep: keep})
+		switch {
+		case t.own && content != have: // another ended it, and its turn may still append
+			t.finish(&TextEnd{Next: StoredText(t.Ref, end.Message), Keep: commonPrefix(content, t.String(t.Safe()))})
 			return
+		case !strings.HasPrefix(content, have):
+			t.finish(&TextEnd{Next: StoredText(t.Ref, end.Message), Keep: commonPrefix(content, have)})
+			return
+		case !t.own:
+			t.append([]byte(content[len(have):]))
 		}
-		t.append([]byte(content[keep:]))
 		t.show(t.Appended(), false)
 	}
 	t.finish(end)
