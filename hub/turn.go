@@ -60,6 +60,12 @@ func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.T
 	case errors.Is(err, session.ErrLong):
 		h.metrics.Rejected("session_messages")
 		return nil, session.Said{}, err
+	case errors.Is(err, session.ErrBusy):
+		// Who waits for its end cares for it, also when nobody writes it any more.
+		if r, release, err := h.Running(ctx, ref); err == nil && r != nil {
+			h.releaseLater(r, release)
+		}
+		return nil, session.Said{}, err
 	case err != nil:
 		return nil, session.Said{}, err
 	case said.Ended != nil:
@@ -75,12 +81,25 @@ func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.T
 		release()
 		return h.Say(ctx, from, ref, t) // it has ended meanwhile, and is found stored
 	}
-	time.AfterFunc(followSlack, release) // the caller follows it by then, or never
+	h.releaseLater(r, release)
 	return r, said, nil
 }
 
-// followSlack is how long a reply that was found stays followed here.
+// followSlack is how long a reply that was found is kept for those who do not
+// follow it yet.
 const followSlack = 5 * time.Second
+
+// releaseLater calls release when nobody follows the reply, and nobody can be
+// about to.
+func (h *Hub) releaseLater(r *reply.Reply, release func()) {
+	time.AfterFunc(followSlack, func() {
+		if r.Followed() {
+			h.releaseLater(r, release)
+			return
+		}
+		release()
+	})
+}
 
 // prepare checks and completes what is said.
 func (h *Hub) prepare(t *session.Turn, from Caller) error {

@@ -468,10 +468,10 @@ func (m *Manager) countFollow(ctx context.Context, t *Text, by int) error {
 		return err
 	}
 	defer m.release(e)
-	if e.text != t {
+	if e.text == nil || e.text.Reply != t.Reply { // another writer's text of it counts
 		return nil
 	}
-	if e.follows += by; e.follows <= 0 && !t.own && !m.kind.Alone {
+	if e.follows += by; e.follows <= 0 && !e.text.own && !m.kind.Alone {
 		m.replace(e, nil)
 		e.follows = 0
 	}

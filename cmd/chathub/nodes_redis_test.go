@@ -122,7 +122,13 @@ func readAnswer(r *bufio.Reader) (string, error) {
 	return rest, nil
 }
 
-// key names one key of a conversation, as the session package does.
+// key names one key of a conversation, as the store does.
 func (s *redisServer) key(conversation, name string) string {
-	return "{" + conversation + "}:" + name
+	return "hub:{" + conversation + "}:" + name
+}
+
+// holder tells who has a conversation, as the store writes it.
+func (s *redisServer) holder(conversation string) string {
+	_, conn, _ := strings.Cut(s.do("HGET", s.key(conversation, "head"), "state"), `"conn":`)
+	return conn
 }

@@ -138,6 +138,15 @@ func (r *Reply) Followers() (n, read int) {
 	return r.following + len(r.enders), r.read
 }
 
+// Followed tells whether anybody follows, also where another writer goes on with it.
+func (r *Reply) Followed() bool {
+	n, _ := r.Followers()
+	if end := r.End(); n == 0 && end != nil && end.Next != nil {
+		return Of(end.Next).Followed()
+	}
+	return n > 0
+}
+
 // follower is somebody's place in a reply. Whoever has the right to send to its
 // client may move it.
 type follower struct {
