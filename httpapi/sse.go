@@ -157,9 +157,9 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply
 	h.Set("X-Vercel-Ai-Ui-Message-Stream", "v1")
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
-	ctx := r.Context()
+	ctx, cancel := s.Hub.Staying(r.Context())
+	defer cancel()
 	if expires := identityOf(r).expires; !expires.IsZero() { // whoever may go on comes again
-		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, expires)
 		defer cancel()
 	}

@@ -45,8 +45,12 @@ func (h *Hub) Drain(ctx context.Context) {
 	cause := errStopRequested
 	if h.sessions.Outlives() {
 		cause = errYielding
+		h.leaves()
 	}
 	h.turns.Range(func(_, t any) bool { t.(*turn).cancel(cause); return true })
+	if h.sessions.Outlives() { // who follows resumes elsewhere, or when the next process is there
+		_ = h.do(func() { h.eachConn(func(c *Conn) { c.Close(CloseGoingAway, "the server is going away") }) })
+	}
 	grace := time.NewTimer(drainGrace)
 	defer grace.Stop()
 	select {
@@ -54,6 +58,14 @@ func (h *Hub) Drain(ctx context.Context) {
 	case <-h.closing:
 	case <-grace.C:
 	}
+}
+
+// Staying returns a context for following a reply. It ends like ctx, and with
+// ErrDraining once running replies are left to another node or the next process.
+func (h *Hub) Staying(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(h.leaving, func() { end(ErrDraining) })
+	return ctx, func() { stop(); end(nil) }
 }
 
 // checkDrained tells Drain when nothing is left. It runs on the loop.

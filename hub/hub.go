@@ -71,6 +71,8 @@ type Hub struct {
 	turns    sync.Map // uuid.UUID of a reply that is written here → *turn
 	written  atomic.Int64
 	draining atomic.Bool
+	leaving  context.Context // ends when running replies are left to others
+	leaves   context.CancelFunc
 
 	ops     chan func()
 	closing chan struct{}  // closed by Run when it takes no more ops
@@ -114,6 +116,7 @@ func New(cfg Config) *Hub {
 	if h.counter == nil {
 		h.counter = new(session.Counts)
 	}
+	h.leaving, h.leaves = context.WithCancel(context.Background())
 	h.orphans.init(cfg.Limits.Upstream)
 	cfg.Sessions.Watch(h)
 	return h

@@ -250,8 +250,10 @@ func (h *Hub) Running(ctx context.Context, ref session.Ref) (r *reply.Reply, rel
 }
 
 // Wait returns when the reply has ended, wherever it is written.
-// Errors: ctx's; reply.ErrCut, where the store is away for too long.
+// Errors: ctx's; reply.ErrCut, where the store is away for too long; ErrDraining.
 func (h *Hub) Wait(ctx context.Context, r *reply.Reply) (*reply.End, error) {
+	ctx, cancel := h.Staying(ctx)
+	defer cancel()
 	return r.Follow(ctx, reply.Discard{}, reply.NewOutbox(reply.Discard{}, false, nil), reply.AtEnd)
 }
 

@@ -42,7 +42,7 @@ type config struct {
 	LogLevel       slog.Level     `group:"listen" type:"level" default:"info" help:"debug, info, warn or error."`
 	LogFormat      string         `group:"listen" type:"format" default:"text" help:"text or json."`
 
-	SessionTTL   time.Duration `group:"session" type:"span" default:"30m" help:"How long a conversation is kept after it was last used."`
+	SessionTTL   time.Duration `group:"session" type:"span" default:"24h" help:"How long a conversation is kept after it was last used."`
 	RedisURL     []string      `group:"session" type:"redis" placeholder:"URL,..." help:"Redis or Valkey, for more than one node: redis://user:password@host:6379/0 (rediss: with TLS; ?ca=file&cert=file&key=file name its PEM files); several addresses for a cluster. Default: in DATA_DIR, one node."`
 	DataDir      string        `group:"session" type:"word" placeholder:"DIRECTORY" help:"Where conversations are kept on this machine; none: in memory alone, a restart loses them. Default: data, with --demo none."`
 	Fsync        string        `group:"session" type:"fsync" default:"everysec" help:"When what was written to DATA_DIR is put on the disk: everysec, always or never. Only the machine's death makes a difference, not this program's."`
