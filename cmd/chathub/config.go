@@ -4,22 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/joho/godotenv"
 )
 
 // config is everything that can be set from outside, checked. A field's flag is its name with
-// dashes (--redis-url), its environment variable the same in capitals (REDIS_URL); --demo alone is
-// only a flag, so that no stray variable puts a simulated model in front of people. The kinds of
-// values are in setting.go.
+// dashes (--redis-url), its environment variable the same in capitals (REDIS_URL). What takes no
+// value is a flag alone, so that no stray variable puts a simulated model in front of people. The
+// kinds of values are in setting.go.
 type config struct {
+	Healthcheck bool `help:"Ask the hub that listens at HOST and PORT whether it is alive, and exit with 0 or 1."`
+
 	Demo bool `group:"model" help:"Answer with a simulated model (ELIZA) in this process: no key, nothing leaves the machine. Listens on 127.0.0.1."`
 
 	LLM              string   `group:"model" type:"llm" default:"mistral" help:"Who answers: mistral, or ollama for Mistral's open weights on your own machine."`
@@ -65,11 +64,13 @@ type config struct {
 	MessagesPerMinute    int `group:"limit" type:"limit" default:"60" help:"Messages of one client in a minute."`
 	MaxRepliesPerClient  int `group:"limit" type:"limit" default:"50" help:"Replies that run for one client at a time."`
 	MaxUpstream          int `group:"limit" type:"limit" default:"0" help:"Replies that run at the model at a time, for all; others wait their turn."`
+
+	unknown []string // lines of .env that set nothing, for the log
 }
 
 const description = `A chat hub: WebSocket, SSE and REST in front of Mistral.
 
-Every flag but --demo is an environment variable too: --redis-url is REDIS_URL. A file .env in the working directory is read when there is one; the environment wins over it, and flags over both. An empty variable counts as not set.
+Every flag that takes a value is an environment variable too: --redis-url is REDIS_URL. A file .env in the working directory is read when there is one; the environment wins over it, and flags over both. An empty variable counts as not set.
 
 Try it: chathub --demo, then open http://localhost:8080.`
 
@@ -81,7 +82,8 @@ var groups = []kong.Group{
 	{Key: "limit", Title: "Limits (0: none; a client is a token's sub, otherwise a public address):"},
 }
 
-// errHelp is what parse returns when it has printed the help that was asked for: exit 0.
+// errHelp is what parse returns when it has printed the help or the version that was asked for:
+// exit 0.
 var errHelp = errors.New("help was asked for")
 
 // parse reads the configuration: args (without the program's name) win over environ (in the form of
@@ -89,12 +91,14 @@ var errHelp = errors.New("help was asked for")
 // Any error but errHelp names each setting that is wrong, for people, without the value of a
 // secret: exit 2.
 func parse(args, environ []string, dotenv string, out io.Writer) (config, error) {
-	env, err := environment(environ, dotenv)
+	file, err := readDotenv(dotenv)
 	if err != nil {
 		return config{}, err
 	}
+	env := file.over(environ)
 	var cfg struct {
-		config `embed:""`
+		config  `embed:""`
+		Version kong.VersionFlag `help:"Print the version, the commit and Go's version."`
 		// Taken here only to be refused without being repeated: a stray word may be a key.
 		Stray []string `arg:"" optional:"" hidden:""`
 	}
@@ -110,6 +114,7 @@ func parse(args, environ []string, dotenv string, out io.Writer) (config, error)
 			return kong.DefaultHelpPrinter(options, ctx)
 		}),
 		kong.Writers(out, out),
+		kong.Vars{"version": currentBuild().String()},
 		kong.Exit(func(int) { helped = true }),
 		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
 			value := env[envName(f.Name)]
@@ -133,7 +138,10 @@ func parse(args, environ []string, dotenv string, out io.Writer) (config, error)
 		return config{}, errors.New("only flags are accepted, not the other words given (chathub --help lists the flags)")
 	case len(wrong) > 0:
 		return config{}, wrong.err()
+	case cfg.Healthcheck: // a container's flags are not those of its check
+		return cfg.config, nil
 	}
+	cfg.unknown = file.unknown(parser.Model.Flags)
 	return cfg.config.settle()
 }
 
@@ -173,27 +181,6 @@ func (c config) settle() (config, error) {
 
 // noDataDir is the DATA_DIR that means none.
 const noDataDir = "none"
-
-// environment is environ over the file named dotenv.
-func environment(environ []string, dotenv string) (map[string]string, error) {
-	env := map[string]string{}
-	file, err := os.ReadFile(dotenv)
-	switch {
-	case err == nil:
-		if env, err = godotenv.UnmarshalBytes(file); err != nil {
-			// What godotenv says quotes the file, and the file may hold keys.
-			return nil, fmt.Errorf("%s cannot be read: want lines of the form NAME=value", dotenv)
-		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s cannot be read: %w", dotenv, err)
-	}
-	for _, pair := range environ {
-		if name, value, ok := strings.Cut(pair, "="); ok {
-			env[name] = value
-		}
-	}
-	return env, nil
-}
 
 // envName is the environment variable of a flag.
 func envName(flag string) string {

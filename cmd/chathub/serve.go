@@ -27,6 +27,7 @@ import (
 func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	currentBuild().register(registry)
 	metrics := hub.NewMetrics(registry)
 	tokens, err := newTokens(cfg, log)
 	if err != nil {
