@@ -1,8 +1,11 @@
 package httpapi_test
 
 import (
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -327,15 +330,47 @@ func TestClientsByAddress(t *testing.T) {
 	}
 }
 
-// TestUnknownProxy: a private peer is taken for a proxy and not limited, what
-// it forwards does not count, and the log says so once.
+// TestUnknownProxy: a private peer is taken for a proxy and not limited, and the log
+// says so once.
 func TestUnknownProxy(t *testing.T) {
 	r := newRig(t, withLimits(hub.Limits{MessagesPerMinute: 1}))
 	for range 3 {
-		r.do("POST", "/sessions", "", from("192.0.2.1")).want(201)
+		r.do("POST", "/sessions", "").want(201)
 	}
 	if n := strings.Count(r.log.String(), "TRUSTED_PROXIES"); n != 1 {
 		t.Errorf("the log tells it %d times, want once", n)
+	}
+}
+
+// TestUnlistedProxy: the first X-Forwarded-For of a peer that is not listed is warned
+// of, also where the hub listens on a loopback address alone; a stranger who sends
+// one does not use the warning up.
+func TestUnlistedProxy(t *testing.T) {
+	r := newRig(t)
+	h := httpapi.New(httpapi.Config{
+		Hub: r.hub, Sessions: r.sessions, Static: http.NotFoundHandler(), Logger: slog.New(slog.NewTextHandler(r.log, nil)),
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, LoopbackOnly: true,
+	})
+	ask := func(peer string) {
+		req := httptest.NewRequest("POST", "http://127.0.0.1/sessions", nil)
+		req.RemoteAddr = peer
+		req.Header.Set("X-Forwarded-For", "192.0.2.9")
+		h.ServeHTTP(httptest.NewRecorder(), req)
+	}
+	ask("10.1.2.3:1")
+	if log := r.log.String(); strings.Contains(log, "TRUSTED_PROXIES") {
+		t.Errorf("of a proxy that is listed: %s", log)
+	}
+	for range 3 {
+		for _, peer := range []string{"192.0.2.1:1", "127.0.0.1:1", "172.16.0.1:1"} {
+			ask(peer)
+		}
+	}
+	for _, peer := range []string{"192.0.2.1", "127.0.0.1"} {
+		line := regexp.MustCompile(`(?m)^.*WARN.*X-Forwarded-For is ignored.*TRUSTED_PROXIES.*address"?[=:]"?` + regexp.QuoteMeta(peer) + `"?.*$`)
+		if n := len(line.FindAllString(r.log.String(), -1)); n != 1 {
+			t.Errorf("%d warnings of %s:\n%s", n, peer, r.log.String())
+		}
 	}
 }
 
