@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/tmc/langchaingo/llms"
 
 	"lumos/backend/session"
 )
@@ -36,7 +37,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		tokens: f.counters("tokens_total", "Tokens as the model counted them; cached are those of the prompt that were in its cache.", "kind", "prompt", "completion", "cached"),
 		resumes: f.counters("resumes_total", "Clients that came back in the middle of a reply or behind a message, by what they got.",
 			"outcome", resumeExact, resumeWhole, resumeOver),
-		retries: f.counters("upstream_retries_total", "Requests to the model that were repeated, by why.", "code"),
+		retries: f.counters("upstream_retries_total", "Requests to the model that were repeated, by why.", "code",
+			string(llms.ErrCodeRateLimit), string(llms.ErrCodeProviderUnavailable), string(llms.ErrCodeTimeout)),
 		failures: f.counters("upstream_errors_total", "Replies that failed, by why.", "code",
 			CodeUpstream, CodeUpstreamAuth, CodeUpstreamBusy, CodeUpstreamTimeout, CodeInternal),
 		rejected: f.counters("rejected_total", "What was refused or cut short, by what.", "reason", reasons...),
