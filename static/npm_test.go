@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"lumos/backend/cmd/needs"
 )
 
 // npmFile is a file of an npm package, installed by the lock file of a folder
@@ -18,10 +20,8 @@ func npmFile(t *testing.T, folder, file string) string {
 		install := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 		install.Dir = dir
 		if out, err := install.CombinedOutput(); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatalf("npm ci: %v\n%s", err, out)
-			}
-			t.Skipf("npm ci: %v\n%s", err, out)
+			t.Logf("npm ci: %v\n%s", err, out)
+			needs.Missing(t, "npm's packages")
 		}
 		if text, err = os.ReadFile(file); err != nil {
 			t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"lumos/backend/cmd/needs"
 )
 
 // TestFirefox has the page's journeys in Firefox: talk, stop, reload, offline,
@@ -12,21 +14,8 @@ import (
 // skipped, except in CI.
 func TestFirefox(t *testing.T) {
 	dir := filepath.Join("..", "..", "httpapi", "interop", "firefox")
-	firefox := ""
-	for _, name := range []string{"firefox-esr", "firefox"} {
-		if path, err := exec.LookPath(name); err == nil {
-			firefox = path
-			break
-		}
-	}
-	for _, tool := range []string{"node", "npm", firefox} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatalf("Firefox and npm are needed: %v", err)
-			}
-			t.Skip(err)
-		}
-	}
+	firefox := needs.Program(t, "firefox-esr", "firefox")
+	needs.Program(t, "npm")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json")); err != nil {
 		install := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 		install.Dir = dir

@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"session/filestore":  {"session"},
 	"session/redisstore": {"session"},
 	"static":             {},
+	"static/browsertest": {"cmd/needs"},
 	"llm":                {},
 	"llm/mistralsim":     {"llm/mistralsim/eliza"},
 	"hub/reply":          {"session"},

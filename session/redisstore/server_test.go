@@ -5,7 +5,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -14,10 +13,12 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"go.uber.org/goleak"
+
+	"lumos/backend/cmd/needs"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	goleak.VerifyTestMain(needs.M{M: m},
 		// A cluster's client lets this one sleep for five seconds behind its end.
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
 		// And this one for a second, where it could not begin.
@@ -37,12 +38,7 @@ type redisServer struct {
 // keeps nothing on disk unless they say so.
 func startRedis(t testing.TB, args ...string) *redisServer {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no redis-server on the PATH")
-	}
+	needs.Program(t, "redis-server")
 	s := &redisServer{addr: freeAddr(t), dir: t.TempDir(), args: args}
 	s.start(t)
 	t.Cleanup(s.kill)

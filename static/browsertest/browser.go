@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"lumos/backend/cmd/needs"
 )
 
 // Browser is one headless Chromium with a profile of its own.
@@ -80,8 +82,8 @@ func Require(t testing.TB, err error) {
 	t.Helper()
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrNone) && os.Getenv("CI") != "true":
-		t.Skip(err)
+	case errors.Is(err, ErrNone):
+		needs.Missing(t, "chromium")
 	default:
 		t.Fatal(err)
 	}
