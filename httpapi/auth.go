@@ -22,7 +22,7 @@ const (
 	clockSkew = 30 * time.Second
 	// maxToken and maxSubject bound a token and its sub, in bytes. OpenID
 	// Connect Core, section 2, allows a sub 255 characters.
-	maxToken   = 8 << 10
+	maxToken   = 16 << 10
 	maxSubject = 255
 	// bearerProtocol begins the subprotocol in which a browser sends a token.
 	bearerProtocol = "bearer."
@@ -86,7 +86,7 @@ func NewTokens(cfg TokenConfig) (*Tokens, error) {
 // Errors: errKeysAway; a *statusError with 401.
 func (t *Tokens) check(ctx context.Context, raw string) (subject string, expires time.Time, err error) {
 	if len(raw) > maxToken {
-		return "", time.Time{}, errBadToken
+		return "", time.Time{}, errLongToken
 	}
 	if !exactJSON(raw) {
 		return "", time.Time{}, errBadToken
@@ -135,9 +135,10 @@ func exactJSON(raw string) bool {
 }
 
 var (
-	errNoToken  = refuse(http.StatusUnauthorized, "unauthorized", "A token is needed: Authorization: Bearer, or on a WebSocket the subprotocol bearer.<jwt>.")
-	errBadToken = refuse(http.StatusUnauthorized, "unauthorized", "The token is not accepted.")
-	errOldToken = refuse(http.StatusUnauthorized, "unauthorized", "The token has expired.")
+	errNoToken   = refuse(http.StatusUnauthorized, "unauthorized", "A token is needed: Authorization: Bearer, or on a WebSocket the subprotocol bearer.<jwt>.")
+	errBadToken  = refuse(http.StatusUnauthorized, "unauthorized", "The token is not accepted.")
+	errOldToken  = refuse(http.StatusUnauthorized, "unauthorized", "The token has expired.")
+	errLongToken = refuse(http.StatusUnauthorized, "unauthorized", "The token is too long: it may have 16 KiB.")
 )
 
 // bearer returns the token that a request carries. Errors: errNoToken;
@@ -180,15 +181,18 @@ func challenge(w http.ResponseWriter, err error) {
 	switch {
 	case err == errNoToken:
 		w.Header().Set("WWW-Authenticate", "Bearer")
-	case err == errBadToken, err == errOldToken:
+	case err == errBadToken, err == errOldToken, err == errLongToken:
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 	}
 }
 
 // closeUnauthorized is how a connection ends that is refused for err.
 func closeUnauthorized(err error) (hub.CloseCode, string) {
-	if errors.Is(err, errKeysAway) {
+	switch err {
+	case errKeysAway:
 		return hub.CloseTryLater, "the keys of tokens cannot be reached"
+	case errLongToken:
+		return hub.CloseUnauthorized, "the token is too long: it may have 16 KiB"
 	}
 	return hub.CloseUnauthorized, "a valid token is needed"
 }

@@ -15,7 +15,7 @@ import (
 // checkStream checks the text of a stream, whole or cut anywhere: its lines, each chunk against
 // openapi.yaml, the order of the chunks, and that ids count the bytes that were sent.
 func (c *contract) checkStream(header http.Header, body []byte) error {
-	for name, want := range map[string]string{"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "X-Vercel-Ai-Ui-Message-Stream": "v1"} {
+	for name, want := range map[string]string{"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", "X-Vercel-Ai-Ui-Message-Stream": "v1"} {
 		if got := header.Get(name); got != want {
 			return fmt.Errorf("%s is %q on a stream, want %q", name, got, want)
 		}

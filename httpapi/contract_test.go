@@ -195,7 +195,7 @@ func TestOpenAPI(t *testing.T) {
 
 var streamHeader = http.Header{
 	"Content-Type":                  {"text/event-stream"},
-	"Cache-Control":                 {"no-cache"},
+	"Cache-Control":                 {"no-cache, no-transform"},
 	"X-Accel-Buffering":             {"no"},
 	"X-Vercel-Ai-Ui-Message-Stream": {"v1"},
 }
@@ -239,7 +239,7 @@ func TestCheckResponse(t *testing.T) {
 		{"error of another status", "GET", path, 404, jsonHeader, failure("not_found"), false},
 		{"error that is no envelope", "GET", path, 404, with(jsonHeader, "Content-Type", "text/plain"), "404 page not found\n", false},
 		{"no Location", "POST", "/sessions", 201, jsonHeader, fmt.Sprintf(session, ""), false},
-		{"Location", "POST", "/sessions", 201, with(jsonHeader, "Location", path), fmt.Sprintf(session, ""), true},
+		{"Location", "POST", "/sessions", 201, with(jsonHeader, "Location", path[1:]), fmt.Sprintf(session, ""), true},
 		{"no Retry-After", "POST", "/chat", 429, jsonHeader, failure("rate_limited"), false},
 		{"Retry-After", "POST", "/chat", 429, with(jsonHeader, "Retry-After", "3"), failure("rate_limited"), true},
 		{"Retry-After that is no number", "POST", "/chat", 429, with(jsonHeader, "Retry-After", "soon"), failure("rate_limited"), false},

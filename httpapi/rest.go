@@ -32,7 +32,7 @@ func (s *server) handleCreateSession(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/sessions/"+made.ID.String())
+	w.Header().Set("Location", "sessions/"+made.ID.String()) // relative, for a proxy's path prefix
 	writeJSON(w, http.StatusCreated, made)
 	return nil
 }

@@ -39,14 +39,16 @@ type Config struct {
 	AllowedOrigins []string
 	// Tokens checks who is asking; nil: a session's id is the key to it.
 	Tokens *Tokens
-	// TrustedProxies are those whose X-Forwarded-For tells who the client is.
+	// TrustedProxies are those whose X-Forwarded-For tells who the client is, and
+	// whose X-Forwarded-Host which host it asked for.
 	TrustedProxies []netip.Prefix
 	// Metrics is what the hub was given; nil: none.
 	Metrics *hub.Metrics
 	// Registry has what GET /metrics tells, to which New adds its own; nil: that
 	// alone. One registry serves one server.
 	Registry *prometheus.Registry
-	// LoopbackOnly serves only the host names of this machine.
+	// LoopbackOnly serves only the host names of this machine, and those of
+	// AllowedOrigins.
 	LoopbackOnly bool
 	// WriteTimeout is how long a client may take nothing; 0: DefaultWriteTimeout.
 	WriteTimeout time.Duration
@@ -56,6 +58,7 @@ type Config struct {
 type server struct {
 	Config
 	addresses addresses
+	foreign   foreignOrigins
 	sockets   wsconn.Config
 	requests  *prometheus.CounterVec
 }
@@ -127,7 +130,9 @@ func New(cfg Config) http.Handler {
 	// Outside the router, so that what matches no route is covered too.
 	var h http.Handler = m
 	h = s.guardOrigin(h)
-	h = s.guardHost(h)
+	if cfg.LoopbackOnly {
+		h = GuardHost(h, cfg.AllowedOrigins)
+	}
 	h = s.logRequests(h)
 	return h
 }

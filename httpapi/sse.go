@@ -153,7 +153,7 @@ func wantsStream(r *http.Request) bool {
 func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply, from reply.Offset) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-cache")
+	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Vercel-Ai-Ui-Message-Stream", "v1")
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)

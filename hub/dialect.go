@@ -74,12 +74,13 @@ type Ready struct {
 // says what a client does on each).
 type CloseCode int
 
-// The close codes that the hub sends. 1002 and 1009 are the socket's to send.
+// The close codes that the hub sends. 1002 is the socket's to send.
 const (
 	CloseGoingAway    CloseCode = 1001
 	CloseUnsupported  CloseCode = 1003
 	CloseInvalidUTF8  CloseCode = 1007
 	ClosePolicy       CloseCode = 1008
+	CloseTooLarge     CloseCode = 1009
 	CloseTryLater     CloseCode = 1013
 	CloseTakenOver    CloseCode = 4001
 	CloseUnauthorized CloseCode = 4401

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
@@ -59,6 +60,7 @@ type Conn struct {
 
 	// The reader's.
 	early  []byte  // what was read before the library asked for it
+	heads  headers // of what the library was given
 	first  [6]byte // room for that
 	reads  pace
 	waited time.Duration // for a peer that sends too fast, since its last floodBreak
@@ -85,7 +87,7 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	// Every connection is closed here. The library's finalizer, on an object in a
 	// cycle, would keep each that broke off for ever.
 	runtime.SetFinalizer(ws, nil)
-	ws.SetReadLimit(int64(cfg.MaxMessage))
+	ws.SetReadLimit(-1) // headers.look is the limit
 	c.ws = ws
 	return c, nil
 }
@@ -142,8 +144,9 @@ func (c *Conn) Read() ([]byte, error) {
 	typ, p, err := c.ws.Read(context.Background())
 	switch {
 	case err != nil:
-		if errors.Is(err, websocket.ErrMessageTooBig) {
+		if c.heads.over {
 			c.cfg.Refused("body_bytes")
+			c.post(c.CloseFrame(hub.CloseTooLarge, "the message is too large"), true)
 		}
 		c.linger()
 	case typ == websocket.MessageBinary:
@@ -200,14 +203,17 @@ type underlay struct {
 func (u underlay) Read(p []byte) (int, error) { return u.c.read(p) }
 
 func (u underlay) Write(p []byte) (int, error) {
-	last := len(p) > 0 && p[0] == closeOp
+	n, last := len(p), len(p) > 0 && p[0] == closeOp
 	if last {
 		u.c.shut.Store(true)
+		if n > 4 && !utf8.Valid(p[4:]) { // the peer's own reason, sent back (section 5.5.1)
+			p = u.c.CloseFrame(hub.CloseInvalidUTF8, "a close reason must be UTF-8")
+		}
 	}
 	if u.c.post != nil {
 		u.c.post(append([]byte(nil), p...), last)
 	}
-	return len(p), nil
+	return n, nil
 }
 
 func (u underlay) Close() error { return nil }

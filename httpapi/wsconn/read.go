@@ -1,20 +1,30 @@
 package wsconn
 
 import (
+	"errors"
 	"io"
 	"time"
 )
 
+var errTooLarge = errors.New("wsconn: the message is too large")
+
 // read brings the library what the peer has sent.
-func (c *Conn) read(p []byte) (int, error) {
-	if len(c.early) > 0 {
-		n := copy(p, c.early)
+func (c *Conn) read(p []byte) (n int, err error) {
+	switch {
+	case c.heads.over:
+		return 0, errTooLarge
+	case len(c.early) > 0:
+		n = copy(p, c.early)
 		if c.early = c.early[n:]; len(c.early) == 0 {
 			c.early = nil
 		}
-		return n, nil
+	default:
+		n, err = c.receive(p)
 	}
-	return c.receive(p)
+	if n = c.heads.look(p[:n], c.cfg.MaxMessage); n == 0 && c.heads.over {
+		return 0, errTooLarge
+	}
+	return n, err
 }
 
 // Await implements hub.Socket. The library would wait with a kilobyte more of stack:
@@ -22,7 +32,7 @@ func (c *Conn) read(p []byte) (int, error) {
 func (c *Conn) Await() {
 	// What answers our pings says nothing more.
 	const pong, masked = 0x8a, 0x80
-	for len(c.early) == 0 && c.in.Buffered() == 0 {
+	for len(c.early) == 0 && c.in.Buffered() == 0 && !c.heads.over {
 		n, err := c.receive(c.first[:])
 		if err != nil {
 			return
