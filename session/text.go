@@ -52,7 +52,7 @@ type Text struct {
 	moved     atomic.Bool  // the store says that another fence stands, or none
 	changed   atomic.Bool  // the store says that the conversation has changed
 	queue     queued       // guarded by the queue's lock
-	outage    outage       // the queue's goroutine's
+	outage    outage       // the queue's goroutine's; once it is shut, Finish's
 	sent      Cursor       // how far Unsaved came; whoever appends has it
 	wake      func()       // has the store take what was appended; nil: not written here
 }

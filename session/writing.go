@@ -250,6 +250,9 @@ func (m *Manager) Finish(ctx context.Context, t *Text, reply Message) error {
 		err := m.step(ctx, t.Ref, func(e *cell) (*Change, error) {
 			return e.c.finish(reply, t.Fence, int(t.saved.Load()))
 		})
+		if errors.Is(err, ErrUnavailable) {
+			m.failed(t) // nothing else tells who follows: no append does any more
+		}
 		if !errors.Is(err, errStale) {
 			return err
 		}

@@ -97,10 +97,10 @@ func (m *mischief) make(ctx context.Context) error {
 			n.signal(syscall.SIGTERM)
 			n.wait()
 			err = n.start()
-		case what < 6: // longer than a lease
+		case what < 6: // until it is held dead
 			m.done["paused long"]++
 			n.pause()
-			m.rest(ctx, 10500, 13000)
+			m.rest(ctx, 4000, 6500)
 			n.resume()
 		case what < 8:
 			m.done["paused"]++
