@@ -38,7 +38,7 @@ func TestRedisAwayForLong(t *testing.T) {
 			}
 			l.areCut(t)
 			if test.givesUp {
-				eventually(t, "the writer gives up", func() bool { return c.nodes[0].log.says("end=not_stored", l.page.session[:8]) })
+				eventually(t, "the writer gives up", func() bool { return c.nodes[0].log.says("could not be handed over at once", l.page.session[:8]) })
 			}
 			if err := c.redis.start(); err != nil {
 				t.Fatal(err)
