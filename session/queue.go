@@ -110,6 +110,13 @@ func (q *queue) shut(t *Text) <-chan struct{} {
 	return t.queue.drained
 }
 
+// isDrained tells whether nothing of a text that was shut is under way.
+func (q *queue) isDrained(t *Text) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return t.queue.shut && t.queue.state != inFlight
+}
+
 // open takes a shut back, if the text's end could not be stored.
 func (q *queue) open(t *Text) {
 	q.mu.Lock()

@@ -187,8 +187,9 @@ func (m *Manager) reconcile(e *cell) {
 	}
 }
 
-// endText ends the cell's text: it gets what it lacks of the reply as that is
-// stored. Where it has something else, it goes on in that.
+// endText ends the cell's text. One that was followed gets what it lacks of the
+// reply as it is stored, and one that was written here shows what was stored with
+// its end; where it has something else, it goes on in that.
 func (m *Manager) endText(e *cell, end *TextEnd) {
 	t := e.text
 	m.replace(e, nil)
@@ -196,16 +197,17 @@ func (m *Manager) endText(e *cell, end *TextEnd) {
 	if end.Message != nil {
 		content, have := end.Message.Content, t.String(t.Appended())
 		switch {
-		case t.own && content != have: // another ended it, and its turn may still append
-			t.finish(&TextEnd{Next: StoredText(t.Ref, end.Message), Keep: commonPrefix(content, t.String(t.Safe()))})
+		case t.own && content == t.String(t.Safe()):
+		case t.own && content == have && m.appends.isDrained(t):
+			t.show(len(content), false)
+		case t.own || !strings.HasPrefix(content, have):
+			keep := commonPrefix(content, t.String(t.Safe()))
+			t.finish(&TextEnd{Next: StoredText(t.Ref, end.Message), Keep: keep})
 			return
-		case !strings.HasPrefix(content, have):
-			t.finish(&TextEnd{Next: StoredText(t.Ref, end.Message), Keep: commonPrefix(content, have)})
-			return
-		case !t.own:
+		default:
 			t.append([]byte(content[len(have):]))
+			t.show(t.Appended(), false)
 		}
-		t.show(t.Appended(), false)
 	}
 	t.finish(end)
 }

@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"hub/jsonread":       {},
 	"session":            {},
 	"session/storetest":  {"session"},
+	"session/explore":    {"session"},
 	"session/filestore":  {"session"},
 	"session/redisstore": {"session"},
 	"static":             {},
