@@ -85,7 +85,7 @@ func (w *World) checkRunning(c *session.Conversation, text string) {
 		user := c.Messages()[slices.IndexFunc(c.Messages(), func(m session.Message) bool { return m.Seq == r.User.Seq })]
 		o.answered[user.Content]++
 		o.stopping, o.text, o.fence = false, "", r.Fence
-		if n := o.answered[user.Content]; !w.rolled && n > 1 && !strings.Contains(w.scope.Ops, "g") {
+		if n := o.answered[user.Content]; !w.rolled && n > 1 && !strings.ContainsAny(w.scope.Ops, "ge") {
 			w.fail("a message is answered %d times", n)
 		}
 	}
@@ -212,18 +212,15 @@ const patience = 90
 // its end, and clients see that, and all of it.
 func (w *World) finish() {
 	w.faults, w.ops, w.late, w.hints = 0, "", nil, nil
-	for range patience {
-		for w.failed == "" && w.goOn() {
-		}
-		if w.failed != "" || w.over() {
-			break
-		}
-		w.tick(tickTime)
+	w.wait()
+	c, _ := w.store.Peek()
+	if c != nil && c.Running != nil && w.comeBack(session.Ref{ID: w.id, Born: c.Born}) {
+		w.wait() // nobody was there who cared
 	}
 	if w.failed != "" {
 		return
 	}
-	c, _ := w.store.Peek()
+	c, _ = w.store.Peek()
 	if c != nil && c.Running != nil {
 		w.fail("nobody finishes the reply")
 	}
@@ -242,6 +239,31 @@ func (w *World) finish() {
 			w.fail("client %d is not told the end", k.i)
 		}
 	}
+}
+
+// wait lets time pass until all is over.
+func (w *World) wait() {
+	for range patience {
+		for w.failed == "" && w.goOn() {
+		}
+		if w.failed != "" || w.over() {
+			return
+		}
+		w.tick(tickTime)
+	}
+}
+
+// comeBack has clients that have left, or were told that the conversation is gone,
+// come back to it.
+func (w *World) comeBack(ref session.Ref) (did bool) {
+	for _, k := range w.clients {
+		if k.left || k.gone || k.held.Born != ref.Born {
+			*k = client{w: w, i: k.i, n: k.n, held: ref, stale: true, joined: true}
+			did = true
+		}
+	}
+	w.settle()
+	return did
 }
 
 // goOn does one thing that needs no luck.

@@ -99,6 +99,9 @@ func (c *client) attach(t *session.Text) {
 		c.reply, c.shown, c.epoch, c.ended = short(t.Reply), "", 0, ""
 	}
 	c.cut(session.ValidPrefix(t.Epochs, c.epoch, len(c.shown)), t.Epoch())
+	if len(c.shown) > t.Safe() && c.w.rolled {
+		c.shown = "" // it is told all of it again: without a failover, the same
+	}
 }
 
 // cut cuts what was shown to what is told to be still part of the reply.

@@ -4,12 +4,16 @@ import (
 	"flag"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 var (
-	states = flag.Int("states", 0, "states of each scope that are looked at; 0: each scope's own")
-	only   = flag.String("scope", "", "look at this scope alone")
-	shows  = flag.Bool("show", false, "tell what was looked at")
+	states   = flag.Int("states", 0, "states of each scope that are looked at; 0: each scope's own")
+	only     = flag.String("scope", "", "look at this scope alone")
+	seeds    = flag.Uint64("seeds", 300, "how many schedules are sampled")
+	fromSeed = flag.Uint64("seed", 0, "the first of them")
+	shows    = flag.Bool("show", false, "tell what was looked at")
 )
 
 // scopes are what is looked at: what can happen, and how much of it in every test
@@ -55,5 +59,12 @@ func TestExplore(t *testing.T) {
 				t.Logf("%v in %v", r, time.Since(began).Round(time.Millisecond))
 			}
 		})
+	}
+}
+
+// TestSample takes longer schedules at random, with more that happens in them.
+func TestSample(t *testing.T) {
+	for seed := *fromSeed; seed < *fromSeed+*seeds && !t.Failed(); seed++ {
+		Sample(t, seed, "KPLRTH", 60, 2, func(id uuid.UUID) Store { return NewShared(id) })
 	}
 }

@@ -29,12 +29,12 @@ type node struct {
 
 	ops     []*op
 	turns   []*turn
-	n       int                  // turns so far
-	orphans map[uuid.UUID]bool   // guarded by w.mu; false: a take is under way
-	stops   map[uuid.UUID]bool   // guarded by w.mu
-	changed bool                 // guarded by w.mu
-	taken   map[uuid.UUID]bool   // connections that were told to close; guarded by w.mu
-	conns   map[uuid.UUID]string // connections that were let in, and the incarnation
+	n       int                       // turns so far
+	orphans map[uuid.UUID]session.Ref // by reply; without Born: a take is under way; guarded by w.mu
+	stops   map[uuid.UUID]bool        // guarded by w.mu
+	changed bool                      // guarded by w.mu
+	taken   map[uuid.UUID]bool        // connections that were told to close; guarded by w.mu
+	conns   map[uuid.UUID]string      // connections that were let in, and the incarnation
 }
 
 // op is something under way at a node.
@@ -55,7 +55,7 @@ type turn struct {
 // open begins a process.
 func (w *World) open(name string) (*node, error) {
 	n := &node{
-		w: w, name: name, over: make(chan struct{}), orphans: map[uuid.UUID]bool{}, stops: map[uuid.UUID]bool{},
+		w: w, name: name, over: make(chan struct{}), orphans: map[uuid.UUID]session.Ref{}, stops: map[uuid.UUID]bool{},
 		taken: map[uuid.UUID]bool{}, conns: map[uuid.UUID]string{},
 	}
 	m, err := w.store.Open(name, func(b session.Backend) session.Backend {
@@ -94,11 +94,11 @@ func (n *node) Taken(_ session.Ref, connection uuid.UUID) {
 }
 
 // Orphaned implements session.Events.
-func (n *node) Orphaned(_ session.Ref, reply uuid.UUID) {
+func (n *node) Orphaned(ref session.Ref, reply uuid.UUID) {
 	n.w.mu.Lock()
 	defer n.w.mu.Unlock()
 	if _, known := n.orphans[reply]; !known {
-		n.orphans[reply] = true
+		n.orphans[reply] = ref
 	}
 }
 
@@ -199,8 +199,8 @@ func (n *node) yield(t *turn) {
 }
 
 // adopt takes a reply over that nobody writes.
-func (n *node) adopt(reply uuid.UUID) {
-	w, ref := n.w, n.w.ref
+func (n *node) adopt(ref session.Ref, reply uuid.UUID) {
+	w := n.w
 	n.start("take "+short(reply), func(ctx context.Context) func() {
 		said, ended, err := n.m.Take(ctx, ref, reply)
 		return func() {
@@ -237,7 +237,7 @@ func (n *node) settle() (did bool) {
 	w := n.w
 	w.mu.Lock()
 	var over []*op
-	var orphans []uuid.UUID
+	orphans := map[uuid.UUID]session.Ref{}
 	rest := n.ops[:0:0]
 	for _, o := range n.ops {
 		if o.after != nil {
@@ -248,10 +248,10 @@ func (n *node) settle() (did bool) {
 	}
 	n.ops = rest
 	dead := n.dead
-	for reply, waits := range n.orphans {
-		if waits && !dead {
-			n.orphans[reply] = false
-			orphans = append(orphans, reply)
+	for reply, ref := range n.orphans {
+		if ref.Born != "" && !dead {
+			n.orphans[reply] = session.Ref{}
+			orphans[reply] = ref
 		}
 	}
 	stops := n.stops
@@ -263,8 +263,8 @@ func (n *node) settle() (did bool) {
 	for _, o := range over {
 		o.after()
 	}
-	for _, reply := range orphans {
-		n.adopt(reply)
+	for reply, ref := range orphans { // one at most, but behind a failover
+		n.adopt(ref, reply)
 	}
 	for _, t := range n.turns {
 		if stops[t.text.Reply] {

@@ -43,6 +43,7 @@ type state struct {
 	depth int
 	todo  []string
 	next  []int // states that were reached from it
+	ends  bool  // it was looked at whether all comes to its end from here
 }
 
 // search looks at all schedules, shortest first.
@@ -71,6 +72,9 @@ func Exhaust(t *testing.T, scope Scope) Result {
 		if s.r.Depth = s.states[at].depth; s.r.Depth >= scope.Depth {
 			break
 		}
+		if !s.states[at].ends {
+			s.run(s.schedule(at), "")
+		}
 		for len(s.states[at].todo) > 0 && s.r.Found == "" && len(s.states) < scope.States {
 			s.run(s.schedule(at), s.next(at))
 		}
@@ -89,7 +93,7 @@ func Exhaust(t *testing.T, scope Scope) Result {
 func (s *search) shallowest() (at int, ok bool) {
 	for depth := s.r.Depth; depth < len(s.levels); depth++ {
 		for level := &s.levels[depth]; len(*level) > 0; *level = (*level)[1:] {
-			if st := s.states[(*level)[0]]; st.depth == depth && len(st.todo) > 0 {
+			if st := s.states[(*level)[0]]; st.depth == depth && (len(st.todo) > 0 || !st.ends) {
 				return (*level)[0], true
 			}
 		}
@@ -139,6 +143,10 @@ func (s *search) schedule(at int) []string {
 	return out
 }
 
+// stride is how many steps a run goes on through what is new: so that not each step
+// costs all of those before it.
+const stride = 4
+
 // run takes a schedule, one step more, and then on through what is new.
 func (s *search) run(schedule []string, next string) {
 	s.r.Runs++
@@ -167,7 +175,7 @@ func (s *search) run(schedule []string, next string) {
 			at = found
 		}
 		taken := schedule
-		for next != "" {
+		for next != "" { // else it is to come to its end
 			if !w.take(next) {
 				s.strayed(w, taken, next)
 				return
@@ -179,13 +187,14 @@ func (s *search) run(schedule []string, next string) {
 			}
 			known := true
 			if at, known = s.note(w, at, next); known {
-				return
+				break
 			}
-			if next = ""; len(s.states[at].todo) > 0 && s.states[at].depth < s.scope.Depth && len(s.states) < s.scope.States {
+			if next = ""; len(s.states[at].todo) > 0 && len(taken) < min(len(schedule)+stride, s.scope.Depth) && len(s.states) < s.scope.States {
 				next = s.next(at)
 			}
 		}
-		if w.failed == "" {
+		if w.failed == "" && !s.states[at].ends {
+			s.states[at].ends = true
 			w.finish()
 		}
 		s.r.Found, s.r.Schedule = w.failed, taken
@@ -287,13 +296,29 @@ func (s *search) play(schedule []string) (found string) {
 	return found
 }
 
-// Sample takes one schedule at random, and then lets everything go on to its end.
-// It returns what does not hold, and the schedule.
-func Sample(t *testing.T, scope Scope, nodes int, seed uint64, open func(id uuid.UUID) Store) (found string, schedule []string) {
+// Any returns a scope at random, for schedules that are sampled. faults are those
+// that the store can have.
+func Any(rng *rand.Rand, faults string, depth int) Scope {
+	ops := []rune("tfegxydcnnou")
+	rng.Shuffle(len(ops), func(i, j int) { ops[i], ops[j] = ops[j], ops[i] })
+	kinds := []rune(faults)
+	rng.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+	return Scope{
+		Ops: "s" + string(ops[:2+rng.IntN(3)]), Faults: string(kinds[:rng.IntN(len(kinds)+1)]), Most: 1 + rng.IntN(3), Depth: depth,
+	}
+}
+
+// Sample takes the schedule of a seed, of steps at random, and then lets everything
+// go on to its end, on processes of a store for the conversation that it names.
+func Sample(t *testing.T, seed uint64, faults string, depth, nodes int, open func(id uuid.UUID) Store) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 2))
-	name := uuid.NewSHA1(uuid.Nil, fmt.Append(nil, "conversation ", seed, rand.Uint64()))
+	scope := Any(rng, faults, depth)
+	id := uuid.New() // others may be in the store
+	var schedule []string
+	var found string
 	in(t, func() {
-		w, err := begin(open(name), name, scope, nodes)
+		w, err := begin(open(id), id, scope, nodes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -304,6 +329,9 @@ func Sample(t *testing.T, scope Scope, nodes int, seed uint64, open func(id uuid
 				break
 			}
 			next := all[rng.IntN(len(all))]
+			if idle := all[len(all)-1]; next.name == idle.name { // half as often
+				next = all[rng.IntN(len(all))]
+			}
 			schedule = append(schedule, next.name)
 			next.do()
 			w.settle()
@@ -313,5 +341,7 @@ func Sample(t *testing.T, scope Scope, nodes int, seed uint64, open func(id uuid
 		}
 		found = w.failed
 	})
-	return found, schedule
+	if found != "" {
+		t.Errorf("seed %d, %+v: FOUND %s\n  %s", seed, scope, found, strings.Join(schedule, "\n  "))
+	}
 }
