@@ -72,6 +72,9 @@ func (w *World) actions() []action {
 		}
 	}
 	w.deathsOf(add, fault)
+	if crasher, alone := w.store.(Crasher); alone && w.may('F') {
+		fault("the disk fails", crasher.Break)
+	}
 	for i, l := range w.late {
 		add("late: "+l.name, func() {
 			w.late = slices.Delete(slices.Clone(w.late), i, i+1)
@@ -116,30 +119,45 @@ func (w *World) deathsOf(add, fault func(string, func())) {
 	for i, n := range w.nodes {
 		switch {
 		case n.dead && alone && i == len(w.nodes)-1:
-			add("it starts again", func() {
-				next, err := w.open(fmt.Sprint("A", len(w.nodes)))
-				if err != nil {
-					w.fail("it does not start: %v", err)
-					return
-				}
-				w.nodes = append(w.nodes, next)
-			})
+			add("it starts again", w.startAgain)
 		case n.dead || !w.may('K'):
 		case alone:
+			dies := func(how string) {
+				w.deaths++
+				n.die()
+				if crasher.Crash(how) {
+					w.rolled = true
+					w.seen.forget()
+				}
+			}
 			for _, how := range crasher.Crashes() {
-				fault("dies: "+how, func() {
-					w.deaths++
-					n.die()
-					if crasher.Crash(how) {
-						w.rolled = true
-						w.seen.forget()
-					}
-				})
+				fault("it dies: "+how, func() { dies(how) })
+				if waiting := w.waiting(); len(waiting) > 0 {
+					fault("it dies within "+waiting[0].name+": "+how, func() {
+						crasher.Cut()
+						_ = waiting[0].do() // nobody is told
+						dies(how)
+					})
+				}
 			}
 		case w.alive(n) != nil:
 			fault(n.name+" is killed", func() { w.deaths++; n.die() })
 		}
 	}
+}
+
+// startAgain begins the next process of a store of one.
+func (w *World) startAgain() {
+	name := fmt.Sprint("A", len(w.nodes))
+	next, err := w.open(name)
+	if err != nil {
+		next, err = w.open(name) // the disk has failed once
+	}
+	if err != nil {
+		w.fail("it does not start: %v", err)
+		return
+	}
+	w.nodes = append(w.nodes, next)
 }
 
 // models adds what the models of a node's turns can do.

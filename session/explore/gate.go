@@ -234,8 +234,9 @@ func (g *gate) Run(ctx context.Context, heard func(session.Hint)) error {
 	g.w.mu.Lock()
 	g.heard = heard
 	g.w.mu.Unlock()
+	err := g.Backend.Run(ctx, heard)
 	<-ctx.Done()
-	return nil
+	return err
 }
 
 // describe says in a few words what a change does.

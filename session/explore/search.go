@@ -48,10 +48,7 @@ type state struct {
 
 // search looks at all schedules, shortest first.
 type search struct {
-	t      *testing.T
-	scope  Scope
-	nodes  int
-	open   func(id uuid.UUID) Store
+	rig
 	states []state
 	levels [][]int // indexes of states, by depth
 	seen   map[[16]byte]int
@@ -61,8 +58,8 @@ type search struct {
 // Exhaust looks at every schedule of a scope, as far as its bounds go, each on a
 // fresh store in memory. It stops at the first thing that does not hold.
 func Exhaust(t *testing.T, scope Scope) Result {
-	s := &search{t: t, scope: scope, nodes: 2, seen: map[[16]byte]int{}}
-	s.open = func(id uuid.UUID) Store { return NewShared(id) }
+	open := func(id uuid.UUID) Store { return NewShared(id) }
+	s := &search{rig: rig{t, scope, 2, open}, seen: map[[16]byte]int{}}
 	s.run(nil, "")
 	for s.r.Found == "" && len(s.states) < scope.States {
 		at, ok := s.shallowest()
@@ -84,7 +81,7 @@ func Exhaust(t *testing.T, scope Scope) Result {
 	}
 	s.r.States = len(s.states)
 	if s.r.Found != "" {
-		s.shrink()
+		s.r.Found, s.r.Schedule = s.shrink(s.r.Found, s.r.Schedule)
 	}
 	return s.r
 }
@@ -151,7 +148,8 @@ const stride = 4
 func (s *search) run(schedule []string, next string) {
 	s.r.Runs++
 	in(s.t, func() {
-		w, err := begin(s.open(conversation), conversation, s.scope, s.nodes)
+		id := uuid.New()
+		w, err := begin(s.open(id), id, s.scope, s.nodes)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -254,37 +252,38 @@ func (w *World) take(name string) bool {
 	return false
 }
 
-// conversation is the one that all is about, where each run has its own store.
-var conversation = uuid.NewSHA1(uuid.Nil, []byte("conversation"))
-
-// shrink leaves out what is not needed for what was found.
-func (s *search) shrink() {
-	for again := true; again; {
-		again = false
-		for i := len(s.r.Schedule) - 1; i >= 0; i-- {
-			less := slices.Delete(slices.Clone(s.r.Schedule), i, i+1)
-			if found := s.play(less); found != "" {
-				s.r.Found, s.r.Schedule, again = found, less, true
-				break
-			}
-		}
-	}
+// rig is what schedules are played on.
+type rig struct {
+	t     *testing.T
+	scope Scope
+	nodes int
+	open  func(id uuid.UUID) Store
 }
 
-// play takes a schedule, leaving out what cannot be done, and returns what does
-// not hold in it.
-func (s *search) play(schedule []string) (found string) {
-	in(s.t, func() {
-		w, err := begin(s.open(conversation), conversation, s.scope, s.nodes)
+// shrink leaves out of a schedule what is not needed for something not to hold.
+func (r rig) shrink(found string, schedule []string) (string, []string) {
+	for i := len(schedule) - 1; i >= 0; i-- {
+		less := slices.Delete(slices.Clone(schedule), i, i+1)
+		if f := r.play(less); f != "" {
+			found, schedule = f, less
+			i = len(schedule)
+		}
+	}
+	return found, schedule
+}
+
+// play takes a schedule, and returns what does not hold in it; "" also where it
+// cannot be taken.
+func (r rig) play(schedule []string) (found string) {
+	id := uuid.New() // others may be in the store
+	in(r.t, func() {
+		w, err := begin(r.open(id), id, r.scope, r.nodes)
 		if err != nil {
-			s.t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		defer w.end()
 		for _, how := range schedule {
-			if !w.take(how) {
-				return
-			}
-			if w.failed != "" {
+			if w.failed != "" || !w.take(how) {
 				break
 			}
 		}
@@ -314,10 +313,11 @@ func Sample(t *testing.T, seed uint64, faults string, depth, nodes int, open fun
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 2))
 	scope := Any(rng, faults, depth)
-	id := uuid.New() // others may be in the store
+	r := rig{t, scope, nodes, open}
 	var schedule []string
 	var found string
 	in(t, func() {
+		id := uuid.New()
 		w, err := begin(open(id), id, scope, nodes)
 		if err != nil {
 			t.Fatal(err)
@@ -342,6 +342,7 @@ func Sample(t *testing.T, seed uint64, faults string, depth, nodes int, open fun
 		found = w.failed
 	})
 	if found != "" {
+		found, schedule = r.shrink(found, schedule)
 		t.Errorf("seed %d, %+v: FOUND %s\n  %s", seed, scope, found, strings.Join(schedule, "\n  "))
 	}
 }

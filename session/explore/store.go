@@ -26,10 +26,14 @@ type Store interface {
 // Crasher is a Store of one process, which begins again on what the last one left.
 type Crasher interface {
 	Store
-	// Crashes returns the ways in which the process can die now.
+	// Crashes returns the ways in which the process, or the machine, can die now.
 	Crashes() []string
-	// Crash has it die. It tells whether what was acknowledged may be lost.
+	// Crash has it die so. It tells whether what was acknowledged may be lost.
 	Crash(how string) (lossy bool)
+	// Cut has the process die within the next call to the disk.
+	Cut()
+	// Break has the next call to the disk fail.
+	Break()
 }
 
 // Shared is a Store in memory. It does what the scripts of redisstore do.

@@ -69,6 +69,8 @@ type Config struct {
 	segmentBytes int64         // when the next segment begins; 0: 64 MiB
 	eraseEvery   time.Duration // between compactions for erasure alone; 0: 5 minutes
 	node         string        // "": random
+
+	gate func(session.Backend) session.Backend // a test's, before the backend; nil: none
 }
 
 const (
@@ -131,7 +133,11 @@ func open(files files, dir string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	b := &backend{node: cfg.node, eraseEvery: cfg.eraseEvery, j: newJournal(files, dir, cfg)}
-	m := session.NewManager(b, session.Kind{Node: cfg.node, Alone: true, Serial: true}, cfg.Config)
+	front := session.Backend(b)
+	if cfg.gate != nil {
+		front = cfg.gate(b)
+	}
+	m := session.NewManager(front, session.Kind{Node: cfg.node, Alone: true, Serial: true}, cfg.Config)
 	b.m = m
 	if err := b.start(r); err != nil {
 		return nil, err
