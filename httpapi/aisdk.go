@@ -43,6 +43,7 @@ func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer s.Hub.CountStream(caller(r))()
 	return s.stream(w, r, said, reply.Offset{})
 }
 
@@ -77,7 +78,7 @@ func (s *server) saySDK(r *http.Request, conversation session.Ref, t session.Tur
 // handleSDKStream is GET /api/chat/{id}/stream: what the SDK asks for when a
 // page is loaded again. The running reply comes from its first chunk.
 func (s *server) handleSDKStream(w http.ResponseWriter, r *http.Request) error {
-	running, release, err := s.runningSDK(r)
+	running, err := s.runningSDK(r)
 	if err != nil && !errors.Is(err, session.ErrNotFound) {
 		return err
 	}
@@ -85,18 +86,17 @@ func (s *server) handleSDKStream(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	defer release()
 	return s.stream(w, r, running, reply.Offset{})
 }
 
-func (s *server) runningSDK(r *http.Request) (*reply.Reply, func(), error) {
+func (s *server) runningSDK(r *http.Request) (*reply.Reply, error) {
 	conversation, err := hub.ParseID(mux.Vars(r)["session_id"])
 	if err != nil {
-		return nil, nil, session.ErrNotFound
+		return nil, session.ErrNotFound
 	}
 	found, err := s.Sessions.Check(r.Context(), conversation, subject(r))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	return s.Hub.Running(r.Context(), found.Ref())
 }

@@ -27,11 +27,10 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	last := r.Header.Get("Last-Event-ID")
-	found, from, release, err := s.findReply(r.Context(), ref, last)
+	found, from, err := s.findReply(r.Context(), ref, last)
 	if err != nil {
 		return err
 	}
-	defer release()
 	if found == nil {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -42,9 +41,9 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 	return s.stream(w, r, found, from)
 }
 
-// counted is next as long as there is room for another connection: to follow
-// costs what a WebSocket does. The answer to a message is not counted, and not
-// refused: messages have limits of their own.
+// counted is next as long as there is room for another connection: to follow, or to
+// read a conversation slowly, costs what a WebSocket does. The stream that answers a
+// message is counted and not refused: messages have limits of their own.
 func (s *server) counted(next handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		closed, err := s.Hub.OpenStream(r.Context(), caller(r))
@@ -57,25 +56,24 @@ func (s *server) counted(next handler) handler {
 }
 
 // findReply returns what a client is to be sent that saw the event last of all: a
-// reply and a place in it, or nil. last may be anything. release is called when the
-// reply is followed no more.
-func (s *server) findReply(ctx context.Context, ref session.Ref, last string) (found *reply.Reply, from reply.Offset, release func(), err error) {
+// reply and a place in it, or nil. last may be anything.
+func (s *server) findReply(ctx context.Context, ref session.Ref, last string) (found *reply.Reply, from reply.Offset, err error) {
 	seen, at, whole := parseEventID(last)
-	running, release, err := s.Hub.Running(ctx, ref)
+	running, err := s.Hub.Running(ctx, ref)
 	if err != nil || seen == uuid.Nil {
-		return running, reply.Offset{}, release, err
+		return running, reply.Offset{}, err
 	}
 	if running != nil && running.Reply == seen {
-		return running, honored(running, at), release, nil
+		return running, honored(running, at), nil
 	}
 	next, err := s.replyBehind(ctx, ref, seen, whole)
 	if err != nil || next == nil {
-		return running, reply.Offset{}, release, err
+		return running, reply.Offset{}, err
 	}
 	if next.Reply == seen {
-		return next, honored(next, at), release, nil
+		return next, honored(next, at), nil
 	}
-	return next, reply.Offset{}, release, nil
+	return next, reply.Offset{}, nil
 }
 
 // replyBehind returns the first reply that is stored behind the one that was seen;

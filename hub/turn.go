@@ -62,9 +62,7 @@ func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.T
 		return nil, session.Said{}, err
 	case errors.Is(err, session.ErrBusy):
 		// Who waits for its end cares for it, also when nobody writes it any more.
-		if r, release, err := h.Running(ctx, ref); err == nil && r != nil {
-			h.releaseLater(r, release)
-		}
+		_, _ = h.Running(ctx, ref)
 		return nil, session.Said{}, err
 	case err != nil:
 		return nil, session.Said{}, err
@@ -73,32 +71,14 @@ func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.T
 	case said.Done:
 		return nil, said, nil
 	}
-	r, release, err := h.Running(ctx, ref)
-	if err != nil {
+	r, err := h.Running(ctx, ref)
+	switch {
+	case err != nil:
 		return nil, session.Said{}, err
-	}
-	if r == nil || r.Reply != said.Running.Reply {
-		release()
+	case r == nil || r.Reply != said.Running.Reply:
 		return h.Say(ctx, from, ref, t) // it has ended meanwhile, and is found stored
 	}
-	h.releaseLater(r, release)
 	return r, said, nil
-}
-
-// followSlack is how long a reply that was found is kept for those who do not
-// follow it yet.
-const followSlack = 5 * time.Second
-
-// releaseLater calls release when nobody follows the reply, and nobody can be
-// about to.
-func (h *Hub) releaseLater(r *reply.Reply, release func()) {
-	time.AfterFunc(followSlack, func() {
-		if r.Followed() {
-			h.releaseLater(r, release)
-			return
-		}
-		release()
-	})
 }
 
 // prepare checks and completes what is said.
@@ -238,15 +218,13 @@ func (h *Hub) yield(t *turn) {
 }
 
 // Running returns the reply that is running in a conversation, wherever it is
-// written, or nil. release is called when it is followed no more.
-func (h *Hub) Running(ctx context.Context, ref session.Ref) (r *reply.Reply, release func(), err error) {
+// written, or nil. It is to be followed within moments.
+func (h *Hub) Running(ctx context.Context, ref session.Ref) (*reply.Reply, error) {
 	text, err := h.sessions.Follow(ctx, ref)
 	if err != nil || text == nil {
-		return nil, func() {}, err
+		return nil, err
 	}
-	return reply.Of(text), func() {
-		_ = h.rescue("a reply's follower", ref, func() error { h.sessions.Unfollow(text); return nil })
-	}, nil
+	return reply.Of(text), nil
 }
 
 // Wait returns when the reply has ended, wherever it is written.
@@ -271,11 +249,10 @@ func (h *Hub) Stop(ctx context.Context, ref session.Ref, only uuid.UUID) (outcom
 
 func (h *Hub) stop(ctx context.Context, ref session.Ref, only uuid.UUID) (string, session.Position, error) {
 	began := time.Now()
-	r, release, err := h.Running(ctx, ref)
+	r, err := h.Running(ctx, ref)
 	if err != nil {
 		return "", session.Position{}, err
 	}
-	defer release()
 	if r == nil || only != uuid.Nil && only != r.Reply && only != r.User.ID {
 		return OutcomeNothingRunning, session.Position{}, nil
 	}

@@ -163,11 +163,10 @@ func (c *Conn) running(expected *session.Running) error {
 	if _, err := c.out.Flush(true); err != nil { // before the store is asked
 		return err
 	}
-	r, release, err := c.hub.Running(context.Background(), c.ref)
+	r, err := c.hub.Running(context.Background(), c.ref)
 	if err != nil {
 		return errors.Join(errUnread, err)
 	}
-	defer release()
 	if r == nil || r.Reply != expected.Reply {
 		return nil
 	}

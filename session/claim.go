@@ -116,7 +116,3 @@ func (m *Manager) claimChanged(e *cell, before *Conversation) {
 		m.events.Taken(e.ref(), before.Conn.Connection)
 	}
 }
-
-// awaitVacated is how long a connection waits for the one that it took over from,
-// at another node, to be closed there.
-const awaitVacated = 250 * time.Millisecond

@@ -199,7 +199,13 @@ func (m *Manager) tracked() []*Text {
 // slides the time to live of what is used.
 func (m *Manager) poll(ctx context.Context) {
 	for _, t := range m.tracked() {
-		m.queueOf(t).wake(t)
+		if t.own || t.followed() {
+			m.queueOf(t).wake(t)
+		} else {
+			m.work.Go(func() { // it waits for what is under way
+				_ = m.rescue("leaving a text", t.Ref.ID, func() error { m.unfollow(ctx, t); return nil })
+			})
+		}
 	}
 	m.touch(ctx)
 }

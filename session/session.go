@@ -60,6 +60,9 @@ var (
 	ErrTaken = errors.New("session: another connection has the conversation")
 	// ErrGivenUp: the connection's peer is not there any more, as far as is known.
 	ErrGivenUp = errors.New("session: the connection was given up")
+	// ErrUnfollowed is how a Text ends that is written elsewhere and that nobody here
+	// followed. Manager.Follow returns another.
+	ErrUnfollowed = errors.New("session: nobody followed the text")
 	// ErrUnavailable: the store could not be reached; nothing is known of the step.
 	ErrUnavailable = errors.New("session: the store cannot be reached")
 	// ErrConflict is a Backend's: the conversation is not the one that the change

@@ -60,7 +60,7 @@ type Text struct {
 // TextEnd says how a Text ended. Exactly one of its fields is set, but for Keep.
 type TextEnd struct {
 	Message *Message // the reply as it is stored
-	Err     error    // ErrNotFound: the session is gone; ErrLost: the reply is
+	Err     error    // ErrNotFound: the session is gone; ErrLost: the reply is; ErrUnfollowed
 	Next    *Text    // the reply goes on there, with this one's first Keep bytes
 	Keep    int
 }
@@ -76,6 +76,9 @@ type TextWatcher interface {
 	// Away: the store could not be reached for AwayAfter. Who follows is better
 	// sent away to come back later; what comes then is stored as before.
 	Away()
+	// Followed tells whether anybody follows the text, or is about to. One that is
+	// written elsewhere ends when it has said no.
+	Followed() bool
 }
 
 type block struct {

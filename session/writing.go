@@ -193,7 +193,7 @@ func (m *Manager) reconcile(e *cell) {
 func (m *Manager) endText(e *cell, end *TextEnd) {
 	t := e.text
 	m.replace(e, nil)
-	e.follows, e.late = 0, false
+	e.late = false
 	if end.Message != nil {
 		content, have := end.Message.Content, t.String(t.Appended())
 		switch {
@@ -443,8 +443,9 @@ func (m *Manager) taken(e *cell) (said Said, ended string) {
 	return said, ended
 }
 
-// Follow returns the text of the running reply, wherever it is written; nil:
-// none runs. What it has grows until it ends or Unfollow has been called as often.
+// Follow returns the text of the running reply, wherever it is written; nil: none
+// runs. What it has grows until it ends. One that is written elsewhere ends as
+// ErrUnfollowed when its watcher says that nobody follows it.
 // Errors: ErrNotFound, ErrUnavailable.
 func (m *Manager) Follow(ctx context.Context, ref Ref) (t *Text, err error) {
 	err = m.step(ctx, ref, func(e *cell) (*Change, error) {
@@ -458,29 +459,27 @@ func (m *Manager) Follow(ctx context.Context, ref Ref) (t *Text, err error) {
 		t = e.text
 		return nil, nil
 	})
-	if t != nil && err == nil {
-		err = m.countFollow(ctx, t, 1)
-	}
 	return t, err
 }
 
-// Unfollow ends a Follow.
-func (m *Manager) Unfollow(t *Text) { _ = m.countFollow(context.Background(), t, -1) }
+// followed tells whether anybody follows the text, as far as its watcher knows.
+func (t *Text) followed() bool {
+	w := t.watcher.Load()
+	return w == nil || (*w).Followed()
+}
 
-func (m *Manager) countFollow(ctx context.Context, t *Text, by int) error {
+// unfollow ends a text that is written elsewhere and that nobody follows, so that the
+// store sends no more of it.
+func (m *Manager) unfollow(ctx context.Context, t *Text) {
 	e, err := m.acquire(ctx, t.Ref.ID)
 	if err != nil {
-		return err
+		return
 	}
 	defer m.release(e)
-	if e.text == nil || e.text.Reply != t.Reply { // another writer's text of it counts
-		return nil
-	}
-	if e.follows += by; e.follows <= 0 && !e.text.own && !m.kind.Alone {
+	if e.text == t && !t.followed() {
 		m.replace(e, nil)
-		e.follows = 0
+		t.finish(&TextEnd{Err: ErrUnfollowed})
 	}
-	return nil
 }
 
 // adoptIfOrphaned has somebody take over a reply that nobody will ever write: its
@@ -494,7 +493,7 @@ func (m *Manager) adoptIfOrphaned(e *cell) {
 		return
 	}
 	// A yielded reply, and a dead node's, are for those who care about them.
-	if fenceNode(e.c.Running.Fence) == m.kind.Node || e.follows > 0 || e.holds > 0 {
+	if fenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {
 		m.events.Orphaned(e.ref(), e.c.Running.Reply)
 	}
 }

@@ -42,10 +42,20 @@ type Reply struct {
 	outages   int         // how often the store was away for too long
 	read      int         // how much of the text one of them has taken
 	onEnd     func()      // nil: nothing
+	asked     time.Time   // when somebody asked for it who has not followed yet; zero: nobody
 }
 
+// askedFor is how long somebody who has asked for a reply may take to follow it.
+const askedFor = 10 * time.Second
+
 // Of returns the Reply of a text, which is one for all who ask here.
-func Of(t *session.Text) *Reply { return t.Watcher(&Reply{Text: t}).(*Reply) }
+func Of(t *session.Text) *Reply {
+	r := t.Watcher(&Reply{Text: t}).(*Reply)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = time.Now()
+	return r
+}
 
 // Stored returns a reply that has ended.
 func Stored(ref session.Ref, m *session.Message) *Reply {
@@ -96,6 +106,9 @@ func (r *Reply) Ended() {
 	r.mu.Lock()
 	f := r.onEnd
 	r.mu.Unlock()
+	if next := r.End().Next; next != nil {
+		_ = Of(next) // whoever follows this one goes on there
+	}
 	if f != nil {
 		f()
 	}
@@ -138,13 +151,11 @@ func (r *Reply) Followers() (n, read int) {
 	return r.following + len(r.enders), r.read
 }
 
-// Followed tells whether anybody follows, also where another writer goes on with it.
+// Followed implements session.TextWatcher.
 func (r *Reply) Followed() bool {
-	n, _ := r.Followers()
-	if end := r.End(); n == 0 && end != nil && end.Next != nil {
-		return Of(end.Next).Followed()
-	}
-	return n > 0
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.following+len(r.enders) > 0 || time.Since(r.asked) < askedFor
 }
 
 // follower is somebody's place in a reply. Whoever has the right to send to its
@@ -234,6 +245,9 @@ func (f *follower) step(block bool) (sent bool, err error) {
 			}
 		}
 	}
+	if end != nil && end.Err == session.ErrUnfollowed {
+		return false, ErrCut // it came too late to keep the text
+	}
 	if f.end = end; end != nil && end.Next == nil {
 		if err := f.enc.End(f.out, f.r, f.told()); err != nil {
 			return false, err
@@ -268,7 +282,7 @@ func (f *follower) join(from Offset) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f.outages = r.outages
+	f.outages, r.asked = r.outages, time.Time{}
 	if !f.endOnly {
 		r.following++
 	}

@@ -374,3 +374,6 @@ func (c *clock) Grew(bool) {
 
 func (c *clock) Ended() {}
 func (c *clock) Away()  {}
+
+// Followed implements session.TextWatcher.
+func (c *clock) Followed() bool { return true }

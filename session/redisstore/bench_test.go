@@ -71,6 +71,9 @@ func (p *paced) Grew(bool) {
 func (*paced) Ended() {}
 func (*paced) Away()  {}
 
+// Followed implements session.TextWatcher.
+func (*paced) Followed() bool { return true }
+
 // BenchmarkAppend writes 500 replies at 50 tokens a second each, an operation
 // being one token of each, and reports what a token costs: until it is stored,
 // here, and in Redis. With a follower, another node copies every reply.

@@ -66,9 +66,13 @@ func TestUnfollowedIsNotTold(t *testing.T) {
 			return func() bool { return slices.Equal(followers(), want) }
 		}
 		copied := b.follow(t, said.Text.Ref)
+		reader := watchedBy(copied)
 		eventually(t, "the follower is told", has(b.store.node))
-		b.Unfollow(copied)
+		reader.left.Store(true)
 		eventually(t, "it is no more", has())
+		if end := ended(t, copied); end.Err != session.ErrUnfollowed {
+			t.Errorf("ended as %+v", end)
+		}
 		if err := b.Hold(t.Context(), said.Text.Ref); err != nil {
 			t.Fatal(err)
 		}

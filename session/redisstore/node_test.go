@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,6 +163,20 @@ func (n *node) follow(t testing.TB, ref session.Ref) *session.Text {
 	}
 	return text
 }
+
+// reader is who follows a text, until it has left.
+type reader struct{ left atomic.Bool }
+
+func watchedBy(t *session.Text) *reader {
+	r := new(reader)
+	t.Watcher(r)
+	return r
+}
+
+func (*reader) Grew(bool)        {}
+func (*reader) Ended()           {}
+func (*reader) Away()            {}
+func (r *reader) Followed() bool { return !r.left.Load() }
 
 // end ends a reply well.
 func (n *node) end(t testing.TB, text *session.Text) {

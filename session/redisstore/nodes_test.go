@@ -178,13 +178,13 @@ func TestFollowedElsewhere(t *testing.T) {
 		}
 		followed := func() bool { return since() < time.Second }
 		left := func() bool { return since() > 2*time.Second }
-		copied := b.follow(t, said.Text.Ref)
+		reader := watchedBy(b.follow(t, said.Text.Ref))
 		eventually(t, "it is followed", followed)
 		for range 2 {
 			last := said.Text.FollowedElsewhere()
 			eventually(t, "it still is", func() bool { return said.Text.FollowedElsewhere().After(last) })
 		}
-		b.Unfollow(copied)
+		reader.left.Store(true)
 		eventually(t, "the last one has left", left)
 		c.follow(t, said.Text.Ref)
 		eventually(t, "it is followed again", followed)
