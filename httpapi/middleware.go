@@ -62,7 +62,7 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 			// (RFC 9112, section 6.1).
 			h.Set("Connection", "close")
 		}
-		rec := &recorder{ResponseWriter: w, rc: http.NewResponseController(w), timeout: s.WriteTimeout}
+		rec := &recorder{ResponseWriter: w, rc: http.NewResponseController(w), timeout: s.WriteTimeout, most: s.maxHistoryBody()}
 		rec.extend() // what the connection's last request left may be over
 		r = rec.watchBody(r)
 		defer func() {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 
+	"lumos/backend/httpapi/wire"
 	"lumos/backend/hub"
 	"lumos/backend/hub/jsonread"
 	"lumos/backend/hub/reply"
@@ -47,7 +48,9 @@ func (s *server) handleGetSession(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, found)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = wire.WriteSession(w, found) // an error is the client's going
 	return nil
 }
 
@@ -110,6 +113,7 @@ func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if wantsStream(r) {
+		defer s.Hub.CountStream(caller(r))()
 		return s.stream(w, r, said, reply.Offset{})
 	}
 	end, err := s.Hub.Wait(r.Context(), said)

@@ -11,9 +11,6 @@ import (
 )
 
 const (
-	// maxHistoryBody bounds a request of the AI SDK's, in bytes: it repeats the
-	// whole conversation every time, with files and what tools have put out.
-	maxHistoryBody = 32 << 20
 	// maxSDKID bounds an id that the AI SDK or a page has made, in bytes.
 	maxSDKID = 1 << 10
 )
@@ -48,7 +45,13 @@ type sdkReader struct {
 // readSDK reads the request's body.
 func (s *server) readSDK(w http.ResponseWriter, r *http.Request) (*sdkRequest, error) {
 	in := sdkReader{most: s.Hub.MaxMessageBytes()}
-	return &in.sdkRequest, readBody(w, r, max(maxHistoryBody, maxBody(s.MaxMessageBytes)), false, in.read)
+	return &in.sdkRequest, readBody(w, r, s.maxHistoryBody(), false, in.read)
+}
+
+// maxHistoryBody bounds a request of the AI SDK's, in bytes: it repeats the whole
+// conversation every time, with files and what tools have put out.
+func (s *server) maxHistoryBody() int {
+	return max(4*s.Hub.MaxSessionBytes(), maxBody(s.MaxMessageBytes))
 }
 
 func (s *sdkReader) read(in *jsonread.Reader) error {

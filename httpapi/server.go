@@ -42,8 +42,6 @@ type Config struct {
 	// TrustedProxies are those whose X-Forwarded-For tells who the client is, and
 	// whose X-Forwarded-Host which host it asked for.
 	TrustedProxies []netip.Prefix
-	// Metrics is what the hub was given; nil: none.
-	Metrics *hub.Metrics
 	// Registry has what GET /metrics tells, to which New adds its own; nil: that
 	// alone. One registry serves one server.
 	Registry *prometheus.Registry
@@ -57,6 +55,7 @@ type Config struct {
 
 type server struct {
 	Config
+	Metrics   *hub.Metrics // the hub's
 	addresses addresses
 	foreign   foreignOrigins
 	sockets   wsconn.Config
@@ -77,16 +76,13 @@ func New(cfg Config) http.Handler {
 	if cfg.Registry == nil {
 		cfg.Registry = prometheus.NewRegistry()
 	}
-	if cfg.Metrics == nil {
-		cfg.Metrics = cfg.Hub.Metrics()
-	}
 	s := &server{
-		Config: cfg, requests: newRequests(cfg.Registry),
+		Config: cfg, Metrics: cfg.Hub.Metrics(), requests: newRequests(cfg.Registry),
 		addresses: addresses{trusted: cfg.TrustedProxies, log: cfg.Logger, level: slog.LevelWarn},
 	}
 	s.sockets = wsconn.Config{
 		Subprotocols: []string{subprotocol, subprotocolDeep}, MaxMessage: maxBody(cfg.MaxMessageBytes),
-		WriteTimeout: cfg.WriteTimeout, Refused: cfg.Metrics.Rejected, TimedOut: cfg.Metrics.WriteTimedOut,
+		WriteTimeout: cfg.WriteTimeout, Refused: s.Metrics.Rejected, TimedOut: s.Metrics.WriteTimedOut,
 		Lateness: cfg.Hub.Lateness,
 	}
 	if cfg.LoopbackOnly { // no proxy of others is meant to be there
@@ -99,7 +95,7 @@ func New(cfg Config) http.Handler {
 	}
 	private := func(method, path string, f handler) { route(method, path, s.private(f)) }
 	private("POST", "/sessions", s.handleCreateSession)
-	private("GET", "/sessions/{session_id}", s.handleGetSession)
+	private("GET", "/sessions/{session_id}", s.counted(s.handleGetSession))
 	private("DELETE", "/sessions/{session_id}", s.handleDeleteSession)
 	private("GET", "/sessions/{session_id}/stream", s.counted(s.handleStream))
 	private("POST", "/sessions/{session_id}/stop", s.handleStop)

@@ -69,7 +69,7 @@ func TestPromptCache(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	metrics := hub.NewMetrics(registry)
 	r := newRig(t, withHub(func(c *hub.Config) { c.MaxContextTokens, c.Metrics = budget, metrics }),
-		withAPI(func(c *httpapi.Config) { c.Metrics, c.Registry = metrics, registry }))
+		withAPI(func(c *httpapi.Config) { c.Registry = registry }))
 	id := r.newSession()
 	prompt, cached, moved, begins := 0, 0, 0, ""
 	for i := range turns {

@@ -16,7 +16,8 @@ type Claim struct {
 	ref      session.Ref
 	id       uuid.UUID // of the connection
 	watch    bool
-	reserved bool // it is in the hub's list
+	reserved bool   // it is in the hub's list, and has a slot
+	client   string // whose, if it is reserved
 }
 
 // Ref names the session that is held.
@@ -66,7 +67,7 @@ func (h *Hub) Reserve(ctx context.Context, from Caller, ref session.Ref) (*Claim
 		case r != nil && r.conn != nil, h.reserved[ref]:
 			refused = session.ErrTaken
 		default:
-			if refused = h.crowded(from); refused == nil {
+			if refused = h.occupy(from); refused == nil {
 				h.reserved[ref] = true
 			}
 		}
@@ -77,14 +78,14 @@ func (h *Hub) Reserve(ctx context.Context, from Caller, ref session.Ref) (*Claim
 	held := false
 	defer func() {
 		if !held {
-			h.unreserve(&Claim{ref: ref, reserved: true})
+			h.unreserve(ref, from.Client)
 		}
 	}()
 	c, err := h.hold(ctx, ref, session.Claim{Arrived: time.Now(), Mode: session.FromNobody}, false)
 	if err != nil {
 		return nil, err
 	}
-	held, c.reserved = true, true
+	held, c.reserved, c.client = true, true, from.Client
 	return c, nil
 }
 
@@ -92,7 +93,9 @@ func (h *Hub) Reserve(ctx context.Context, from Caller, ref session.Ref) (*Claim
 func (h *Hub) Leave(c *Claim) {
 	_ = h.rescue("leaving a place", c.ref, func() error {
 		defer h.sessions.Release(c.ref)
-		h.unreserve(c)
+		if c.reserved {
+			h.unreserve(c.ref, c.client)
+		}
 		if !c.watch {
 			h.sessions.Disconnect(c.ref, c.id)
 		}
@@ -100,8 +103,7 @@ func (h *Hub) Leave(c *Claim) {
 	})
 }
 
-func (h *Hub) unreserve(c *Claim) {
-	if c.reserved {
-		_ = h.do(func() { delete(h.reserved, c.ref) })
-	}
+func (h *Hub) unreserve(ref session.Ref, client string) {
+	_ = h.do(func() { delete(h.reserved, ref) })
+	h.slots.free(client)
 }

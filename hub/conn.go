@@ -121,6 +121,10 @@ func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 			return
 		}
 		h.enlist(c)
+		if claim.reserved { // its slot is c's from now on
+			delete(h.reserved, claim.ref)
+			claim.reserved = false
+		}
 		h.metrics.connected(1)
 		h.running.Add(1)
 		c.writing = make(chan struct{})
@@ -130,12 +134,11 @@ func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 		return err
 	}
 	served = true
-	h.unreserve(claim)
 	return nil
 }
 
-// mayJoin says whether a connection may be where it wants to be, and closes the
-// one whose place it takes. It runs on the loop.
+// mayJoin says whether a connection may be where it wants to be, takes a slot for one
+// that has none reserved, and closes the one whose place it takes. It runs on the loop.
 func (h *Hub) mayJoin(c *Conn, j *Join) error {
 	if h.draining.Load() {
 		return ErrDraining
@@ -150,8 +153,11 @@ func (h *Hub) mayJoin(c *Conn, j *Join) error {
 	case old != nil:
 		old.Close(CloseTakenOver, takenOver)
 		j.before = old
+		if j.Claim == nil {
+			_ = h.slots.add(j.From.Client, Limits{}) // for old's, which is about to be free
+		}
 	case j.Claim == nil:
-		return h.crowded(j.From)
+		return h.occupy(j.From)
 	}
 	return nil
 }

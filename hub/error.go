@@ -53,7 +53,7 @@ var sentences = map[string]string{
 	CodeNotFound:         "This conversation does not exist, has expired or was deleted. Begin a new one.",
 	CodeBusy:             "A reply is still being written in this conversation. Wait for its end or stop it.",
 	CodeReused:           "This message id was used before with another text. Use a new id for a new message.",
-	CodeLong:             "This conversation has as many messages as it may have. Begin a new one.",
+	CodeLong:             "This conversation is as long as it may be. Begin a new one.",
 	CodeInternal:         "Something went wrong on the server. Try again.",
 	CodeUpstream:         "The model's service failed. Try again.",
 	CodeUpstreamAuth:     "The model's service did not accept the server's key. Tell whoever runs this server.",

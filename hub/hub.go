@@ -70,6 +70,7 @@ type Hub struct {
 	late     lateness
 	turns    sync.Map // uuid.UUID of a reply that is written here → *turn
 	written  atomic.Int64
+	slots    slots
 	draining atomic.Bool
 	leaving  context.Context // ends when running replies are left to others
 	leaves   context.CancelFunc
@@ -80,9 +81,7 @@ type Hub struct {
 
 	// Owned by Run's goroutine.
 	rooms    map[session.Ref]*room
-	conns    int            // in rooms
-	streams  int            // that are open, of those that are counted
-	clients  map[string]int // how many of conns and streams each has
+	conns    int // in rooms
 	reserved map[session.Ref]bool
 	drained  chan struct{} // closed when nothing is left; nil when not draining
 }
@@ -111,12 +110,13 @@ func New(cfg Config) *Hub {
 		cfg: cfg, sessions: cfg.Sessions, log: cfg.Logger, counter: cfg.Limits.Counter, metrics: cfg.Metrics,
 		upstream: newUpstream(cfg.Limits.Upstream),
 		ops:      make(chan func()), closing: make(chan struct{}),
-		rooms: make(map[session.Ref]*room), clients: make(map[string]int), reserved: make(map[session.Ref]bool),
+		rooms: make(map[session.Ref]*room), reserved: make(map[session.Ref]bool),
 	}
 	if h.counter == nil {
 		h.counter = new(session.Counts)
 	}
 	h.leaving, h.leaves = context.WithCancel(context.Background())
+	h.slots.clients = make(map[string]int)
 	h.orphans.init(cfg.Limits.Upstream)
 	cfg.Sessions.Watch(h)
 	return h
@@ -221,7 +221,7 @@ func (h *Hub) eachIn(ref session.Ref, f func(*Conn)) {
 	}
 }
 
-// enlist puts a connection into its room. It runs on the loop.
+// enlist puts a connection, which has its slot, into its room. It runs on the loop.
 func (h *Hub) enlist(c *Conn) {
 	r := h.room(c.ref)
 	if c.watch {
@@ -234,10 +234,10 @@ func (h *Hub) enlist(c *Conn) {
 		h.room(c.ref).conn = c
 	}
 	h.conns++
-	h.clients[c.from.Client]++
 }
 
-// delist takes a connection, if it is there, out of its room. It runs on the loop.
+// delist takes a connection, if it is there, out of its room, and its slot. It runs on
+// the loop.
 func (h *Hub) delist(c *Conn) {
 	if c == nil {
 		return
@@ -254,7 +254,7 @@ func (h *Hub) delist(c *Conn) {
 		return
 	}
 	h.conns--
-	h.discount(c.from.Client)
+	h.slots.free(c.from.Client)
 	if r.conn == nil && len(r.watchers) == 0 {
 		delete(h.rooms, c.ref)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -122,6 +124,14 @@ func (h *Hub) enter(ctx context.Context, from Caller, reply uuid.UUID) error {
 	return h.tooManyReplies()
 }
 
+// enterAgain counts a reply that was taken over: here, and no more at the node that
+// counted it before. It refuses nothing, and a store that is away goes uncounted.
+func (h *Hub) enterAgain(ctx context.Context, client string, reply uuid.UUID) {
+	if client != "" && h.cfg.Limits.RepliesPerClient != 0 {
+		_, _ = h.counter.Enter(ctx, repliesOf(client), reply, math.MaxInt32)
+	}
+}
+
 func (h *Hub) tooManyReplies() error {
 	h.metrics.Rejected("replies")
 	return &Error{
@@ -141,83 +151,88 @@ func (h *Hub) leave(client string, reply uuid.UUID) {
 // client.
 var ErrCrowded = errors.New("hub: too many connections")
 
-// Crowded returns ErrCrowded if there is no room for another connection of the
-// caller's. It is a look in advance: Serve and Reserve decide.
-func (h *Hub) Crowded(from Caller) error {
-	var err error
-	_ = h.do(func() { err = h.crowded(from) })
-	return err
+// slots counts what is open at this hub: connections, streams, and sessions that are
+// being read.
+type slots struct {
+	mu      sync.Mutex // guards what follows
+	all     int
+	clients map[string]int
 }
 
-// full names the limit that leaves no room for another connection of the
-// caller's; "": none does. It runs on the loop.
-func (h *Hub) full(from Caller) string {
-	limits := h.cfg.Limits
+// add counts one more. It reports the limit that leaves no room for it, and does not
+// count it then; "": there is room. Without limits there always is.
+func (s *slots) add(client string, limits Limits) (full string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case limits.Connections > 0 && h.conns+len(h.reserved)+h.streams >= limits.Connections:
+	case limits.Connections > 0 && s.all >= limits.Connections:
 		return "connections"
-	case limits.ConnectionsPerClient > 0 && from.Client != "" && h.clients[from.Client] >= limits.ConnectionsPerClient:
+	case limits.ConnectionsPerClient > 0 && client != "" && s.clients[client] >= limits.ConnectionsPerClient:
 		return "client_connections"
 	}
+	s.all++
+	s.clients[client]++
 	return ""
 }
 
-// crowded runs on the loop.
-func (h *Hub) crowded(from Caller) error {
-	limit := h.full(from)
-	if limit == "" {
+// free ends an add.
+func (s *slots) free(client string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all--
+	if s.clients[client]--; s.clients[client] == 0 {
+		delete(s.clients, client)
+	}
+}
+
+// occupy counts one connection more. Errors: ErrCrowded.
+func (h *Hub) occupy(from Caller) error {
+	full := h.slots.add(from.Client, h.cfg.Limits)
+	if full == "" {
 		return nil
 	}
-	h.metrics.Rejected(limit)
+	h.metrics.Rejected(full)
 	return ErrCrowded
 }
 
-// OpenStream counts somebody who follows a reply without a WebSocket as a
-// connection until closed is called. It waits a moment for room: who comes back
-// may be quicker than the news that its last connection is gone.
-// Errors: ErrCrowded; ErrDraining once Run has ended; ctx's.
+// Crowded returns ErrCrowded if there is no room for another connection of the
+// caller's. It is a look in advance: Serve and Reserve decide.
+func (h *Hub) Crowded(from Caller) error {
+	err := h.occupy(from)
+	if err == nil {
+		h.slots.free(from.Client)
+	}
+	return err
+}
+
+// CountStream counts a stream, for which there always is room, as a connection until
+// closed is called.
+func (h *Hub) CountStream(from Caller) (closed func()) {
+	_ = h.slots.add(from.Client, Limits{})
+	return func() { h.slots.free(from.Client) }
+}
+
+// OpenStream counts somebody who follows a reply without a WebSocket, or reads a
+// session, as a connection until closed is called. It waits a moment for room: who
+// comes back may be quicker than the news that its last connection is gone.
+// Errors: ErrCrowded; ctx's.
 func (h *Hub) OpenStream(ctx context.Context, from Caller) (closed func(), err error) {
-	for begun := time.Now(); ; {
-		wait := time.Since(begun) < streamPatience
-		var refused error
-		err := h.do(func() {
-			switch {
-			case h.full(from) == "":
-				h.streams++
-				h.clients[from.Client]++
-				wait = false
-			case !wait:
-				refused = h.crowded(from)
+	look := time.NewTicker(streamRetry)
+	defer look.Stop()
+	for begun := time.Now(); h.slots.add(from.Client, h.cfg.Limits) != ""; {
+		if time.Since(begun) >= streamPatience {
+			if err := h.occupy(from); err != nil {
+				return nil, err
 			}
-		})
-		if err != nil || refused != nil {
-			return nil, errors.Join(err, refused)
+			break
 		}
-		if !wait {
-			return func() { h.closeStream(from) }, nil
-		}
-		pause := time.NewTimer(streamRetry)
 		select {
-		case <-pause.C:
+		case <-look.C:
 		case <-ctx.Done():
-			pause.Stop()
 			return nil, ctx.Err()
 		}
 	}
-}
-
-func (h *Hub) closeStream(from Caller) {
-	_ = h.do(func() {
-		h.streams--
-		h.discount(from.Client)
-	})
-}
-
-// discount notes that a client has one connection less. It runs on the loop.
-func (h *Hub) discount(client string) {
-	if h.clients[client]--; h.clients[client] == 0 {
-		delete(h.clients, client)
-	}
+	return func() { h.slots.free(from.Client) }, nil
 }
 
 // awaitUpstream waits until the reply may go to the model, first come, first

@@ -10,8 +10,7 @@ import (
 )
 
 // Metrics is what the hub tells Prometheus of itself. No label holds anything
-// that a client chooses. All
-// methods may be called concurrently.
+// that a client chooses. All methods may be called concurrently.
 type Metrics struct {
 	connections, streams, running, waiting                prometheus.Gauge
 	replies, tokens, resumes, retries, failures, rejected *prometheus.CounterVec

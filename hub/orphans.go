@@ -122,6 +122,7 @@ func (h *Hub) adopt(ctx context.Context, o orphan) {
 		return // it is found again as long as somebody cares
 	}
 	r := reply.Of(said.Text)
+	h.enterAgain(ctx, said.Running.Client, o.reply)
 	h.metrics.adopted()
 	h.log.Info("reply taken over", slog.String("session", ShortID(o.ref.ID)), slog.Int("at", r.Appended()))
 	if ended != "" {

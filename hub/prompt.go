@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -113,6 +114,10 @@ func usage(c *llms.ContentChoice) *session.Usage {
 
 // MaxMessageBytes returns how many bytes the content of a message may have.
 func (h *Hub) MaxMessageBytes() int { return h.cfg.MaxMessageBytes }
+
+// MaxSessionBytes returns how many bytes a conversation may hold; 8 MiB, as by default,
+// where no limit is set.
+func (h *Hub) MaxSessionBytes() int { return cmp.Or(h.cfg.Limits.SessionBytes, 8<<20) }
 
 // CheckContent tells whether a message may be said. The error is a *Error.
 func (h *Hub) CheckContent(content string) error {

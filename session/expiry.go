@@ -91,9 +91,23 @@ func (m *Manager) makeRoom(mine *cell) error {
 	return nil
 }
 
-func (m *Manager) tooMuch() bool {
-	return m.cfg.Sessions > 0 && m.count.Load() > int64(m.cfg.Sessions) || m.cfg.Bytes > 0 && m.bytes.Load() > m.cfg.Bytes
+// roomToSay makes room for something that is said in mine, which is locked, if the
+// sessions take too much memory. Errors: ErrFull.
+func (m *Manager) roomToSay(mine *cell) error {
+	if !m.kind.Alone || !m.tooLarge() {
+		return nil
+	}
+	if m.evict(mine); m.tooLarge() {
+		return ErrFull
+	}
+	return nil
 }
+
+func (m *Manager) tooMuch() bool {
+	return m.cfg.Sessions > 0 && m.count.Load() > int64(m.cfg.Sessions) || m.tooLarge()
+}
+
+func (m *Manager) tooLarge() bool { return m.cfg.Bytes > 0 && m.bytes.Load() > m.cfg.Bytes }
 
 // evict drops sessions until there is room, and some more, so that not each that
 // comes has all looked through: empty ones first, then those unused for longest,

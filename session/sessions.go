@@ -122,6 +122,12 @@ func (m *Manager) Say(ctx context.Context, ref Ref, t Turn) (said Said, err erro
 	fence := m.newFence(t.Reply.String())
 	err = m.step(ctx, ref, func(e *cell) (ch *Change, err error) {
 		said, ch, err = e.c.say(t, fence)
+		if ch != nil && ch.Running != nil {
+			err = m.roomToSay(e)
+		}
+		if err != nil {
+			return nil, err
+		}
 		if ch == nil && said.Started {
 			said.Text = m.write(e, fence)
 		}

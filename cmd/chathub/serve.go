@@ -61,8 +61,8 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	srv := newServer(httpapi.New(httpapi.Config{
 		Hub: h, Sessions: store.Manager, Static: static.Handler(),
 		MaxMessageBytes: cfg.MaxMessageBytes, AllowedOrigins: cfg.AllowedOrigins,
-		LoopbackOnly: isLoopback(cfg.Host), Tokens: tokens, TrustedProxies: cfg.TrustedProxies,
-		Metrics: metrics, Registry: registry, Logger: log,
+		LoopbackOnly: boundToLoopback(ln), Tokens: tokens, TrustedProxies: cfg.TrustedProxies,
+		Registry: registry, Logger: log,
 	}), log)
 
 	if cfg.DebugAddr != "" {
@@ -71,7 +71,10 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 			return fmt.Errorf("cannot listen on DEBUG_ADDR: %w", err)
 		}
 		defer debug.Close()
-		go func() { _ = newServer(http.DefaultServeMux, log).Serve(debug) }()
+		if !boundToLoopback(debug) {
+			return fmt.Errorf("DEBUG_ADDR: %s is no loopback address, and pprof is for this machine alone", debug.Addr())
+		}
+		go func() { _ = newServer(httpapi.GuardHost(http.DefaultServeMux, nil), log).Serve(debug) }()
 		log.Info("pprof", "url", "http://"+debug.Addr().String()+"/debug/pprof/")
 	}
 
@@ -95,7 +98,7 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 
 	select {
 	case <-drain.Done():
-		log.Info("draining: running replies may end", "at_most", cfg.DrainTimeout, "signal_again", "ends at once")
+		log.Info("draining: running replies may end", "at_most_s", cfg.DrainTimeout.Seconds(), "signal_again", "ends at once")
 		ctx, cancel := context.WithTimeout(kill, cfg.DrainTimeout)
 		h.Drain(ctx)
 		cancel()
@@ -113,6 +116,13 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	err = errors.Join(err, store.close())
 	log.Info("chathub has ended")
 	return err
+}
+
+// boundToLoopback tells whether only this machine can reach the listener, whatever
+// name its address was given by.
+func boundToLoopback(ln net.Listener) bool {
+	addr, ok := ln.Addr().(*net.TCPAddr)
+	return ok && addr.IP.IsLoopback()
 }
 
 // newServer returns a server whose limits of time do not end streams: there is
