@@ -35,7 +35,7 @@ type config struct {
 	Host           string         `group:"listen" type:"host" placeholder:"ADDRESS" help:"Address to listen on. Default: all interfaces, 127.0.0.1 with --demo."`
 	Port           int            `group:"listen" type:"port" default:"8080" help:"Port to listen on; 0: a free one."`
 	AllowedOrigins []string       `group:"listen" type:"origins" placeholder:"ORIGIN,..." help:"Web sites that may talk to the hub besides its own pages: https://shop.example,https://www.shop.example."`
-	TrustedProxies []netip.Prefix `group:"listen" type:"prefixes" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For tells who the client is: 10.0.0.0/8,fd00::/8."`
+	TrustedProxies []netip.Prefix `group:"listen" type:"prefixes" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For tells who the client is, and whose X-Forwarded-Host which host it asked for: 10.0.0.0/8,fd00::/8."`
 	DrainTimeout   time.Duration  `group:"listen" type:"pause" default:"30s" help:"After SIGTERM, how long running replies may go on."`
 	DebugAddr      string         `group:"listen" type:"loopback" placeholder:"HOST:PORT" help:"Loopback address for pprof: 127.0.0.1:6060. Default: none."`
 	LogLevel       slog.Level     `group:"listen" type:"level" default:"info" help:"debug, info, warn or error."`
@@ -53,17 +53,17 @@ type config struct {
 	AuthJWTIssuer   string `name:"auth-jwt-issuer" group:"auth" type:"word" placeholder:"ISSUER" help:"The iss that a token must have. Default: any."`
 	AuthJWTAudience string `name:"auth-jwt-audience" group:"auth" type:"word" placeholder:"AUDIENCE" help:"The aud that a token must have. Default: any, with a secret."`
 
-	MaxMessageBytes      int `group:"limit" type:"bytes" default:"65536" help:"Longest message, in bytes of UTF-8; from 1 to 16777216."`
-	MaxReplyBytes        int `group:"limit" type:"limit" default:"2097152" help:"Longest reply, in bytes of UTF-8; it is cut there."`
-	MaxSessionMessages   int `group:"limit" type:"limit" default:"10000" help:"Messages in one conversation."`
-	MaxSessionBytes      int `group:"limit" type:"bytes" default:"8388608" help:"All that one conversation holds, in bytes of UTF-8."`
-	MaxStoreBytes        int `group:"limit" type:"limit" default:"0" help:"Memory that conversations may take, in bytes, without Redis. Default: half of the machine's."`
-	MaxSessions          int `group:"limit" type:"limit" default:"100000" help:"Conversations kept in memory."`
-	MaxConnections       int `group:"limit" type:"limit" default:"0" help:"WebSockets, and streams that are followed, in all."`
-	ConnectionsPerClient int `group:"limit" type:"limit" default:"100" help:"WebSockets, and streams that are followed, of one client."`
-	MessagesPerMinute    int `group:"limit" type:"limit" default:"60" help:"Messages of one client in a minute."`
-	MaxRepliesPerClient  int `group:"limit" type:"limit" default:"50" help:"Replies that run for one client at a time."`
-	MaxUpstream          int `group:"limit" type:"limit" default:"0" help:"Replies that run at the model at a time, for all; others wait their turn."`
+	MaxMessageBytes      int  `group:"limit" type:"bytes" default:"65536" help:"Longest message, in bytes of UTF-8; from 1 to 16777216."`
+	MaxReplyBytes        int  `group:"limit" type:"limit" default:"2097152" help:"Longest reply, in bytes of UTF-8; it is cut there."`
+	MaxSessionMessages   int  `group:"limit" type:"limit" default:"10000" help:"Messages in one conversation."`
+	MaxSessionBytes      int  `group:"limit" type:"tokens" default:"8388608" help:"All that one conversation holds, in bytes of UTF-8."`
+	MaxStoreBytes        *int `group:"limit" type:"room" placeholder:"BYTES" help:"Memory that conversations may take, in bytes, without Redis. Default: half of what the machine, or the control group, has."`
+	MaxSessions          int  `group:"limit" type:"limit" default:"100000" help:"Conversations kept without Redis. Beyond it empty ones go first, then those unused for longest, if for an hour."`
+	MaxConnections       int  `group:"limit" type:"limit" default:"0" help:"WebSockets, streams and conversations being read, in all."`
+	ConnectionsPerClient int  `group:"limit" type:"limit" default:"100" help:"WebSockets, streams and conversations being read, of one client."`
+	MessagesPerMinute    int  `group:"limit" type:"limit" default:"60" help:"Messages of one client in a minute."`
+	MaxRepliesPerClient  int  `group:"limit" type:"limit" default:"50" help:"Replies that run for one client at a time."`
+	MaxUpstream          int  `group:"limit" type:"limit" default:"0" help:"Replies that run at the model at a time, for all; others wait their turn."`
 
 	unknown []string // lines of .env that set nothing, for the log
 }

@@ -93,7 +93,7 @@ func TestEveryValueIsTakenFromFlagsAndEnvironment(t *testing.T) {
 		"MAX_REPLY_BYTES":        {"0", func(c *config) { c.MaxReplyBytes = 0 }},
 		"MAX_SESSION_MESSAGES":   {"7", func(c *config) { c.MaxSessionMessages = 7 }},
 		"MAX_SESSION_BYTES":      {"16777216", func(c *config) { c.MaxSessionBytes = 16 << 20 }},
-		"MAX_STORE_BYTES":        {"1000000", func(c *config) { c.MaxStoreBytes = 1000000 }},
+		"MAX_STORE_BYTES":        {"1000000", func(c *config) { c.MaxStoreBytes = new(int); *c.MaxStoreBytes = 1000000 }},
 		"MAX_SESSIONS":           {"8", func(c *config) { c.MaxSessions = 8 }},
 		"MAX_CONNECTIONS":        {"9", func(c *config) { c.MaxConnections = 9 }},
 		"CONNECTIONS_PER_CLIENT": {"10", func(c *config) { c.ConnectionsPerClient = 10 }},

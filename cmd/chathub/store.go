@@ -28,7 +28,7 @@ func newStore(cfg config, metrics *hub.Metrics, registry *prometheus.Registry, l
 	if len(cfg.RedisURL) > 0 {
 		return newRedisStore(cfg, kept, metrics)
 	}
-	kept.Sessions, kept.Bytes = cfg.MaxSessions, int64(cfg.MaxStoreBytes)
+	kept.Sessions, kept.Bytes = cfg.MaxSessions, storeBytes(cfg)
 	var s store
 	if cfg.DataDir == noDataDir {
 		s = store{session.NewMemory(kept), "memory: a restart loses them", new(session.Counts), func() error { return nil }}
