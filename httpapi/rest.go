@@ -88,6 +88,7 @@ func (s *server) handleStop(w http.ResponseWriter, r *http.Request) error {
 // chatResponse is ChatResponse of the contract.
 type chatResponse struct {
 	Response     string         `json:"response"`
+	Reasoning    string         `json:"reasoning,omitempty"`
 	Conversation uuid.UUID      `json:"conversation_id"`
 	Timestamp    time.Time      `json:"timestamp"`
 	MessageID    uuid.UUID      `json:"message_id"`
@@ -147,7 +148,7 @@ func writeReply(w http.ResponseWriter, conversation uuid.UUID, end *reply.End) e
 		return hub.Failure(&m)
 	}
 	writeJSON(w, http.StatusOK, chatResponse{
-		Response: m.Content, Conversation: conversation, Timestamp: m.Timestamp,
+		Response: m.Text(), Reasoning: m.Reasoning(), Conversation: conversation, Timestamp: m.Timestamp,
 		MessageID: m.ID, FinishReason: m.FinishReason, Usage: m.Usage,
 	})
 	return nil

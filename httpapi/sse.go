@@ -99,10 +99,7 @@ func (s *server) replyBehind(ctx context.Context, ref session.Ref, seen uuid.UUI
 // honored is the place if all before it is still part of the reply, otherwise the
 // beginning: this stream has no way to take back a part.
 func honored(r *reply.Reply, at reply.Offset) reply.Offset {
-	if session.ValidPrefix(r.Epochs, at.Epoch, at.N) != at.N {
-		return reply.Offset{}
-	}
-	if _, ok := r.At(at.N); !ok {
+	if _, exact := r.Place(at); !exact {
 		return reply.Offset{}
 	}
 	return at

@@ -94,7 +94,8 @@ func (s *server) joinSafely(ctx context.Context, r *http.Request, claim *hub.Cla
 	if err != nil {
 		code, why = s.Hub.CloseFor(session.Ref{}, err)
 	}
-	j.Dialect = new(wire.ChatHub)
+	j.Text = r.URL.Query().Get("reasoning") != "1"
+	j.Dialect = &wire.ChatHub{Reasoning: !j.Text}
 	return j, code, why
 }
 

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/tmc/langchaingo/llms"
 
@@ -37,12 +36,20 @@ type asking struct {
 	first     time.Duration // until the first text; 0: none yet
 	budget    *llm.Budget
 	had       int  // bytes of text that another node wrote
+	text      int  // bytes of text that there are
+	size      int  // bytes of all parts, with what is held
 	estimate  int  // of the prompt's tokens; 0: the model was not asked yet
 	calls     int  // of the model
 	deltas    int  // parts of text that it streamed
 	continued int  // how often it went on after a cut
 	full      bool // the reply has as many bytes as it may
 	noEnd     bool // the stream with the last text ended properly, but without saying why
+
+	part    session.Part // the last one of the reply
+	thought bool         // this call brought reasoning
+	shown   bool         // of the reasoning that the model is at, some was appended
+	held    []byte       // the same, as long as nobody is there to see it
+	marked  []byte       // room for what begins a part
 }
 
 // ask calls the model until the reply is complete, and returns what is to be
@@ -56,19 +63,20 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 		return failed(err), err
 	}
 	defer done()
-	a.budget, a.had = llm.NewBudget(maxRequests, maxWaiting), a.r.Appended()
+	a.budget = llm.NewBudget(maxRequests, maxWaiting)
+	a.resume()
 	ctx = llm.WithBudget(ctx, a.budget)
 	p := a.prompt(history, h.cfg.MaxContextTokens)
 	for {
-		text := a.r.String(a.r.Appended())
+		text := session.TextOf(a.r.String(a.r.Appended()))
 		left, ok := a.left(text)
 		if !ok {
 			return session.Message{FinishReason: session.FinishLength}, nil
 		}
 		choice, err := a.call(ctx, p.messages(text), left)
-		added, noEnd := a.r.Appended() > len(text), errors.Is(err, llm.ErrNoEnd)
+		added, noEnd := a.text > len(text), errors.Is(err, llm.ErrNoEnd)
 		whole := a.noEnd && noEnd && !added // it went on after such an end, and there is no more
-		if a.r.Appended() > 0 && (added || noEnd) {
+		if a.text > 0 && (added || noEnd) {
 			a.noEnd = noEnd
 		}
 		switch {
@@ -77,11 +85,11 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 			return session.Message{FinishReason: session.FinishLength}, nil
 		case err == nil:
 			m := session.Message{FinishReason: finishReason(choice.StopReason)}
-			if a.continued == 0 { // of a reply in parts only the last part's usage is known
+			if a.continued == 0 || text == "" { // of a reply in parts only the last part's usage is known
 				m.Usage = usage(choice)
 			}
 			return m, nil
-		case (errors.Is(err, io.ErrUnexpectedEOF) || added && llm.Transient(err)) && !whole && a.mayAsk(ctx):
+		case (errors.Is(err, io.ErrUnexpectedEOF) || (added || a.thought) && llm.Transient(err)) && !whole && a.mayAsk(ctx):
 			a.continued++
 		case llms.IsTokenLimitError(err) && a.mayAsk(ctx) && a.shorten(&p, history):
 		case a.noEnd:
@@ -142,29 +150,21 @@ func failed(err error) session.Message {
 // call asks the model once. A stream that ended early without saying so is
 // io.ErrUnexpectedEOF: some of langchaingo's models return nil for one.
 func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTokens int) (*llms.ContentChoice, error) {
-	streamed, deltas := 0, 0
-	had, first := a.r.Appended(), a.first
-	most := a.h.cfg.Limits.ReplyBytes
+	had, first, deltas := a.text, a.first, a.deltas
+	a.forget()
 	options := append([]llms.CallOption{
 		llms.WithStreamingFunc(func(_ context.Context, chunk []byte) error {
-			if most > 0 && had+streamed+len(chunk) > most {
-				a.full = true
-				chunk = firstWhole(chunk, most-had-streamed)
-			}
-			if streamed += len(chunk); deltas%sampleEvery == 0 {
+			if a.deltas%sampleEvery == 0 {
 				a.r.Sample(chunk)
 			}
-			deltas++
-			if a.first == 0 {
-				a.first = time.Since(a.began)
+			a.deltas++
+			return a.say(chunk)
+		}),
+		llms.WithStreamingReasoningFunc(func(_ context.Context, thought, _ []byte) error {
+			if len(thought) == 0 { // it is told of text, too
+				return nil
 			}
-			if !a.r.Append(chunk) {
-				return errTextEnded
-			}
-			if a.full {
-				return errReplyFull
-			}
-			return nil
+			return a.think(thought)
 		}),
 		llm.WithoutContent(),
 		llm.WithCacheKey(a.r.Ref.ID.String()),
@@ -174,29 +174,18 @@ func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTo
 	}
 	a.calls++
 	resp, err := a.h.cfg.Model.GenerateContent(ctx, messages, options...)
-	a.deltas += deltas
-	a.h.metrics.answered(deltas, a.first-first)
+	a.h.metrics.answered(a.deltas-deltas, a.first-first)
 	if err != nil {
 		return nil, err
 	}
 	if resp == nil || len(resp.Choices) == 0 {
 		return nil, io.ErrUnexpectedEOF
 	}
-	choice := resp.Choices[0]
+	choice, streamed := resp.Choices[0], a.text-had
 	if choice.StopReason == "" && (streamed == 0 || len(choice.Content) < streamed) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	return choice, nil
-}
-
-// firstWhole returns as much of p as fits into limit bytes and ends no
-// character early.
-func firstWhole(p []byte, limit int) []byte {
-	n := max(0, min(limit, len(p)))
-	for n > 0 && n < len(p) && !utf8.RuneStart(p[n]) {
-		n--
-	}
-	return p[:n]
 }
 
 // safely is ask of the turn's history. A panic of the model is its failure.

@@ -25,6 +25,7 @@ type Join struct {
 	After   uuid.UUID // the last message that it has; nil: it has nothing
 	Offset  int       // how much it has of that, a reply; negative: all
 	Epoch   int64     // in which that was so; 0: the first
+	Text    bool      // Offset counts text alone
 	Dialect Dialect
 	Claim   *Claim // what was reserved for it; nil: nothing
 	From    Caller
@@ -110,7 +111,7 @@ func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 		c.expires = j.Expires.Unix()
 	}
 	if j.Offset >= 0 {
-		c.resume = resumption{j.After, reply.Offset{Epoch: j.Epoch, N: j.Offset}}
+		c.resume = resumption{j.After, reply.Offset{Epoch: j.Epoch, N: j.Offset, TextOnly: j.Text}}
 	}
 	c.out = reply.NewOutbox(guardedOut{c}, true, func() { c.poke(nil) })
 	c.out.Meter = h.metrics

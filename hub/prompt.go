@@ -29,7 +29,7 @@ type prompt struct {
 // then said twice in a row is joined by an empty line.
 func (h *Hub) newPrompt(history []session.Message, budget int) prompt {
 	overhead := llm.EstimateTokens(h.cfg.SystemPrompt)
-	content := func(i int) string { return history[i].Content }
+	content := func(i int) string { return history[i].Text() }
 	sent := func(i int) int { return history[i].Estimate }
 	measured := ratio(history)
 	first, estimate := llm.Window(len(history), content, sent, overhead, budget, measured)
@@ -39,10 +39,10 @@ func (h *Hub) newPrompt(history []session.Message, budget int) prompt {
 	}
 	before := llms.ChatMessageTypeSystem
 	for i := first; i < len(history); i++ {
-		if strings.TrimSpace(history[i].Content) == "" || history[i].Role != session.User && before == llms.ChatMessageTypeSystem {
+		role, text := roleOf(history[i]), history[i].Text()
+		if strings.TrimSpace(text) == "" || history[i].Role != session.User && before == llms.ChatMessageTypeSystem {
 			continue
 		}
-		role, text := roleOf(history[i]), history[i].Content
 		if role == before {
 			last := &p.parts[len(p.parts)-1]
 			last.Parts = []llms.ContentPart{llms.TextPart(last.Parts[0].(llms.TextContent).Text + "\n\n" + text)}

@@ -154,6 +154,7 @@ func (h *Hub) write(t *turn) {
 		m = session.Message{FinishReason: session.FinishStopped}
 		fallthrough
 	default:
+		a.release()
 		m.Estimate = a.estimate
 		if failed := h.finish(t, m); failed != nil {
 			err = failed

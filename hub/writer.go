@@ -185,7 +185,8 @@ func (c *Conn) reply(r *reply.Reply) error {
 	var from reply.Offset
 	if c.resume.reply == r.Reply {
 		from = c.resume.offset
-		c.hub.metrics.Resumed(session.ValidPrefix(r.Epochs, from.Epoch, from.N) == from.N)
+		_, exact := r.Place(from)
+		c.hub.metrics.Resumed(exact)
 	}
 	c.resume = resumption{}
 	c.dialect.Follows(c.pos.ID)

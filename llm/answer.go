@@ -44,8 +44,11 @@ func (c *call) read(ctx context.Context, body io.Reader, kind string, w *watch) 
 		}
 		finished, deltas := c.finish != "", c.deltas
 		bad := c.take(p)
-		if f := c.deliver(p); f != nil {
-			return f
+		if c.unwanted == nil {
+			c.unwanted = c.deliver(p)
+		}
+		if c.unwanted != nil {
+			return c.unwanted
 		}
 		if bad != nil && (c.finish == "" || c.finish == "error") {
 			return bad
@@ -111,19 +114,14 @@ func (c *call) take(p *parser) *failure {
 		if d.failed {
 			return c.m.explainEvent(parseReason(data, c.m.model))
 		}
-		if d.ragged || c.half.waits {
-			d.text = c.half.join(d.text, text, &c.half.text)
-			d.thought = c.half.join(d.thought, thought, &c.half.thought)
+		var f *failure
+		if len(d.thought) > thought && (text > 0 || len(d.turns) > 0) {
+			f = c.inOrder(p, text, thought)
+		} else {
+			f = c.fit(d, text, thought)
 		}
-		if len(d.text) > text && !c.echo.done {
-			fresh, err := c.echo.cut(d.text[text:])
-			if d.text = append(d.text[:text], fresh...); err != nil {
-				return broken(err)
-			}
-		}
-		if n := len(d.text) - text; n > 0 || len(d.thought) > thought {
-			c.deltas++
-			c.fresh += n
+		if f != nil {
+			return f
 		}
 		if d.hasUsage {
 			c.usage, c.hasUsage = d.usage, true
@@ -140,6 +138,48 @@ func (c *call) take(p *parser) *failure {
 	return nil
 }
 
+// fit makes what an event said fit to what was said before: halves of characters are
+// joined, and what the caller has already goes.
+func (c *call) fit(d *decoder, text, thought int) *failure {
+	if d.ragged || c.half.waits {
+		d.text = c.half.join(d.text, text, &c.half.text)
+		d.thought = c.half.join(d.thought, thought, &c.half.thought)
+	}
+	if len(d.text) > text && !c.echo.done {
+		fresh, err := c.echo.cut(d.text[text:])
+		if d.text = append(d.text[:text], fresh...); err != nil {
+			return broken(err)
+		}
+	}
+	if n := len(d.text) - text; n > 0 || len(d.thought) > thought {
+		c.deltas++
+		c.fresh += n
+	}
+	return nil
+}
+
+// inOrder is fit of an event with thoughts that follow behind text, which is handed
+// on before them: delivery has thoughts first.
+func (c *call) inOrder(p *parser, text, thought int) *failure {
+	d := &p.decoder
+	said, thoughts, deltas := bytes.Clone(d.text[text:]), bytes.Clone(d.thought[thought:]), c.deltas
+	d.text, d.thought = d.text[:text], d.thought[:thought]
+	from := turn{text, thought}
+	for _, at := range append(d.turns, turn{text + len(said), thought + len(thoughts)}) {
+		if c.unwanted = c.deliver(p); c.unwanted != nil {
+			return c.unwanted
+		}
+		d.text = append(d.text, said[from.text-text:at.text-text]...)
+		d.thought = append(d.thought, thoughts[from.thought-thought:at.thought-thought]...)
+		if f := c.fit(d, 0, 0); f != nil {
+			return f
+		}
+		from = at
+	}
+	c.deltas = min(c.deltas, deltas+1) // it is one event
+	return nil
+}
+
 // broken is the failure of a stream that holds what it must not.
 func broken(err error) *failure {
 	return fail(llms.ErrCodeProviderUnavailable, err, "the answer of the model's service cannot be read: %v", err)
@@ -150,6 +190,7 @@ func (c *call) deliver(p *parser) *failure {
 	d := &p.decoder
 	if len(d.thought) > 0 {
 		if c.opts.StreamingReasoningFunc != nil {
+			c.thinks = true
 			if err := c.opts.StreamingReasoningFunc(c.ctx, d.thought, nil); err != nil {
 				return unwanted(err)
 			}

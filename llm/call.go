@@ -31,6 +31,7 @@ type call struct {
 	given   echo // as each attempt begins with it
 	collect bool // the text is to be returned
 	begun   bool // text was handed on: nothing may be tried again
+	thinks  bool // the same of a thought: the caller decides
 	budget  *Budget
 
 	// The answer, begun anew by each attempt.
@@ -39,10 +40,11 @@ type call struct {
 	finish   string
 	usage    usage
 	hasUsage bool
-	done     bool // [DONE] was seen
-	deltas   int  // events with text or thoughts that are new
-	fresh    int  // bytes of new text
-	half     half // of a character, that waits for the next delta
+	done     bool     // [DONE] was seen
+	deltas   int      // events with text or thoughts that are new
+	fresh    int      // bytes of new text
+	half     half     // of a character, that waits for the next delta
+	unwanted *failure // the caller wants no more
 }
 
 // parser is what reads one stream; parsers are used again.
@@ -92,7 +94,7 @@ func (c *call) run() *failure {
 			return nil
 		}
 		wait, ok := c.m.retries.next(try, c.budget.waited, f)
-		if !ok || c.begun || !c.budget.allows(wait) {
+		if !ok || c.begun || c.thinks || !c.budget.allows(wait) {
 			if f.transient {
 				f.WithDetail(detailTransient, true)
 			}

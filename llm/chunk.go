@@ -22,12 +22,38 @@ type decoder struct {
 	failed   bool // it is an error object
 	ragged   bool // its text has halves of characters, see appendRagged
 
+	// turns are where, in the last event, thoughts follow behind text: a part of the
+	// text, and as much of the thoughts before it. Most events have none.
+	turns []turn
+
 	// Marks inside the event being read.
 	eventText, eventThought   int
 	choiceText, choiceThought int
 	choiceFinish              string
 
 	repeat repeat
+}
+
+// turn is a place in an event's text and thoughts.
+type turn struct{ text, thought int }
+
+// back forgets what is behind a place.
+func (d *decoder) back(text, thought int) {
+	d.text, d.thought = d.text[:text], d.thought[:thought]
+	for n := len(d.turns); n > 0 && (d.turns[n-1].text > text || d.turns[n-1].thought > thought); n-- {
+		d.turns = d.turns[:n-1]
+	}
+}
+
+// thinks notes that a thought follows.
+func (d *decoder) thinks() {
+	from := d.eventText
+	if n := len(d.turns); n > 0 {
+		from = d.turns[n-1].text
+	}
+	if len(d.text) > from {
+		d.turns = append(d.turns, turn{len(d.text), len(d.thought)})
+	}
 }
 
 // reset makes the decoder ready for another stream; its memory stays.
@@ -40,7 +66,7 @@ func (d *decoder) reset() {
 // nothing else is taken.
 func (d *decoder) event(b []byte) error {
 	d.eventText, d.eventThought = len(d.text), len(d.thought)
-	d.finish, d.failed, d.ragged = "", false, false
+	d.finish, d.failed, d.ragged, d.turns = "", false, false, d.turns[:0]
 	if d.hasUsage {
 		d.usage, d.hasUsage = usage{}, false
 	}
@@ -50,7 +76,7 @@ func (d *decoder) event(b []byte) error {
 	}
 	bad := i < 0 || space(b, i) != len(b)
 	if bad || d.failed {
-		d.text, d.thought = d.text[:d.eventText], d.thought[:d.eventThought]
+		d.back(d.eventText, d.eventThought)
 		d.finish, d.usage, d.hasUsage = "", usage{}, false
 		d.repeat.forget()
 	}
@@ -86,7 +112,7 @@ func (d *decoder) topRest(b []byte, i int, first, chose bool) int {
 		}
 		switch string(key) {
 		case "choices":
-			d.text, d.thought = d.text[:d.eventText], d.thought[:d.eventThought]
+			d.back(d.eventText, d.eventThought)
 			d.finish = ""
 			if chose || object || named {
 				d.repeat.odd()
@@ -175,7 +201,7 @@ func (d *decoder) choiceRest(b []byte, i int, first, ours bool) int {
 			}
 		case "delta":
 			d.repeat.again()
-			d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
+			d.back(d.choiceText, d.choiceThought)
 			switch {
 			case isNull(b, at):
 				i = at + 4
@@ -198,7 +224,7 @@ func (d *decoder) choiceRest(b []byte, i int, first, ours bool) int {
 // keep ends a choice: what it said is the event's, or is dropped.
 func (d *decoder) keep(ours bool) {
 	if !ours {
-		d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
+		d.back(d.choiceText, d.choiceThought)
 		return
 	}
 	if d.choiceFinish != "" {
@@ -239,7 +265,7 @@ func (d *decoder) delta(b []byte, i int, first bool) int {
 		switch string(key) {
 		case "content":
 			d.repeat.again()
-			d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
+			d.back(d.choiceText, d.choiceThought)
 			if i = d.content(b, at, &d.text, maxDepth); i > 0 && b[at] == '"' {
 				d.repeat.content(at+1, i-1)
 			}

@@ -90,6 +90,7 @@ func (d *decoder) part(b []byte, i int, dst *[]byte, depth int) int {
 			return -1
 		}
 	case kind == "thinking" && thinking > 0:
+		d.thinks()
 		if d.content(b, thinking, &d.thought, depth) < 0 {
 			return -1
 		}

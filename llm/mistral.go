@@ -163,8 +163,8 @@ func (m *Mistral) Model() string { return m.model }
 // also returned as Content, as langchaingo's callers expect, but for
 // [WithoutContent]. StopReason is Mistral's finish_reason as it came;
 // GenerationInfo holds PromptTokens, CompletionTokens, TotalTokens and
-// PromptCachedTokens as int. A
-// StreamingReasoningFunc gets what the model thinks, too.
+// PromptCachedTokens as int. A StreamingReasoningFunc gets what the model thinks, in
+// the order in which it thinks and speaks.
 //
 // Of the options, Model, Temperature, TopP, MaxTokens and StopWords are sent if
 // they are not zero, which is how langchaingo tells them from unset; the others
@@ -172,7 +172,7 @@ func (m *Mistral) Model() string { return m.model }
 // answer lowers it.
 //
 // Every error is an *[llms.Error]; [LogAttrs] tells what of it may be logged.
-// Nothing is tried again once text was handed on; [Transient] tells whether a call
+// Nothing is tried again once text, or a thought, was handed on; [Transient] tells whether a call
 // that goes on from it may help. If the stream ends without a
 // finish_reason or [DONE], errors.Is(err, io.ErrUnexpectedEOF) is true, and of no
 // other error. How many requests several calls may make is a [Budget]'s to say.

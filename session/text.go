@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -256,12 +257,14 @@ func (t *Text) String(n int) string {
 
 // Cursor is a place in a text. It belongs to one goroutine at a time.
 type Cursor struct {
-	t   *Text
-	b   *block
-	off int
+	t    *Text
+	b    *block
+	off  int
+	part Part
+	text int // bytes of text before it
 }
 
-func (t *Text) start() Cursor { return Cursor{t: t, b: t.first} }
+func (t *Text) start() Cursor { return Cursor{t: t, b: t.first, part: PartText} }
 
 // At returns the place behind the first off bytes. ok is false, and the place is
 // the beginning, if the text has no such place, or not yet.
@@ -273,7 +276,7 @@ func (t *Text) at(off, bound int) (c Cursor, ok bool) {
 	}
 	c = t.start()
 	for c.off < off {
-		c.off += len(c.rest(off))
+		c.pass(c.rest(off))
 	}
 	if p := c.rest(bound); len(p) > 0 && !utf8.RuneStart(p[0]) {
 		return t.start(), false
@@ -281,15 +284,67 @@ func (t *Text) at(off, bound int) (c Cursor, ok bool) {
 	return c, true
 }
 
-// Off is the offset of the place, Behind how much there is to read.
-func (c *Cursor) Off() int    { return c.off }
+// TextAt returns the offset of the place behind the first n bytes of text alone;
+// ok is false if there are not so many, or not yet.
+func (t *Text) TextAt(n int) (off int, ok bool) {
+	c := t.start()
+	for c.text < n {
+		if len(c.Next(n-c.text)) == 0 {
+			return 0, false
+		}
+	}
+	return c.off, true
+}
+
+// pass moves behind p, which follows.
+func (c *Cursor) pass(p []byte) {
+	for c.off += len(p); ; {
+		n := bytes.IndexByte(p, Mark)
+		if c.part == PartText {
+			c.text += len(p)
+			if n >= 0 {
+				c.text -= len(p) - n
+			}
+		}
+		if n < 0 || n+markLen > len(p) {
+			return
+		}
+		c.part, p = Part(p[n+1]), p[n+markLen:]
+	}
+}
+
+// Off is the offset of the place, Part the part that it is in, and TextOff how many
+// bytes of text alone are before it.
+func (c *Cursor) Off() int     { return c.off }
+func (c *Cursor) Part() Part   { return c.part }
+func (c *Cursor) TextOff() int { return c.text }
+
+// Behind is how much there is to read.
 func (c *Cursor) Behind() int { return max(0, c.t.Safe()-c.off) }
 
-// Next returns what follows, at most limit bytes and whole characters, and moves
-// behind it; nothing when there is no more for now. The bytes stay valid and
-// must not be changed.
-func (c *Cursor) Next(limit int) []byte { return c.next(limit, c.t.Safe()) }
+// Next returns what follows of one part, at most limit bytes and whole characters,
+// and moves behind it; nothing when there is no more for now. Marks it only passes.
+// The bytes stay valid and must not be changed.
+func (c *Cursor) Next(limit int) []byte {
+	bound := c.t.Safe()
+	p := c.rest(bound)
+	for len(p) >= markLen && p[0] == Mark {
+		c.part = Part(p[1])
+		c.off += markLen
+		p = c.rest(bound)
+	}
+	p = p[:RuneBoundary(p, limit)]
+	if n := bytes.IndexByte(p, Mark); n >= 0 {
+		p = p[:n]
+	}
+	c.off += len(p)
+	if c.part == PartText {
+		c.text += len(p)
+	}
+	return p
+}
 
+// next is Next of the stored bytes, marks and all, below the bound.
 func (c *Cursor) next(limit, bound int) []byte {
 	p := c.rest(bound)
 	p = p[:RuneBoundary(p, limit)]
@@ -312,32 +367,4 @@ func (c *Cursor) rest(bound int) []byte {
 		return c.b.buf[c.off-c.b.start : end-c.b.start]
 	}
 	return nil
-}
-
-// RuneBoundary returns how much of p, at most limit bytes, ends no character
-// early.
-func RuneBoundary(p []byte, limit int) int {
-	if len(p) <= limit {
-		return len(p)
-	}
-	for n := limit; n > 0 && n > limit-utf8.UTFMax; n-- {
-		if utf8.RuneStart(p[n]) {
-			return n
-		}
-	}
-	return limit
-}
-
-// wholeRunes returns how much of p is whole characters: a failover, or a crash,
-// can cut inside one.
-func wholeRunes(p []byte) int {
-	for i := 1; i <= min(len(p), utf8.UTFMax-1); i++ {
-		if c := p[len(p)-i]; utf8.RuneStart(c) {
-			if !utf8.FullRune(p[len(p)-i:]) {
-				return len(p) - i
-			}
-			break
-		}
-	}
-	return len(p)
 }

@@ -407,7 +407,7 @@ func (m *Manager) textLength(ctx context.Context, e *cell) (had, has int, err er
 		if t.moved.Load() {
 			return 0, 0, errStale // the next look finds another head
 		}
-		if had = int(t.saved.Load()); had <= t.Appended() || had-t.Appended() < 4 {
+		if had = int(t.saved.Load()); had-t.Appended() <= maxTorn {
 			break
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"lumos/backend/hub/reply"
+	"lumos/backend/session"
 )
 
 // AISDK is the AI SDK's UI message stream over server-sent events. Resumed says
@@ -11,23 +12,40 @@ import (
 type AISDK struct {
 	Resumed bool
 	begun   bool
-	told    int // how much of the reply the client has
+	told    int          // how much of the reply the client has
+	open    session.Part // that was started and not ended; 0: none
 }
 
 // Start implements reply.Encoder. What was told cannot be taken back here: the
 // client has to come again.
-func (e *AISDK) Start(out *reply.Outbox, r *reply.Reply, offset int) error {
+func (e *AISDK) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
+	offset := at.Off()
 	switch {
-	case e.begun && offset == e.told: // another writer goes on exactly there
+	case e.begun && offset >= e.told: // another writer goes on there; marks alone lie between
 		return nil
 	case e.begun, !e.Resumed && offset > 0:
 		return reply.ErrCut
 	case offset == 0:
 		e.event(out, r, 0, startChunk(r))
-		e.event(out, r, 0, chunk{Type: "text-start", ID: &r.Reply})
+	default: // the client has begun the part
+		e.open = at.Part()
 	}
 	e.begun, e.told = true, offset
 	return nil
+}
+
+// begin begins a part at an offset, and ends the one before.
+func (e *AISDK) begin(out *reply.Outbox, r *reply.Reply, part session.Part, offset int) {
+	e.end(out, r)
+	e.open = part
+	e.event(out, r, offset, chunk{Type: partName(part) + "-start", ID: &r.Reply})
+}
+
+func (e *AISDK) end(out *reply.Outbox, r *reply.Reply) {
+	if e.open != 0 {
+		e.event(out, r, e.told, chunk{Type: partName(e.open) + "-end", ID: &r.Reply})
+	}
+	e.open = 0
 }
 
 // appendID opens an event, whose id is a place in the reply.
@@ -44,16 +62,20 @@ func (e *AISDK) event(out *reply.Outbox, r *reply.Reply, offset int, c chunk) {
 }
 
 // Text implements reply.Encoder. This is the token path: it allocates nothing.
-func (e *AISDK) Text(out *reply.Outbox, r *reply.Reply, p []byte, offset int) {
+func (e *AISDK) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p []byte) {
+	part, offset := at.Part(), at.Off()
+	if part != e.open {
+		e.begin(out, r, part, offset-len(p))
+	}
 	e.told = offset
-	b := append(appendID(out.Begin(), r, offset), `{"type":"text-delta","id":"`...)
+	b := append(append(append(appendID(out.Begin(), r, offset), `{"type":"`...), partName(part)...), `-delta","id":"`...)
 	b = append(appendUUID(b, r.Reply), `","delta":"`...)
 	out.End(append(appendText(b, p), "\"}\n\n"...))
 }
 
 // End implements reply.Encoder.
 func (e *AISDK) End(out *reply.Outbox, r *reply.Reply, end *reply.End) error {
-	e.event(out, r, r.Safe(), chunk{Type: "text-end", ID: &r.Reply})
+	e.end(out, r)
 	c := endChunk(end)
 	c.Code, c.ID, c.RetryAfter = "", nil, 0
 	b := append(appendUUID(append(out.Begin(), "id: "...), r.Reply), ":end\ndata: "...)

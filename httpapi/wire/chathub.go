@@ -15,7 +15,10 @@ import (
 
 // ChatHub is the dialect of the contract, chathub.v1. It implements hub.Dialect.
 type ChatHub struct {
-	after uuid.UUID // the message that the next reply follows
+	Reasoning bool // the client is told of it; otherwise its offsets count text alone
+
+	after uuid.UUID    // the message that the next reply follows
+	open  session.Part // that was started and not ended; 0: none
 }
 
 func put(out *reply.Outbox, v any) { out.End(appendJSON(out.Begin(), v)) }
@@ -23,18 +26,57 @@ func put(out *reply.Outbox, v any) { out.End(appendJSON(out.Begin(), v)) }
 // Follows implements hub.Dialect.
 func (d *ChatHub) Follows(after uuid.UUID) { d.after = after }
 
-// Start implements reply.Encoder.
-func (d *ChatHub) Start(out *reply.Outbox, r *reply.Reply, offset int) error {
-	start := startChunk(r)
-	start.After, start.Epoch = optional(d.after), r.Epoch()
+// Start implements reply.Encoder. A client that has some of the reply is in a part.
+func (d *ChatHub) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
+	start, offset := startChunk(r), d.offset(at)
+	start.After, start.Epoch, start.Offset = optional(d.after), r.Epoch(), &offset
 	put(out, start)
-	put(out, chunk{Type: "text-start", ID: &r.Reply, Offset: &offset})
+	if d.open = 0; offset > 0 {
+		d.begin(out, r, d.part(at), offset)
+	}
 	return nil
 }
 
+// offset and part are a place as the client knows it.
+func (d *ChatHub) offset(at *session.Cursor) int {
+	if d.Reasoning {
+		return at.Off()
+	}
+	return at.TextOff()
+}
+
+func (d *ChatHub) part(at *session.Cursor) session.Part {
+	if d.Reasoning {
+		return at.Part()
+	}
+	return session.PartText
+}
+
+// begin begins a part at an offset, and ends the one before.
+func (d *ChatHub) begin(out *reply.Outbox, r *reply.Reply, part session.Part, offset int) {
+	d.end(out, r)
+	d.open = part
+	put(out, chunk{Type: partName(part) + "-start", ID: &r.Reply, Offset: &offset})
+}
+
+func (d *ChatHub) end(out *reply.Outbox, r *reply.Reply) {
+	if d.open != 0 {
+		put(out, chunk{Type: partName(d.open) + "-end", ID: &r.Reply})
+	}
+	d.open = 0
+}
+
 // Text implements reply.Encoder. This is the token path: it allocates nothing.
-func (d *ChatHub) Text(out *reply.Outbox, r *reply.Reply, p []byte, offset int) {
-	b := append(out.Begin(), `{"type":"text-delta","id":"`...)
+func (d *ChatHub) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p []byte) {
+	part := at.Part()
+	if part == session.PartReasoning && !d.Reasoning {
+		return
+	}
+	offset := d.offset(at)
+	if part != d.open {
+		d.begin(out, r, part, offset-len(p))
+	}
+	b := append(append(append(out.Begin(), `{"type":"`...), partName(part)...), `-delta","id":"`...)
 	b = append(appendUUID(b, r.Reply), `","delta":"`...)
 	b = append(appendText(b, p), `","offset":`...)
 	out.End(append(strconv.AppendInt(b, int64(offset), 10), '}'))
@@ -42,7 +84,7 @@ func (d *ChatHub) Text(out *reply.Outbox, r *reply.Reply, p []byte, offset int) 
 
 // End implements reply.Encoder.
 func (d *ChatHub) End(out *reply.Outbox, r *reply.Reply, e *reply.End) error {
-	put(out, chunk{Type: "text-end", ID: &r.Reply})
+	d.end(out, r)
 	put(out, endChunk(e))
 	return nil
 }
@@ -68,8 +110,11 @@ func (d *ChatHub) Message(out *reply.Outbox, m session.Message, after uuid.UUID)
 
 // Ready implements hub.Dialect.
 func (d *ChatHub) Ready(out *reply.Outbox, r hub.Ready) bool {
-	if r.Messages == nil {
-		r.Messages = []session.Message{}
+	told := make([]session.Message, len(r.Messages))
+	for i, m := range r.Messages {
+		if told[i] = m; !d.Reasoning {
+			told[i].Content = m.Text()
+		}
 	}
 	put(out, struct {
 		Type         string            `json:"type"`
@@ -81,7 +126,7 @@ func (d *ChatHub) Ready(out *reply.Outbox, r hub.Ready) bool {
 		Watching     bool              `json:"watching,omitempty"`
 		More         bool              `json:"more,omitempty"`
 		Messages     []session.Message `json:"messages"`
-	}{"ready", r.Conversation, r.CreatedAt, r.Model, optional(r.After), optional(r.Running), r.Watching, r.More, r.Messages})
+	}{"ready", r.Conversation, r.CreatedAt, r.Model, optional(r.After), optional(r.Running), r.Watching, r.More, told})
 	return true
 }
 

@@ -52,3 +52,11 @@ func endChunk(e *reply.End) chunk {
 	}
 	return chunk{Type: "finish", Metadata: &metadata{FinishReason: m.FinishReason, Timestamp: &m.Timestamp, Usage: m.Usage}}
 }
+
+// partName is how a part is called at the beginning of its chunks' types.
+func partName(p session.Part) string {
+	if p == session.PartReasoning {
+		return "reasoning"
+	}
+	return "text"
+}

@@ -34,18 +34,21 @@ type deepError struct {
 
 // Start implements reply.Encoder. What the widget has behind the offset, where
 // another writer goes on, is taken back.
-func (d *DeepChat) Start(out *reply.Outbox, r *reply.Reply, offset int) error {
-	if offset != d.told {
+func (d *DeepChat) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
+	if offset := at.TextOff(); offset != d.told {
 		d.kept, d.told = d.kept[:0], offset
-		put(out, deepText{Text: r.String(offset), Overwrite: true})
+		put(out, deepText{Text: session.TextOf(r.String(at.Off())), Overwrite: true})
 	}
 	return nil
 }
 
 // Text implements reply.Encoder. It keeps back what the widget would take for the
-// end, until more has come.
-func (d *DeepChat) Text(out *reply.Outbox, _ *reply.Reply, p []byte, offset int) {
-	d.told = offset
+// end, until more has come. The widget is not told of reasoning.
+func (d *DeepChat) Text(out *reply.Outbox, _ *reply.Reply, at *session.Cursor, p []byte) {
+	if at.Part() != session.PartText {
+		return
+	}
+	d.told = at.TextOff()
 	if len(d.kept) == 0 && string(p) != d.EndPhrase { // the token path
 		out.End(append(appendText(append(out.Begin(), `{"text":"`...), p), `"}`...))
 		return
@@ -60,7 +63,7 @@ func (d *DeepChat) Text(out *reply.Outbox, _ *reply.Reply, p []byte, offset int)
 // again as a whole, or, if it is the phrase, in two parts.
 func (d *DeepChat) End(out *reply.Outbox, r *reply.Reply, e *reply.End) error {
 	if len(d.kept) > 0 {
-		whole := r.String(r.Safe())
+		whole := session.TextOf(r.String(r.Safe()))
 		if whole != d.EndPhrase {
 			put(out, deepText{Text: whole, Overwrite: true})
 		} else {

@@ -3,7 +3,11 @@
 // and on others. There is one way of all text: Follow, and in it step.
 package reply
 
-import "errors"
+import (
+	"errors"
+
+	"lumos/backend/session"
+)
 
 // Encoder puts a reply into one client's words. It is that client's alone and
 // may remember. What it puts into out leaves with the next flush. Whoever calls
@@ -12,9 +16,10 @@ type Encoder interface {
 	// Start begins the stream at a place; again, in the same stream, when another
 	// writer goes on with the reply from there. ErrCut: this stream cannot take
 	// back what it has told.
-	Start(out *Outbox, r *Reply, offset int) error
-	// Text tells p, which ends at offset. It is the token path.
-	Text(out *Outbox, r *Reply, p []byte, offset int)
+	Start(out *Outbox, r *Reply, at *session.Cursor) error
+	// Text tells p, which is of the part that at is in, and ends there. It is the
+	// token path.
+	Text(out *Outbox, r *Reply, at *session.Cursor, p []byte)
 	// End tells how the reply ended.
 	End(out *Outbox, r *Reply, e *End) error
 }
@@ -33,10 +38,10 @@ type Out interface {
 type Discard struct{}
 
 // Start implements Encoder.
-func (Discard) Start(*Outbox, *Reply, int) error { return nil }
+func (Discard) Start(*Outbox, *Reply, *session.Cursor) error { return nil }
 
 // Text implements Encoder.
-func (Discard) Text(*Outbox, *Reply, []byte, int) {}
+func (Discard) Text(*Outbox, *Reply, *session.Cursor, []byte) {}
 
 // End implements Encoder.
 func (Discard) End(*Outbox, *Reply, *End) error { return nil }

@@ -11,10 +11,11 @@ import (
 )
 
 // Offset is how much of a reply a client has: N bytes, as they were in an epoch
-// (0: its first writer's).
+// (0: its first writer's). TextOnly says that they are counted without reasoning.
 type Offset struct {
-	Epoch int64
-	N     int
+	Epoch    int64
+	N        int
+	TextOnly bool
 }
 
 // AtEnd is the place of somebody who wants to know of the end alone.
@@ -158,6 +159,30 @@ func (r *Reply) Followed() bool {
 	return r.following+len(r.enders) > 0 || time.Since(r.asked) < askedFor
 }
 
+// Place returns the place behind what a client has, as far as that is still part of
+// the reply; the beginning, if the text has no such place. exact says that all of
+// it is.
+func (r *Reply) Place(from Offset) (at session.Cursor, exact bool) {
+	n := from.N
+	if from.TextOnly {
+		var ok bool
+		if n, ok = r.TextAt(n); !ok {
+			n = math.MaxInt // what it was may be known to have been cut all the same
+		}
+	}
+	kept := session.ValidPrefix(r.Epochs, from.Epoch, n)
+	at, ok := r.At(kept)
+	return at, ok && kept == n
+}
+
+// MayBeShown tells whether somebody can have been shown what comes now: follows the
+// text here, or has done so on another node.
+func (r *Reply) MayBeShown() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.following > 0 || !r.FollowedElsewhere().IsZero()
+}
+
 // follower is somebody's place in a reply. Whoever has the right to send to its
 // client may move it.
 type follower struct {
@@ -188,7 +213,7 @@ func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offse
 	}()
 	for {
 		f.join(from)
-		err := enc.Start(out, f.r, f.at.Off())
+		err := enc.Start(out, f.r, &f.at)
 		for err == nil && f.end == nil {
 			if _, err = f.step(true); err == nil && f.end == nil && f.park() {
 				err = out.Wait(ctx)
@@ -237,7 +262,7 @@ func (f *follower) step(block bool) (sent bool, err error) {
 		if len(p) == 0 {
 			break
 		}
-		f.enc.Text(f.out, f.r, p, f.at.Off())
+		f.enc.Text(f.out, f.r, &f.at, p)
 		f.deltas++
 		if len(f.out.buf) >= flushAt {
 			if sent, err := f.out.Flush(block); !sent {
@@ -278,7 +303,7 @@ func (f *follower) join(from Offset) {
 	r := f.r
 	f.left, f.since, f.deltas = false, monotonic(), 0
 	if !f.endOnly {
-		f.at, _ = r.At(session.ValidPrefix(r.Epochs, from.Epoch, from.N))
+		f.at, _ = r.Place(from)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
