@@ -36,6 +36,7 @@ type dropRun struct {
 
 func playDrop(x *exactServer, seed uint64) error {
 	r := &dropRun{x: x, rng: rand.New(rand.NewPCG(seed, 1))}
+	r.page.thinks = r.rng.IntN(3) > 0
 	if r.rng.IntN(2) == 0 {
 		r.page.client = uuid.NewString()
 	}
@@ -101,7 +102,10 @@ func (r *dropRun) turn() error {
 	if reason := r.page.last().FinishReason; reason != "stop" {
 		return fmt.Errorf("finish_reason %q", reason)
 	}
-	return nil
+	if !r.page.thinks {
+		return nil
+	}
+	return r.plan.thought(r.page.last().Reasoning)
 }
 
 // connect opens the page's connection, which may break at any byte.
@@ -154,11 +158,11 @@ func (r *dropRun) comeBack() url.Values {
 		q.Set("offset", "-1")
 	case 3: // more text than there is
 		if last != nil && last.partial {
-			q.Set("offset", strconv.Itoa(len(r.plan.text)+1+r.rng.IntN(1<<20)))
+			q.Set("offset", strconv.FormatInt(last.offset+int64(r.plan.size())+1+r.rng.Int64N(1<<20), 10))
 		}
 	case 4: // less than it holds, or the middle of a character
-		if last != nil && last.partial && len(last.text) > 0 {
-			q.Set("offset", strconv.Itoa(r.rng.IntN(len(last.text))))
+		if last != nil && last.partial && last.offset > 0 {
+			q.Set("offset", strconv.FormatInt(r.rng.Int64N(last.offset), 10))
 		}
 	case 5: // it keeps no part of a reply
 		if n := len(r.page.messages); n > 1 && last.partial {
@@ -215,7 +219,7 @@ func (r *dropRun) read() error {
 				return err
 			}
 			fallthrough
-		case "start", "text-start", "text-delta":
+		case "start", "text-start", "text-delta", "reasoning-delta":
 			if err := r.check(); err != nil {
 				return err
 			}
@@ -237,7 +241,7 @@ func (r *dropRun) check() error {
 	if last == nil || !last.partial || r.page.find(r.id) < 0 {
 		return nil
 	}
-	got := string(last.text)
+	got := last.text()
 	if len(got) > len(r.plan.text) || got != r.plan.text[:len(got)] || !utf8.ValidString(got) {
 		return errors.New(textDiff(got, r.plan.text))
 	}

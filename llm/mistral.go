@@ -40,6 +40,9 @@ type Config struct {
 	// Temperature is sent when the call has no option for it. Nil: the model's own.
 	Temperature *float64
 
+	// ReasoningEffort is sent as it is. "": it is not sent, and the model decides.
+	ReasoningEffort string
+
 	// ContextTokens is the context that an Ollama is asked to have (num_ctx). 0: its own.
 	ContextTokens int
 
@@ -74,6 +77,7 @@ type Mistral struct {
 	model       string
 	client      *http.Client
 	temperature *float64
+	effort      string
 	firstToken  time.Duration
 	idle        time.Duration
 	retries     retries
@@ -109,6 +113,7 @@ func NewMistral(cfg Config) (*Mistral, error) {
 		model:       cmp.Or(cfg.Model, DefaultModel),
 		client:      newClient(cfg.HTTPClient),
 		temperature: cfg.Temperature,
+		effort:      cfg.ReasoningEffort,
 		firstToken:  cmp.Or(cfg.FirstTokenTimeout, DefaultFirstTokenTimeout),
 		idle:        cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout),
 		retries: retries{

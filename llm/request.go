@@ -23,6 +23,7 @@ type request struct {
 	TopP        float64   `json:"top_p,omitempty"`
 	MaxTokens   int       `json:"max_tokens,omitempty"`
 	Stop        []string  `json:"stop,omitempty"`
+	Effort      string    `json:"reasoning_effort,omitempty"`
 	CacheKey    string    `json:"prompt_cache_key,omitempty"`
 	*ollama
 }
@@ -43,6 +44,7 @@ func (m *Mistral) encode(messages []llms.MessageContent, opts *llms.CallOptions)
 		TopP:        opts.TopP,
 		MaxTokens:   opts.MaxTokens,
 		Stop:        opts.StopWords,
+		Effort:      m.effort,
 	}
 	if opts.Temperature != 0 {
 		r.Temperature = &opts.Temperature

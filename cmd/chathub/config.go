@@ -29,6 +29,7 @@ type config struct {
 	OllamaModel      string   `group:"model" type:"word" default:"mistral" help:"Model that Ollama serves."`
 	SystemPrompt     string   `group:"model" type:"text" placeholder:"TEXT" help:"Instruction put before every conversation. Default: none."`
 	Temperature      *float64 `group:"model" type:"temperature" placeholder:"NUMBER" help:"From 0 to 1.5. Default: the model's own."`
+	ReasoningEffort  string   `group:"model" type:"word" placeholder:"WORD" help:"How much the model is to think before it answers: high or none, for Mistral's models that can. Default: not sent."`
 	MaxTokens        int      `group:"model" type:"limit" default:"4096" help:"Longest reply, in tokens; 0: the model's own limit."`
 	MaxContextTokens int      `group:"model" type:"tokens" default:"32768" help:"Most of a conversation that is sent to the model, in tokens; older messages are left out."`
 

@@ -28,7 +28,7 @@ func newModel(cfg config, metrics *hub.Metrics, log *slog.Logger) (model, error)
 	var err error
 	c := llm.Config{
 		BaseURL: cfg.MistralBaseURL, APIKey: cfg.MistralAPIKey, Model: cfg.MistralModel,
-		Temperature: cfg.Temperature, Logger: log,
+		Temperature: cfg.Temperature, ReasoningEffort: cfg.ReasoningEffort, Logger: log,
 		OnRetry: func(_ time.Duration, err *llms.Error) { metrics.Retried(string(err.Code)) },
 	}
 	if cfg.LLM == "ollama" && !cfg.Demo {
@@ -55,7 +55,7 @@ func startSimulator() (url string, stop func(), err error) {
 		return "", nil, err
 	}
 	sim := mistralsim.New(mistralsim.Config{
-		Models: []string{mistralsim.DemoModel}, Key: "demo", Record: -1,
+		Models: []string{mistralsim.DemoModel}, Key: "demo", Record: -1, Reasons: true,
 		Answer: func(r *mistralsim.Request) mistralsim.Answer {
 			a := mistralsim.Eliza(r)
 			a.FirstToken, a.Pace = 300*time.Millisecond, 25*time.Millisecond

@@ -36,9 +36,12 @@ type Answer struct {
 	// happen in front of a token ends a chunk before it.
 	Join int
 	// Thoughts are what the model thinks before it speaks, a token each, in chunks of
-	// thinking. They come before token 0 and count towards max_tokens. To a request
-	// with a prefix there are none, nor in a reply that is not streamed.
+	// thinking. They come before token 0 and count towards max_tokens. What comes in
+	// front of tokens that echo a prefix is not thought again, and nothing is in a reply
+	// that is not streamed.
 	Thoughts []string
+	// Between are more thoughts, each in front of the token with its number.
+	Between map[int][]string
 	// KeepAlive is how often a comment is sent while a stream waits or stalls. 0: never.
 	KeepAlive time.Duration
 	// ContentType is what a stream is typed as. "": text/event-stream.

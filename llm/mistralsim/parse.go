@@ -39,7 +39,8 @@ func (s *Server) parse(h http.Header, body []byte) (*Request, *Answer) {
 	if m["prompt_mode"] != nil {
 		return refused(refuse("invalid_request_invalid_args", "Reasoning prompt mode is not enabled for this model", "3051"))
 	}
-	if e := m["reasoning_effort"]; e != nil && e != "none" {
+	r.Effort, _ = m["reasoning_effort"].(string)
+	if e := r.Effort; e != "" && e != "none" && !(s.cfg.Reasons && e == "high") {
 		return refused(refuse("invalid_request_invalid_args", "Reasoning effort is not enabled for this model", "3051"))
 	}
 	if a, bad := checkOrder(turns); bad {

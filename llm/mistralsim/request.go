@@ -25,6 +25,7 @@ type Request struct {
 	MaxTokens int      // 0: not given
 	CacheKey  string   // prompt_cache_key
 	Stop      []string // stop sequences
+	Effort    string   // reasoning_effort; "": not given
 	Header    http.Header
 	Body      []byte // as it came
 

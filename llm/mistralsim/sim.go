@@ -43,6 +43,9 @@ type Config struct {
 	// (four bytes each): a longer prompt is refused (400, code 3059).
 	// 0: 262144.
 	MaxContext int
+	// Reasons lets a request have a reasoning_effort, none or high, which is refused
+	// otherwise (400, code 3051).
+	Reasons bool
 	// Alternate refuses conversations in which user and assistant do not take turns,
 	// as servers of Mistral's open weights do (400).
 	Alternate bool

@@ -3,6 +3,7 @@ package mistralsim
 import (
 	"cmp"
 	"net/http"
+	"slices"
 )
 
 // stream sends the reply as server-sent events, Answer.Flush tokens at a time.
@@ -17,11 +18,11 @@ func (p *reply) stream() error {
 	if !p.override(-1, "") {
 		p.buf = p.frames.role(p.buf)
 	}
-	if err := p.think(); err != nil {
-		return err
-	}
 	each := max(p.ans.Flush, 1)
 	for i := 0; ; i++ {
+		if err := p.think(i); err != nil {
+			return err
+		}
 		if err := p.at(i); err != nil {
 			return err
 		}
@@ -72,12 +73,16 @@ func (p *reply) finish(i int, token string) error {
 	return p.flush()
 }
 
-// think sends the thoughts, as far as max_tokens allows.
-func (p *reply) think() error {
-	if p.req.Prefix() != "" {
+// think sends the thoughts in front of token i, as far as max_tokens allows.
+func (p *reply) think(i int) error {
+	if p.tokens.pos < p.tokens.echo {
 		return nil
 	}
-	for _, thought := range p.ans.Thoughts {
+	thoughts := p.ans.Between[i]
+	if i == 0 {
+		thoughts = slices.Concat(p.ans.Thoughts, thoughts)
+	}
+	for _, thought := range thoughts {
 		if !p.tokens.room() {
 			break
 		}
@@ -96,7 +101,7 @@ func (p *reply) think() error {
 // happens says that something is to happen in front of token i.
 func (p *reply) happens(i int) bool {
 	a := p.ans
-	return a.Hold != nil || a.Event != "" && a.EventAfter == i || a.Stall == StallTokens && a.StallAfter == i || a.CutTokens == i
+	return a.Hold != nil || len(a.Between[i]) > 0 || a.Event != "" && a.EventAfter == i || a.Stall == StallTokens && a.StallAfter == i || a.CutTokens == i
 }
 
 // override writes the answer's own JSON for chunk i, if it has one.
