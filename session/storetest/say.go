@@ -67,6 +67,20 @@ var sayCases = []storeCase{
 			c.Errorf("still running: %+v", s.Running)
 		}
 	}},
+	{"parts are stored as they are", func(c *Talk) {
+		content := "\xff\x81hm\n\n漢\xff\x80yes 👍\xff\x81" + strings.Repeat("é", 1<<16) + "\xff\x80."
+		turn := Submit("hi")
+		c.Start(turn)
+		for rest := []byte(content); len(rest) > 0; {
+			n := session.RuneBoundary(rest, 5000)
+			c.texts[turn.Reply].Append(rest[:n])
+			rest = rest[n:]
+		}
+		reply := c.End(turn.Reply, content, session.FinishStop)
+		c.equal("content", reply.Content, content)
+		c.equal("text", reply.Text(), "yes 👍.")
+		c.equal("history", c.Start(Submit("on")).History[1].Content, content)
+	}},
 	{"a reply without text is stored", func(c *Talk) {
 		turn := Submit("hi")
 		c.Start(turn)
