@@ -171,12 +171,9 @@ func (c *client) end(m session.Message) {
 // leave has the client go away.
 func (c *client) leave() {
 	c.left = true
-	text, n, ref := c.text, c.n, c.held
+	n, ref := c.n, c.held
 	c.text = nil
 	n.start(fmt.Sprint("leave ", c.i), func(context.Context) func() {
-		if text != nil {
-			n.m.Unfollow(text)
-		}
 		n.m.Release(ref)
 		return nil
 	})
