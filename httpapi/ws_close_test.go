@@ -89,7 +89,7 @@ func TestCloseWhenTheServerGoes(t *testing.T) {
 
 // TestCloseWhenFull: there is no room for another session, and then there is.
 func TestCloseWhenFull(t *testing.T) {
-	r := newRig(t, withStore(func(*session.Manager) *session.Manager { return session.NewMemory(session.Config{Sessions: 2}) }))
+	r := newRig(t, withSessions(func(c *session.Config) { c.Sessions = 2 }))
 	one, two := r.join("/ws"), r.join("/ws")
 	r.dial("/ws").wantClose(1013)
 	a := r.do("POST", "/sessions", "").wantError(http.StatusServiceUnavailable, "store_unavailable")

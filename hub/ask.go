@@ -206,11 +206,17 @@ func (a *asking) report(m session.Message, err error) {
 	level, end := slog.LevelInfo, m.FinishReason
 	var why []slog.Attr
 	switch e := a.r.End(); {
-	case e == nil && errors.Is(context.Cause(a.t.ctx), errYielding), e != nil && e.Next != nil, e != nil && errors.Is(e.Err, session.ErrLost):
+	case e != nil && (e.Next != nil || errors.Is(e.Err, session.ErrLost)):
 		end = endMoved
-	case e == nil:
+	case e == nil, errors.Is(e.Err, session.ErrUnavailable), errors.Is(e.Err, session.ErrPanicked):
+		if errors.Is(context.Cause(a.t.ctx), errYielding) {
+			end = endMoved
+			break
+		}
 		level, end = slog.LevelError, endNotStored
-		why = []slog.Attr{slog.String("error", err.Error())}
+		if err != nil {
+			why = []slog.Attr{slog.String("error", err.Error())}
+		}
 	case errors.Is(e.Err, session.ErrNotFound):
 		end = endDeleted
 	default:

@@ -63,6 +63,7 @@ type Conn struct {
 	mu       sync.Mutex    // guards what follows
 	writing  chan struct{} // closed when the writer has returned; nil: there is none
 	dirty    bool          // the writer is to look again
+	posted   bool          // it is to send what was posted
 	news     *turn         // what to look at, if it is only this
 	lastSent int64         // Seq that the client has, or has been passed
 	pending  []*pending    // answers that wait for their place
@@ -93,6 +94,9 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 	claim := j.Claim
 	if claim == nil {
+		if h.draining.Load() { // or the one that has the place would lose it
+			return ErrDraining
+		}
 		if claim, err = h.claim(ctx, sock, j); err != nil {
 			return err
 		}
@@ -113,7 +117,7 @@ func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 	if j.Offset >= 0 {
 		c.resume = resumption{j.After, reply.Offset{Epoch: j.Epoch, N: j.Offset, TextOnly: j.Text}}
 	}
-	c.out = reply.NewOutbox(guardedOut{c}, true, func() { c.poke(nil) })
+	c.out = reply.NewOutbox(guardedOut{c}, true, c.kick)
 	c.out.Meter = h.metrics
 	sock.Start(c.out.PostRaw)
 	var refused error

@@ -47,6 +47,7 @@ func (h *Hub) Drain(ctx context.Context) {
 		cause = errYielding
 		h.leaves()
 	}
+	h.over.Store(&cause)
 	h.turns.Range(func(_, t any) bool { t.(*turn).cancel(cause); return true })
 	if h.sessions.Outlives() { // who follows resumes elsewhere, or when the next process is there
 		_ = h.do(func() { h.eachConn(func(c *Conn) { c.Close(CloseGoingAway, "the server is going away") }) })

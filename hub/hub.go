@@ -74,6 +74,7 @@ type Hub struct {
 	draining atomic.Bool
 	leaving  context.Context // ends when running replies are left to others
 	leaves   context.CancelFunc
+	over     atomic.Pointer[error] // the cause that ends all turns: a drain's time is up; nil: it is not
 
 	ops     chan func()
 	closing chan struct{}  // closed by Run when it takes no more ops
@@ -142,11 +143,11 @@ func (h *Hub) Run(ctx context.Context) error {
 			_ = h.rescue("the registry", session.Ref{}, func() error {
 				h.pingSilent()
 				h.closeExpired()
-				h.stopAbandoned()
 				return nil
 			})
 		case <-pulse.C:
 			h.late.beat(time.Now())
+			_ = h.rescue("the registry", session.Ref{}, func() error { h.stopAbandoned(); return nil })
 		case <-ctx.Done():
 			close(h.closing)
 			h.eachConn(func(c *Conn) { c.Close(CloseGoingAway, "the server stops") })

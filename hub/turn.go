@@ -21,7 +21,7 @@ type turn struct {
 	from   Caller
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	idle   time.Time // since when nobody here followed; zero: somebody does. Run's
+	began  time.Time
 }
 
 var (
@@ -104,9 +104,12 @@ func (h *Hub) prepare(t *session.Turn, from Caller) error {
 // start begins the turn that writes r, and brings it to those who are in the
 // conversation. It is the one trip through the loop that a message takes.
 func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
-	t := &turn{r: r, said: said, from: from}
+	t := &turn{r: r, said: said, from: from, began: time.Now()}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	h.turns.Store(r.Reply, t)
+	if cause := h.over.Load(); cause != nil { // what is not there yet is not there for Drain
+		t.cancel(*cause)
+	}
 	r.OnEnd(func() { t.cancel(errTextEnded) })
 	err := h.do(func() {
 		h.running.Add(1)
@@ -285,12 +288,11 @@ func (h *Hub) stopAbandoned() {
 	now := time.Now()
 	h.turns.Range(func(_, v any) bool {
 		t := v.(*turn)
-		switch n, _ := t.r.Followers(); {
-		case n > 0 || now.Sub(t.r.FollowedElsewhere()) < h.cfg.AbandonAfter:
-			t.idle = time.Time{}
-		case t.idle.IsZero():
-			t.idle = now
-		case now.Sub(t.idle) >= h.cfg.AbandonAfter:
+		idle := now.Sub(t.began)
+		for _, followed := range []time.Time{t.r.LastFollowed(), t.r.FollowedElsewhere()} {
+			idle = min(idle, now.Sub(followed))
+		}
+		if idle >= h.cfg.AbandonAfter {
 			t.cancel(errStopRequested)
 		}
 		return true

@@ -26,6 +26,20 @@ func (c *Conn) poke(news *turn) {
 		news = nil // of two the store tells
 	}
 	c.news, c.dirty = news, true
+	c.wakeLocked()
+}
+
+// kick has the writer send what was posted. It does not block.
+func (c *Conn) kick() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		c.posted = true
+		c.wakeLocked()
+	}
+}
+
+func (c *Conn) wakeLocked() {
 	if c.writing == nil {
 		c.writing = make(chan struct{})
 		go c.write()
@@ -53,7 +67,7 @@ func (c *Conn) write() {
 	defer c.out.Release()
 	for {
 		c.mu.Lock()
-		if !c.dirty || c.ended {
+		if !c.dirty && !c.posted || c.ended {
 			c.out.Rest()
 			close(c.writing)
 			c.writing = nil
@@ -64,10 +78,16 @@ func (c *Conn) write() {
 			}
 			return
 		}
-		news := c.news
-		c.dirty, c.news = false, nil
+		look, news := c.dirty, c.news
+		c.dirty, c.posted, c.news = false, false, nil
 		c.mu.Unlock()
-		c.attempt(func() error { return c.catchUp(news) })
+		c.attempt(func() error {
+			if look {
+				return c.catchUp(news)
+			}
+			_, err := c.out.Flush(true)
+			return err
+		})
 	}
 }
 

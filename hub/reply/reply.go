@@ -44,6 +44,7 @@ type Reply struct {
 	read      int         // how much of the text one of them has taken
 	onEnd     func()      // nil: nothing
 	asked     time.Time   // when somebody asked for it who has not followed yet; zero: nobody
+	left      time.Time   // when one last left; zero: none has
 }
 
 // askedFor is how long somebody who has asked for a reply may take to follow it.
@@ -181,6 +182,16 @@ func (r *Reply) MayBeShown() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.following > 0 || !r.FollowedElsewhere().IsZero()
+}
+
+// LastFollowed is when somebody last followed it here; zero: nobody has.
+func (r *Reply) LastFollowed() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.following+len(r.enders) > 0 {
+		return time.Now()
+	}
+	return r.left
 }
 
 // follower is somebody's place in a reply. Whoever has the right to send to its
@@ -348,6 +359,7 @@ func (f *follower) leave() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.left = time.Now()
 	r.read = max(r.read, f.at.Off())
 	is := func(o *follower) bool { return o == f }
 	if f.parked {

@@ -149,6 +149,12 @@ func (c *Talk) End(reply uuid.UUID, content, reason string) session.Message {
 	if err := c.end(reply, content, reason); err != nil {
 		c.Fatal(err)
 	}
+	c.mu.Lock()
+	text := c.texts[reply]
+	c.mu.Unlock()
+	if got := text.String(text.Safe()); got != content && text.End() != nil { // where the store was not opened anew meanwhile
+		c.Fatalf("followers of the reply are shown %q and its end", got)
+	}
 	all := c.View(session.Position{}).Messages
 	return all[len(all)-1]
 }
