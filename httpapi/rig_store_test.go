@@ -3,9 +3,9 @@ package httpapi_test
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/google/uuid"
 
 	"lumos/backend/session"
 	"lumos/backend/session/redisstore"
@@ -18,11 +18,11 @@ type store func() (session.Backend, session.Kind)
 // shared opens a store like Redis that needs no time and no network.
 func shared() (session.Backend, session.Kind) { return new(storetest.Shared).Node() }
 
-// onRedis returns a node's store in a Redis. It is closed behind the rig's end, if the
-// rig opens it.
-func onRedis(t testing.TB, addr string) store {
+// onRedis returns a node's store in a Redis; ttl is as in its Config. It is closed behind
+// the rig's end, if the rig opens it.
+func onRedis(t testing.TB, addr string, ttl time.Duration) store {
 	return func() (session.Backend, session.Kind) {
-		s, err := redisstore.Open(redisstore.Config{URL: "redis://" + addr, Logger: slog.New(slog.DiscardHandler)})
+		s, err := redisstore.Open(redisstore.Config{URL: "redis://" + addr, TTL: ttl, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func failing(err error) func(storetest.Call) error {
 func onStores(t *testing.T, test func(t *testing.T, stores rigOption)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) { test(t, withStore(session.Memory)) })
-	t.Run("redis", func(t *testing.T) { test(t, withStore(onRedis(t, miniredis.RunT(t).Addr()))) })
+	t.Run("redis", func(t *testing.T) { test(t, withStore(onRedis(t, miniredis.RunT(t).Addr(), 0))) })
 }
 
 // nodesOnStores runs a test on two nodes that share a store; the calls of the first
@@ -74,11 +74,6 @@ func nodesOnStores(t *testing.T, test func(t *testing.T, near, far rigOption, f 
 	var addr string
 	run("redis", func(t *testing.T) store {
 		addr = miniredis.RunT(t).Addr()
-		return onRedis(t, addr)
-	}, func(t *testing.T) store { return onRedis(t, addr) })
-}
-
-// isDeletion tells whether a call deletes this session.
-func isDeletion(c storetest.Call, id uuid.UUID) bool {
-	return c.Method == "Commit" && c.Change == nil && c.ID == id
+		return onRedis(t, addr, 0)
+	}, func(t *testing.T) store { return onRedis(t, addr, 0) })
 }
