@@ -3,8 +3,6 @@ package main
 import (
 	"net/http"
 	"os"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -41,21 +39,11 @@ func BenchmarkRestart(b *testing.B) {
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(took.Seconds()/float64(b.N), "s/start")
-	b.ReportMetric(one.resident(b)/(1<<20), "MiB")
-	if metrics := string(one.call(b, "GET", "/metrics", nil, nil).body); !strings.Contains(metrics, "\nchathub_sessions "+strconv.Itoa(conversations)+"\n") {
-		b.Error("not all conversations are there")
+	b.ReportMetric(one.metric(b, "process_cpu_seconds_total"), "cpu-s/start")
+	b.ReportMetric(one.metric(b, "process_resident_memory_bytes")/(1<<20), "MiB")
+	if n := one.metric(b, "chathub_sessions"); n != conversations {
+		b.Errorf("%v conversations are there", n)
 	}
-}
-
-// resident is the memory that a node has, in bytes.
-func (n *node) resident(t testing.TB) float64 {
-	t.Helper()
-	m := regexp.MustCompile(`(?m)^process_resident_memory_bytes (\S+)`).FindSubmatch(n.call(t, "GET", "/metrics", nil, nil).body)
-	if m == nil {
-		t.Fatal("no process_resident_memory_bytes in /metrics")
-	}
-	bytes, _ := strconv.ParseFloat(string(m[1]), 64)
-	return bytes
 }
 
 // fill fills a directory with conversations: of messages of 80 bytes and replies of
