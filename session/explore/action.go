@@ -72,7 +72,7 @@ func (w *World) actions() []action {
 		}
 	}
 	w.deathsOf(add, fault)
-	if crasher, alone := w.store.(Crasher); alone && w.may('F') {
+	if crasher, alone := w.store.(Crasher); alone && w.may('F') && w.alive(nil) != nil {
 		fault("the disk fails", crasher.Break)
 	}
 	for i, l := range w.late {
@@ -148,11 +148,7 @@ func (w *World) deathsOf(add, fault func(string, func())) {
 
 // startAgain begins the next process of a store of one.
 func (w *World) startAgain() {
-	name := fmt.Sprint("A", len(w.nodes))
-	next, err := w.open(name)
-	if err != nil {
-		next, err = w.open(name) // the disk has failed once
-	}
+	next, err := w.open(fmt.Sprint("A", len(w.nodes)))
 	if err != nil {
 		w.fail("it does not start: %v", err)
 		return

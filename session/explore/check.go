@@ -202,7 +202,7 @@ func (w *World) key() string {
 		b.WriteString(h.to.name + h.name + h.Fence)
 	}
 	fmt.Fprint(&b, w.ops, w.faults, w.rolled, w.deleted, len(w.acked), len(w.past), w.ref.Born, w.noted)
-	return rename(b.String())
+	return rename(strings.ReplaceAll(b.String(), w.id.String(), "it"))
 }
 
 // patience is how many seconds the nodes have to bring everything to its end.

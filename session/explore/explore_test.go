@@ -31,6 +31,7 @@ var scopes = map[string]Scope{
 	"created":   {Ops: "ccd", Faults: "L", Most: 2, Depth: 20, States: 1000},
 	"keyed":     {Ops: "kkd", Faults: "L", Most: 1, Depth: 20, States: 1000},
 	"edited":    {Ops: "sexg", Faults: "L", Most: 1, Depth: 16, States: 2000},
+	"again":     {Ops: "eqgr", Faults: "L", Most: 1, Depth: 16, States: 1500},
 	"failover":  {Ops: "sf", Faults: "PR", Most: 3, Depth: 18, States: 2500},
 	"connected": {Ops: "snno", Faults: "KH", Most: 1, Depth: 18, States: 1000},
 	"slow":      {Ops: "su", Faults: "TK", Most: 2, Depth: 16, States: 1500},

@@ -71,6 +71,7 @@ func Exhaust(t *testing.T, scope Scope) Result {
 		}
 		if !s.states[at].ends {
 			s.run(s.schedule(at), "")
+			s.states[at].ends = true // or it has strayed
 		}
 		for len(s.states[at].todo) > 0 && s.r.Found == "" && len(s.states) < scope.States {
 			s.run(s.schedule(at), s.next(at))
@@ -298,7 +299,7 @@ func (r rig) play(schedule []string) (found string) {
 // Any returns a scope at random, for schedules that are sampled. faults are those
 // that the store can have.
 func Any(rng *rand.Rand, faults string, depth int) Scope {
-	ops := []rune("tfegxydcnnou")
+	ops := []rune("trfeqgxydcnnou")
 	rng.Shuffle(len(ops), func(i, j int) { ops[i], ops[j] = ops[j], ops[i] })
 	kinds := []rune(faults)
 	rng.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })

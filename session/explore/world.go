@@ -28,8 +28,8 @@ import (
 // Scope is what can happen in the schedules that are looked at.
 type Scope struct {
 	// Ops happen once each, at any node: s a client says something, t says it again
-	// under another reply's id, since it heard nothing, f says something else, e edits
-	// it, g wants another reply, x stops the reply, y yields it, d deletes, c creates,
+	// under another reply's id, since it heard nothing, r under the same, f says something else, e edits
+	// it, q once more, g wants another reply, x stops the reply, y yields it, d deletes, c creates,
 	// k creates by key, n connects, o disconnects, u has the second client leave.
 	Ops string
 	// Faults are: K a node is killed, P it is held dead, L the answer to a call is
@@ -59,6 +59,8 @@ var (
 		's': {Kind: session.Submit, User: session.Message{ID: user1, Content: "hi"}, Reply: reply1},
 		't': {Kind: session.Submit, User: session.Message{ID: user1, Content: "hi"}, Reply: id("r2")},
 		'f': {Kind: session.Submit, User: session.Message{ID: id("u2"), Content: "more"}, Reply: id("r5")},
+		'r': {Kind: session.Submit, User: session.Message{ID: user1, Content: "hi"}, Reply: reply1},
+		'q': {Kind: session.Edit, User: session.Message{ID: user1, Content: "hey"}, Reply: id("r3")},
 		'e': {Kind: session.Edit, User: session.Message{ID: user1, Content: "hey"}, Reply: id("r3")},
 		'g': {Kind: session.Regenerate, Reply: id("r4")},
 	}

@@ -1,0 +1,188 @@
+package explore
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	runMutants = flag.Bool("mutants", false, "have every mutant explored, in a copy of the module: minutes")
+	oneMutant  = flag.String("mutant", "", "with -mutants: those whose names contain this")
+)
+
+// mutant is one condition that is turned round, left out or made false.
+type mutant struct {
+	name, file, old, new string
+	run                  string // what must notice it: explore, redis or file
+}
+
+var runs = map[string][]string{
+	"explore": {"./session/explore", "-run", "TestExplore|TestSample", "-seeds", "3000"},
+	"redis":   {"./session/redisstore", "-run", "^TestExplore$", "-seeds", "250"},
+	"file":    {"./session/filestore", "-run", "^TestExplore$", "-seeds", "1200"},
+}
+
+var mutants = []mutant{
+	{"a fence is its node's, not a turn's", "manager.go", `return m.kind.Node + " " + name`, `return m.kind.Node + " " + name[:0]`, "explore"},
+	{"a take does not say how long the text was", "steps.go", `ch.Running, ch.Had, ch.Has = &next, had, has`, `ch.Running, ch.Had, ch.Has = &next, -1, has`, "explore"},
+	{"an own fence without a text is busy", "writing.go", `if e.text != nil && e.text.own && e.text.Fence == e.c.Running.Fence {`, `if true {`, "explore"},
+	{"whoever lives may lose a reply", "writing.go", `case m.b.Alive(node):`, `case false:`, "explore"},
+	{"a dead node's reply is nobody's", "writing.go", `if fenceNode(e.c.Running.Fence) == m.kind.Node || e.follows > 0 || e.holds > 0 {`, `if fenceNode(e.c.Running.Fence) == m.kind.Node {`, "explore"},
+	{"who takes a reply that is to stop goes on with it", "writing.go", `case r.Stopping:`, `case false:`, "explore"},
+	{"every take counts as a death", "steps.go", `if died {`, `if true {`, "explore"},
+	{"a reply that could not be yielded stays", "writing.go", "		m.abandon(t)\n", "", "explore"},
+	{"the end of an own text is not shown", "writing.go", "			t.show(len(content), false)\n		case", "		case", "explore"},
+	{"an own text that ended elsewhere ends as it is", "writing.go", `case t.own || !strings.HasPrefix(content, have):`, `case !strings.HasPrefix(content, have):`, "explore"},
+	{"a hint of text is taken under any fence", "run.go", `here := t != nil && t.Fence == h.Fence; {`, `here := t != nil; {`, "explore"},
+	{"a step reaches another incarnation", "manager.go", `if e.c == nil || ref.Born == "" || e.c.Born != ref.Born {`, `if !e.there() {`, "explore"},
+	{"a stop stops any reply", "steps.go", `if c.Running == nil || c.Running.Reply != reply || c.Running.Stopping {`, `if c.Running == nil || c.Running.Stopping {`, "explore"},
+	{"a second stop is a change", "steps.go", `|| c.Running.Stopping {`, `{`, "explore"},
+	{"a message said again is asked again", "steps.go", `case on && (reply.FinishReason != FinishError || reply.Seq != c.Tip || c.Running != nil):`, `case on && c.Running != nil:`, "explore"},
+	{"a message whose reply runs is asked again", "steps.go", "	if c.Running != nil {\n		return Said{}, nil, ErrBusy\n	}\n	if c.tooLong", "	if c.tooLong", "explore"},
+	{"the same turn is not known", "steps.go", `if m := c.messages[i]; m.Role == Assistant {
+			return c.ended(m), true`, `if m := c.messages[i]; m.Role == User {
+			return c.ended(m), true`, "explore"},
+	{"who yields need not have the fence", "steps.go", `|| c.Running.Fence != fence {
+		return nil`, `{
+		return nil`, "explore"},
+	{"who finishes need not have the fence", "steps.go", `if r.Fence != fence {
+		return nil, ErrLost`, `if false {
+		return nil, ErrLost`, "explore"},
+	{"epochs count", "steps.go", `return max(time.Now().UnixMilli()*4096+some, last+1+some)`, `return last + 1 + some*0`, "explore"},
+	{"an epoch that is lost is valid", "conversation.go", "	if !known {\n		return 0\n	}\n	return offset", "	return offset", "explore"},
+	{"an epoch is valid behind its end", "conversation.go", `offset = min(offset, e.At)`, `offset = max(offset, 0)`, "explore"},
+	{"a taken-over connection is not told", "manager.go", "	m.claimChanged(e, before)\n", "", "explore"},
+	{"a connection that was taken over ends the next one's claim", "claim.go", `if c.Conn == nil || c.Conn.Connection != connection {`, `if c.Conn == nil {`, "explore"},
+	{"a conflict counts as made", "manager.go", `if err := m.b.Commit(ctx, e.id, e.c, ch); err != nil {`, `if err := m.b.Commit(ctx, e.id, e.c, ch); err != nil && !errors.Is(err, ErrConflict) {`, "explore"},
+	{"a refusal counts of what is remembered", "manager.go", `if ch == nil && fresh {`, `if ch == nil && (fresh || err != nil) {`, "explore"},
+	{"appends are not shut before the end", "queue.go", `	t.queue.shut = true
+	if t.queue.drained == nil {
+		t.queue.drained = make(chan struct{})
+		if t.queue.state != inFlight {`, `	t.queue.shut = true
+	if t.queue.drained == nil {
+		t.queue.drained = make(chan struct{})
+		if true {`, "explore"},
+	{"what failed is not sent again", "queue.go", "		time.AfterFunc(retryAfter, func() { q.wake(t) })\n", "", "explore"},
+	{"where to go on is not looked up when the store has lost some", "text.go", `if c.t == nil || c.off > at {`, `if c.t == nil {`, "explore"},
+	{"nobody goes on in the text of another fence", "writing.go", "	case r.Fence != t.Fence:\n		m.follow(", "	case false:\n		m.follow(", "explore"},
+
+	{"commit: any version", "redisstore/lua/commit.lua", `if version ~= was then return 0 end`, ``, "redis"},
+	{"commit: any length", "redisstore/lua/commit.lua", `if had >= 0 and call('STRLEN', text) ~= had then return 0 end`, ``, "redis"},
+	{"commit: no grave", "redisstore/lua/commit.lua", "  call('HSET', head, 'v', is)\n", "", "redis"},
+	{"commit: the text is not cut", "redisstore/lua/commit.lua", `elseif has > 0 and has < had then`, `elseif false then`, "redis"},
+	{"commit: the end has no stored text", "redisstore/lua/commit.lua", `if ends == '1' then`, `if ends == '2' then`, "redis"},
+	{"a yield deletes the text", "redisstore/keys.go", `return "yielded " + reply.String()`, `return ""`, "redis"},
+	{"append: any fence", "redisstore/lua/append.lua", `if rights[i] ~= right then`, `if false then`, "redis"},
+	{"append: at any place", "redisstore/lua/append.lua", `if size ~= at then`, `if false then`, "redis"},
+	{"append: behind a gap", "redisstore/lua/append.lua", `if size < at or size >= at + #bytes then return size end`, `if size >= at + #bytes then return size end`, "redis"},
+	{"read: any fence", "redisstore/lua/read.lua", `if call('GET', fence) ~= right then return {} end`, ``, "redis"},
+	{"load: whatever the last message was", "redisstore/lua/load.lua", `~= last .. ' ' then at, off = 0, 0 end`, `~= last .. ' ' then at = n end`, "redis"},
+	{"load: whatever the version", "redisstore/lua/load.lua", `if version == known or not state then`, `if known ~= '' or not state then`, "redis"},
+
+	{"replay: a commit of any version", "filestore/entry.go", `if was != e.version || had >= 0 && had != e.text {`, `if had >= 0 && had != e.text {`, "file"},
+	{"replay: frames without their checksum", "filestore/replay.go", `if l.valid < 0 && markedBehind(data[at:], 0) <= at {`, `if false {`, "file"},
+	{"replay: all of a segment that failed", "filestore/replay.go", `		end = l.valid
+`, ``, "file"},
+	{"a failed batch is not undone", "filestore/batch.go", "		j.undoLocked(b)\n", "", "file"},
+	{"always does not sync", "filestore/batch.go", `if err == nil && j.mode == Always {`, `if false {`, "file"},
+	{"a new segment's name is not synced", "filestore/rotate.go", `err = j.files.SyncDir()`, `err = nil`, "file"},
+	{"what a failed sync lost is not written anew", "filestore/recover.go", `	if lost {
+		h.valid`, `	if false {
+		h.valid`, "file"},
+	{"a failed write goes on in the same segment", "filestore/batch.go", `	if err != nil {
+		j.failLocked("write", err)
+	}
+	if j.failed`, `	if j.failed`, "file"},
+	{"the text that is cut stays", "filestore/entry.go", `} else if had >= 0 && has < e.text {`, `} else if false {`, "file"},
+	{"a text goes on with the next reply", "filestore/entry.go", `	if reply != e.reply {
+		e.text`, `	if reply != e.reply && false {
+		e.text`, "file"},
+	{"a restored reply is nobody's", "run.go", `orphaned := e.there() && e.c.Running != nil && e.text != nil && !e.text.own`, `orphaned := false`, "file"},
+	{"a restored text is forgotten", "manager.go", `			e.text.append(p)
+`, ``, "file"},
+}
+
+var (
+	foundLine = regexp.MustCompile(`FOUND [^\n]*`)
+	failLine  = regexp.MustCompile(`(?m)^(panic: .*|.*_test\.go:\d+: .*)$`)
+)
+
+// TestMutants has each mutant be what the code has, once. With -mutants it has the
+// explorer look at a copy of the module with it, which must notice.
+func TestMutants(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants {
+		source, err := os.ReadFile(filepath.Join(root, "session", m.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(source), m.old); n != 1 {
+			t.Errorf("%s: what it changes is %d times in %s", m.name, n, m.file)
+			continue
+		}
+		if !*runMutants || !strings.Contains(m.name, *oneMutant) {
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			for _, part := range []string{"go.mod", "go.sum"} {
+				b, err := os.ReadFile(filepath.Join(root, part))
+				if err == nil {
+					err = os.WriteFile(filepath.Join(dir, part), b, 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.CopyFS(filepath.Join(dir, "session"), os.DirFS(filepath.Join(root, "session"))); err != nil {
+				t.Fatal(err)
+			}
+			mutated := strings.Replace(string(source), m.old, m.new, 1)
+			if err := os.WriteFile(filepath.Join(dir, "session", m.file), []byte(mutated), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			explored(t, dir, m)
+		})
+	}
+}
+
+// explored has a mutant explored.
+func explored(t *testing.T, dir string, m mutant) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	go1 := func(args ...string) ([]byte, error) {
+		cmd := exec.CommandContext(ctx, "go", args...)
+		cmd.Dir = dir
+		return cmd.CombinedOutput()
+	}
+	if out, err := go1("vet", runs[m.run][0]); err != nil {
+		t.Fatalf("it does not build: %s", out)
+	}
+	began := time.Now()
+	out, err := go1(append([]string{"test", "-count=1", "-failfast", "-timeout", "2m"}, runs[m.run]...)...)
+	took := time.Since(began).Round(100 * time.Millisecond)
+	if err == nil {
+		t.Errorf("NOT NOTICED by %s in %v", m.run, took)
+		return
+	}
+	what := foundLine.Find(out)
+	if what == nil {
+		what = failLine.Find(out)
+	}
+	if what == nil {
+		what = bytes.TrimSpace(out[:min(len(out), 300)])
+	}
+	t.Logf("noticed by %s in %v: %s", m.run, took, what)
+}
