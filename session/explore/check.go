@@ -82,7 +82,12 @@ func (w *World) checkRunning(c *session.Conversation, text string) {
 	same := o.running == r.Reply
 	if !same {
 		o.begun[r.Reply]++
-		user := c.Messages()[slices.IndexFunc(c.Messages(), func(m session.Message) bool { return m.Seq == r.User.Seq })]
+		i := slices.IndexFunc(c.Messages(), func(m session.Message) bool { return m.Seq == r.User.Seq })
+		if i < 0 {
+			w.fail("the message that is answered is not there")
+			return
+		}
+		user := c.Messages()[i]
 		o.answered[user.Content]++
 		o.stopping, o.text, o.fence = false, "", r.Fence
 		if n := o.answered[user.Content]; !w.rolled && n > 1 && !strings.ContainsAny(w.scope.Ops, "ge") {
