@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"lumos/backend/session"
 )
@@ -29,6 +30,25 @@ type client struct {
 	joined bool
 }
 
+// watcher counts who follows a text at a node. The store need not send it any more
+// where nobody does.
+type watcher struct{ following atomic.Int32 }
+
+func (*watcher) Grew(bool)        {}
+func (*watcher) Ended()           {}
+func (*watcher) Away()            {}
+func (o *watcher) Followed() bool { return o.following.Load() > 0 }
+
+// follow has the client follow a text; nil: none.
+func (c *client) follow(t *session.Text) {
+	if c.text != nil {
+		c.text.Watcher(nil).(*watcher).following.Add(-1)
+	}
+	if c.text = t; t != nil {
+		t.Watcher(new(watcher)).(*watcher).following.Add(1)
+	}
+}
+
 // settle has the client do what a connection does by itself.
 func (c *client) settle() (did bool) {
 	if c.left || c.gone || c.w.ref.Born == "" {
@@ -36,11 +56,11 @@ func (c *client) settle() (did bool) {
 	}
 	if c.n.dead {
 		next := c.w.alive(c.n)
+		c.follow(nil)
 		if next == nil {
-			c.text = nil
 			return false
 		}
-		c.n, c.text, c.held, c.looks, c.stale, c.joined = next, nil, session.Ref{}, false, true, false
+		c.n, c.held, c.looks, c.stale, c.joined = next, session.Ref{}, false, true, false
 	}
 	if !c.joined {
 		c.joined, c.stale = true, true
@@ -95,7 +115,7 @@ func (c *client) look() {
 
 // attach has the client follow a text from where it is.
 func (c *client) attach(t *session.Text) {
-	if c.text = t; short(t.Reply) != c.reply {
+	if c.follow(t); short(t.Reply) != c.reply {
 		c.reply, c.shown, c.epoch, c.ended = short(t.Reply), "", 0, ""
 	}
 	c.cut(session.ValidPrefix(t.Epochs, c.epoch, len(c.shown)), t.Epoch())
@@ -129,7 +149,8 @@ func (c *client) read() (did bool) {
 			return did
 		}
 		did = true
-		c.text, c.stale = nil, true
+		c.follow(nil)
+		c.stale = true
 		switch {
 		case end.Next != nil:
 			keep := session.ValidPrefix(end.Next.Epochs, t.Epoch(), len(c.shown))
@@ -137,7 +158,7 @@ func (c *client) read() (did bool) {
 				keep = min(keep, end.Keep)
 			}
 			c.cut(keep, end.Next.Epoch())
-			c.text = end.Next
+			c.follow(end.Next)
 		case end.Message != nil:
 			if got != end.Message.Content {
 				c.w.fail("client %d: the text is %q, and ended as %q", c.i, got, end.Message.Content)
@@ -172,7 +193,7 @@ func (c *client) end(m session.Message) {
 func (c *client) leave() {
 	c.left = true
 	n, ref := c.n, c.held
-	c.text = nil
+	c.follow(nil)
 	n.start(fmt.Sprint("leave ", c.i), func(context.Context) func() {
 		n.m.Release(ref)
 		return nil

@@ -38,6 +38,13 @@ var scopes = map[string]Scope{
 	"slow":      {Ops: "su", Faults: "TK", Most: 2, Depth: 16, States: 1500},
 }
 
+// TestSample takes longer schedules at random, with more that happens in them.
+func TestSample(t *testing.T) {
+	for seed := *fromSeed; seed < *fromSeed+*seeds && !t.Failed(); seed++ {
+		Sample(t, seed, "KPLRTH", 60, 2, func(id uuid.UUID) Store { return NewShared(id) })
+	}
+}
+
 // found tells that something does not hold.
 var found atomic.Bool
 
@@ -68,12 +75,5 @@ func TestExplore(t *testing.T) {
 				t.Logf("%v in %v", r, time.Since(began).Round(time.Millisecond))
 			}
 		})
-	}
-}
-
-// TestSample takes longer schedules at random, with more that happens in them.
-func TestSample(t *testing.T) {
-	for seed := *fromSeed; seed < *fromSeed+*seeds && !t.Failed(); seed++ {
-		Sample(t, seed, "KPLRTH", 60, 2, func(id uuid.UUID) Store { return NewShared(id) })
 	}
 }

@@ -35,10 +35,10 @@ var mutants = []mutant{
 	{"a take does not say how long the text was", "steps.go", `ch.Running, ch.Had, ch.Has = &next, had, has`, `ch.Running, ch.Had, ch.Has = &next, -1, has`, "explore"},
 	{"an own fence without a text is busy", "writing.go", `if e.text != nil && e.text.own && e.text.Fence == e.c.Running.Fence {`, `if true {`, "explore"},
 	{"whoever lives may lose a reply", "writing.go", `case m.b.Alive(node):`, `case false:`, "explore"},
-	{"a dead node's reply is nobody's", "writing.go", `if fenceNode(e.c.Running.Fence) == m.kind.Node || e.follows > 0 || e.holds > 0 {`, `if fenceNode(e.c.Running.Fence) == m.kind.Node {`, "explore"},
+	{"a dead node's reply is nobody's", "writing.go", `if fenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {`, `if fenceNode(e.c.Running.Fence) == m.kind.Node {`, "explore"},
 	{"who takes a reply that is to stop goes on with it", "writing.go", `case r.Stopping:`, `case false:`, "explore"},
 	{"every take counts as a death", "steps.go", `if died {`, `if true {`, "explore"},
-	{"a reply that could not be yielded stays", "writing.go", "		m.abandon(t)\n", "", "explore"},
+	{"a reply that could not be yielded stays", "writing.go", "	defer m.letGo(t)\n", "", "explore"},
 	{"the end of an own text is not shown", "writing.go", "			t.show(len(content), false)\n		case", "		case", "explore"},
 	{"an own text that ended elsewhere ends as it is", "writing.go", `case t.own || !strings.HasPrefix(content, have):`, `case !strings.HasPrefix(content, have):`, "explore"},
 	{"a hint of text is taken under any fence", "run.go", `here := t != nil && t.Fence == h.Fence; {`, `here := t != nil; {`, "explore"},
@@ -72,7 +72,7 @@ var mutants = []mutant{
 		if true {`, "explore"},
 	{"what failed is not sent again", "queue.go", "		time.AfterFunc(retryAfter, func() { q.wake(t) })\n", "", "explore"},
 	{"where to go on is not looked up when the store has lost some", "text.go", `if c.t == nil || c.off > at {`, `if c.t == nil {`, "explore"},
-	{"nobody goes on in the text of another fence", "writing.go", "	case r.Fence != t.Fence:\n		m.follow(", "	case false:\n		m.follow(", "explore"},
+	{"nobody goes on in the text of another fence", "writing.go", "	case r.Fence != t.Fence:\n		m.moveOn(", "	case false:\n		m.moveOn(", "explore"},
 
 	{"commit: any version", "redisstore/lua/commit.lua", `if version ~= was then return 0 end`, ``, "redis"},
 	{"commit: any length", "redisstore/lua/commit.lua", `if had >= 0 and call('STRLEN', text) ~= had then return 0 end`, ``, "redis"},
@@ -160,7 +160,7 @@ func TestMutants(t *testing.T) {
 
 // explored has a mutant explored.
 func explored(t *testing.T, dir string, m mutant) {
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	go1 := func(args ...string) ([]byte, error) {
 		cmd := exec.CommandContext(ctx, "go", args...)
@@ -168,11 +168,14 @@ func explored(t *testing.T, dir string, m mutant) {
 		return cmd.CombinedOutput()
 	}
 	began := time.Now()
-	out, err := go1(append([]string{"test", "-count=1", "-failfast", "-vet=off", "-timeout", "2m"}, runs[m.run]...)...)
+	out, err := go1(append([]string{"test", "-count=1", "-failfast", "-vet=off", "-timeout", "10m"}, runs[m.run]...)...)
 	took := time.Since(began).Round(100 * time.Millisecond)
 	if err == nil {
 		t.Errorf("NOT NOTICED by %s in %v", m.run, took)
 		return
+	}
+	if ctx.Err() != nil {
+		t.Fatalf("no end in %v", took)
 	}
 	if bytes.Contains(out, []byte("[build failed]")) {
 		t.Fatalf("it does not build: %s", out)
