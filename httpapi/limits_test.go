@@ -1,11 +1,14 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -199,6 +202,99 @@ func TestStreamLimit(t *testing.T) {
 		synctest.Wait()
 		r.join("/ws", as("me")).leave()
 	}, withSecret(t), withLimits(hub.Limits{ConnectionsPerClient: 2, Connections: 3}))
+}
+
+// TestStreamsCount: what is being written counts as a connection, also the answer to a
+// message, which itself is not refused for that, and a session that is read slowly.
+func TestStreamsCount(t *testing.T) {
+	r := newRig(t, behindProxy, withLimits(hub.Limits{ConnectionsPerClient: 1}))
+	me, other := from("192.0.2.1"), from("192.0.2.2")
+	id := r.newSession()
+	full := func() bool {
+		p := r.dial("/ws/"+id, dialFrom("192.0.2.1"))
+		_, err := p.read()
+		_ = p.ws.CloseNow()
+		return err != nil
+	}
+	free := func() bool { return !full() }
+	sdk := `{"id":"` + newID() + `","trigger":"submit-message","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"wait"}]}]}`
+	for path, body := range map[string]string{"/chat": `{"message":"wait"}`, "/api/chat": sdk} {
+		answer, g := held(1, "so ", "long")
+		r.answer("wait", answer)
+		s := r.follow("POST", path, body, me, header("Accept", "text/event-stream"))
+		g.wait(t)
+		if !full() {
+			t.Errorf("a stream of POST %s is no connection", path)
+		}
+		r.do("GET", "/sessions/"+id, "", me).wantError(429, "rate_limited")
+		r.do("GET", "/sessions/"+id+"/stream", "", me).wantError(429, "rate_limited")
+		r.do("GET", "/sessions/"+id, "", other).want(200)
+		r.do("POST", "/chat", `{"message":"hi"}`, me).want(200)
+		r.follow("POST", "/chat", `{"message":"hi"}`, me, header("Accept", "text/event-stream")).rest()
+		g.open()
+		s.rest()
+		eventually(t, "there is room behind POST "+path, free)
+	}
+	// Somebody who does not read what a GET is answered.
+	r.answer("much", mistralsim.Answer{Tokens: slices.Repeat([]string{strings.Repeat("y", 1<<10)}, 10<<10)})
+	r.do("POST", "/chat", chatBody(id, "much"), other).want(200)
+	stalled, err := net.Dial("tcp", r.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = fmt.Fprintf(stalled, "GET /sessions/%s HTTP/1.1\r\nHost: hub\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n", id)
+	eventually(t, "a session that is read is a connection", full)
+	_ = stalled.Close()
+	eventually(t, "there is room when it has left", free)
+}
+
+// TestSessionBytes: MAX_SESSION_BYTES bounds all that a conversation holds, on whatever
+// branch, for whatever way something is said. A reply that runs is not cut by it.
+func TestSessionBytes(t *testing.T) {
+	const most = 100
+	r := newRig(t, withLimits(hub.Limits{SessionBytes: most}))
+	r.answer("éééé", mistralsim.Answer{Text: strings.Repeat("x", 60)})
+	p := r.join("/ws")
+	id := p.ready.Conversation
+	p.say("", "éééé") // 8 bytes, and 60
+	first := p.reply()
+	const fits, long = 32, 33
+	said := strings.Repeat("a", long)
+	r.do("POST", "/chat", chatBody(id, said)).wantError(409, "conversation_full")
+	p.ask(message("", said))
+	if f := p.want("error"); f.Code != "conversation_full" || !strings.Contains(f.ErrorText, "as long as it may be") {
+		t.Errorf("refused with %+v", f)
+	}
+	sdk := `{"id":"` + id + `","trigger":"submit-message","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"` + said + `"}]}]}`
+	r.do("POST", "/api/chat", sdk).wantError(409, "conversation_full")
+	p.say("", said[:fits])
+	last := p.reply()
+	if last.end.Metadata.FinishReason != "stop" {
+		t.Errorf("the reply ends as %+v", last.end)
+	}
+	r.do("POST", "/chat", chatBody(id, "b")).wantError(409, "conversation_full")
+	p.ask(map[string]string{"type": "regenerate"})
+	if f := p.want("error"); f.Code != "conversation_full" {
+		t.Errorf("a regeneration: %+v", f)
+	}
+	if s := r.session(id); len(s.Messages) != 4 || s.Messages[1].ID != first.id || s.Messages[3].ID != last.id {
+		t.Errorf("it holds %+v", s.Messages)
+	}
+}
+
+// TestBodyOfAPage: a body on /api/chat may have 4 × MAX_SESSION_BYTES, of which the list
+// before the message may be anything; 413 beyond.
+func TestBodyOfAPage(t *testing.T) {
+	const most = 200 << 10 // 4 times that is more than a message may need
+	r := newRig(t, withLimits(hub.Limits{SessionBytes: most}))
+	body := func(size int) string {
+		head := `{"id":"` + newID() + `","trigger":"submit-message","data":"`
+		tail := `","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"hi"}]}]}`
+		return head + strings.Repeat("x", size-len(head)-len(tail)) + tail
+	}
+	r.follow("POST", "/api/chat", body(4*most)).rest()
+	r.do("POST", "/api/chat", body(4*most+1)).wantError(413, "message_too_large")
+	r.do("POST", "/chat", `{"message":"hi","data":"`+strings.Repeat("x", 4*most)+`"}`).wantError(413, "message_too_large")
 }
 
 // TestDeepChatConnectionLimit: that widget is refused before the upgrade.

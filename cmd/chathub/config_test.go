@@ -92,7 +92,7 @@ func TestEveryValueIsTakenFromFlagsAndEnvironment(t *testing.T) {
 		"MAX_MESSAGE_BYTES":      {"1", func(c *config) { c.MaxMessageBytes = 1 }},
 		"MAX_REPLY_BYTES":        {"0", func(c *config) { c.MaxReplyBytes = 0 }},
 		"MAX_SESSION_MESSAGES":   {"7", func(c *config) { c.MaxSessionMessages = 7 }},
-		"MAX_SESSION_BYTES":      {"16777216", func(c *config) { c.MaxSessionBytes = 16 << 20 }},
+		"MAX_SESSION_BYTES":      {"33554432", func(c *config) { c.MaxSessionBytes = 32 << 20 }},
 		"MAX_STORE_BYTES":        {"1000000", func(c *config) { c.MaxStoreBytes = new(int); *c.MaxStoreBytes = 1000000 }},
 		"MAX_SESSIONS":           {"8", func(c *config) { c.MaxSessions = 8 }},
 		"MAX_CONNECTIONS":        {"9", func(c *config) { c.MaxConnections = 9 }},
@@ -191,6 +191,8 @@ func TestBadValuesNameThemselves(t *testing.T) {
 		"ABANDON_AFTER":       {"-1s", "never"},
 		"AUTH_JWKS_URL":       {"http://id.example/keys", "id.example", "https://id.example/#k"},
 		"MAX_MESSAGE_BYTES":   {"0", "16777217", "64KiB"},
+		"MAX_SESSION_BYTES":   {"0", "-1", "8MiB"},
+		"MAX_STORE_BYTES":     {"-1", "half"},
 		"MESSAGES_PER_MINUTE": {"-1", "many"},
 	} {
 		for _, value := range values {
