@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,10 +17,13 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/google/uuid"
 
 	"lumos/backend/httpapi"
 	"lumos/backend/hub"
 	"lumos/backend/llm/mistralsim"
+	"lumos/backend/session"
+	"lumos/backend/session/storetest"
 )
 
 func withLimits(l hub.Limits) rigOption { return withHub(func(c *hub.Config) { c.Limits = l }) }
@@ -134,6 +138,48 @@ func TestReplyLimit(t *testing.T) {
 	eventually(t, "there is room for another reply", func() bool {
 		return r.do("POST", "/chat", `{"message":"hi"}`, from("192.0.2.1")).StatusCode == 200
 	})
+}
+
+// TestReplyLimitBehindATakeOver: H4. A reply that was taken over counts for its client at
+// the node that writes it now, until it ends.
+func TestReplyLimitBehindATakeOver(t *testing.T) {
+	var shared storetest.Shared
+	a := session.NewManager(node(shared.Node()))
+	running, kill := context.WithCancel(t.Context())
+	killed := make(chan error)
+	go func() { killed <- a.Run(running) }()
+	made, err := a.New(t.Context(), "", uuid.Nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	turn := storetest.Submit("wait")
+	turn.Client = "ip 192.0.2.1"
+	if said, err := a.Say(t.Context(), made.Ref(), turn); err != nil || !said.Started {
+		t.Fatal(said, err)
+	}
+	kill()
+	if err := <-killed; err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, behindProxy, withLimits(hub.Limits{RepliesPerClient: 1}),
+		withStore(func(*session.Manager) *session.Manager { return session.NewManager(node(shared.Node())) }))
+	answer, g := held(1, "so ", "long")
+	r.answer("wait", answer)
+	p := r.join("/ws/" + made.ID.String())
+	g.wait(t)
+	me, other := from("192.0.2.1"), from("192.0.2.2")
+	r.do("POST", "/chat", `{"message":"hi"}`, me).wantError(429, "rate_limited")
+	r.do("POST", "/chat", `{"message":"hi"}`, other).want(200)
+	g.open()
+	if got := p.reply(); got.text != "so long" {
+		t.Errorf("the reply is %+v", got)
+	}
+	eventually(t, "it counts no more", func() bool { return r.do("POST", "/chat", `{"message":"hi"}`, me).StatusCode == 200 })
+}
+
+// node is a store's Backend and Kind with a configuration.
+func node(b session.Backend, k session.Kind) (session.Backend, session.Kind, session.Config) {
+	return b, k, session.Config{Logger: slog.New(slog.DiscardHandler)}
 }
 
 // TestConnectionLimits: per client and in all, for those that are open; a

@@ -17,7 +17,7 @@ type memory struct {
 // process.
 func Memory() (Backend, Kind) {
 	b := &memory{node: randomName()}
-	return b, Kind{Node: b.node, Alone: true, Instant: true}
+	return b, Kind{Node: b.node, Alone: true, Fleeting: true, Instant: true}
 }
 
 // NewMemory returns a Manager of Memory.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,6 +245,52 @@ func TestMaxSessions(t *testing.T) {
 		keys := m.Keys()
 		if m.Stored() > 10 || m.Stored() != m.Len() || keys != m.Stored() {
 			t.Errorf("%d stored, %d counted, %d keys", m.Stored(), m.Len(), keys)
+		}
+	})
+}
+
+// TestMaxBytes: MAX_STORE_BYTES. Of what takes too much memory what was not used for an
+// hour goes, the longest unused first; then nothing new is said, and what runs ends.
+func TestMaxBytes(t *testing.T) {
+	const most = 90 << 10
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewMemory(session.Config{Bytes: most})
+		text := strings.Repeat("x", 10<<10) // and as much in a reply
+		var talks []*storetest.Talk
+		for range 4 { // about 87 KiB
+			c := storetest.NewTalk(t, m)
+			c.Round(text)
+			talks = append(talks, c)
+			pass(time.Minute)
+		}
+		running := storetest.Submit("go")
+		talks[3].Start(running)
+		if _, err := m.Say(t.Context(), talks[2].Ref, storetest.Submit(text)); err != nil {
+			t.Fatalf("there is room: %v", err) // and none behind it
+		}
+		if m.Bytes() <= most {
+			t.Fatalf("only %d bytes", m.Bytes())
+		}
+		for _, c := range talks[:2] {
+			if _, err := m.Say(t.Context(), c.Ref, storetest.Submit("hi")); !errors.Is(err, session.ErrFull) {
+				t.Errorf("said without room: %v", err)
+			}
+		}
+		if _, err := m.Create(t.Context(), session.Creation{ID: uuid.New()}); !errors.Is(err, session.ErrFull) {
+			t.Errorf("made without room: %v", err)
+		}
+		talks[3].End(running.Reply, text, session.FinishStop) // also without room
+		pass(time.Hour - time.Second) // a refusal was use, too
+		if _, err := m.Say(t.Context(), talks[3].Ref, storetest.Submit("hi")); !errors.Is(err, session.ErrFull) {
+			t.Errorf("said without room: %v", err)
+		}
+		talks[1].View(session.End) // is use
+		pass(2 * time.Minute)
+		if _, err := m.Say(t.Context(), talks[3].Ref, storetest.Submit("hi")); err != nil {
+			t.Errorf("one was unused for an hour: %v", err)
+		}
+		if found(t, m, talks[0].Ref) || !found(t, m, talks[1].Ref) || !found(t, m, talks[2].Ref) {
+			t.Error("not the one that was unused for longest has gone")
 		}
 	})
 }

@@ -137,7 +137,7 @@ func open(files files, dir string, cfg Config) (*Store, error) {
 	if cfg.gate != nil {
 		front = cfg.gate(b)
 	}
-	m := session.NewManager(front, session.Kind{Node: cfg.node, Alone: true, Lasting: true, Serial: true}, cfg.Config)
+	m := session.NewManager(front, session.Kind{Node: cfg.node, Alone: true, Serial: true}, cfg.Config)
 	b.m = m
 	if err := b.start(r); err != nil {
 		return nil, err

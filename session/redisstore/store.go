@@ -115,7 +115,7 @@ func Open(cfg Config) (*Store, error) {
 // a time over one connection. In a cluster, which has several addresses, they
 // overlap, so that one Redis that is stuck does not hold up the others.
 func (s *Store) Kind() session.Kind {
-	return session.Kind{Node: s.node, Lasting: true, Serial: len(s.option.InitAddress) == 1}
+	return session.Kind{Node: s.node, Serial: len(s.option.InitAddress) == 1}
 }
 
 // Run implements session.Backend: it receives hints, raises this node's beat, and
