@@ -258,3 +258,62 @@ func TestTooLargeByItsHeader(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignRequestsAreNoUse: S13. What is refused as somebody else's does not keep a
+// session alive.
+func TestForeignRequestsAreNoUse(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		long := time.Now().Add(100 * time.Hour).Unix()
+		mine, yours := tokenOf(t, "me", "exp", long), tokenOf(t, "you", "exp", long)
+		id := decode[chatSession](t, r.do("POST", "/sessions", "", authorized(mine)).want(201)).ID
+		r.do("POST", "/chat", chatBody(id, "hi"), authorized(mine)).want(200)
+		pass(23 * time.Hour)
+		for _, route := range [][2]string{
+			{"GET", "/sessions/" + id}, {"GET", "/sessions/" + id + "/stream"}, {"POST", "/sessions/" + id + "/stop"},
+			{"POST", "/api/chat/" + id + "/stop"}, {"DELETE", "/sessions/" + id},
+		} {
+			r.do(route[0], route[1], "", authorized(yours)).wantError(404, "session_not_found")
+		}
+		r.do("POST", "/chat", chatBody(id, "hi"), authorized(yours)).wantError(404, "session_not_found")
+		r.do("POST", "/api/chat", sdkBody(t, id, "submit-message", "", sdkSays("user", "m", "hi")), authorized(yours)).wantError(404, "session_not_found")
+		r.do("GET", "/api/chat/"+id+"/stream", "", authorized(yours)).want(204)
+		r.dial("/ws/"+id, offering("chathub.v1", "bearer."+yours)).wantClose(4404)
+		pass(time.Hour + time.Minute)
+		r.do("GET", "/sessions/"+id, "", authorized(mine)).wantError(404, "session_not_found")
+	}, withSecret(t))
+}
+
+// TestSameEditThrice: S16. An edit that is sent again, its answer having been lost, is
+// asked once.
+func TestSameEditThrice(t *testing.T) {
+	r := newRig(t)
+	id := newID()
+	r.submit(id, "m", "hi").rest()
+	for range 3 {
+		r.follow("POST", "/api/chat", sdkBody(t, id, "submit-message", "m", sdkSays("user", "m", "edited"))).rest()
+	}
+	r.wantSaid(id, "edited", "You said: edited")
+	if n := r.asked(); n != 2 {
+		t.Errorf("the model was asked %d times, want 2", n)
+	}
+}
+
+// TestStopsOfAPeerThatDoesNotRead: S20. What answers its frames is bounded, and then it
+// is not read either.
+func TestStopsOfAPeerThatDoesNotRead(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) { // where a write waits for the peer to read
+		p := r.join("/ws")
+		took := 0
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		for ; took < 43_000; took++ {
+			if err := p.ws.Write(ctx, websocket.MessageText, []byte(`{"type":"stop"}`)); err != nil {
+				break
+			}
+		}
+		// The library's buffer holds some more frames than have been answered.
+		if took < 60 || took > 64+64 {
+			t.Errorf("%d frames were taken", took)
+		}
+	})
+}
