@@ -60,14 +60,25 @@ func (p *pieces) flush() {
 
 // message encodes a MessageHistory, whose content may be long.
 func (p *pieces) message(m session.Message) {
-	content := reply.Stored(session.Ref{}, &m)
+	stored, reasoning := reply.Stored(session.Ref{}, &m), m.Reasoning()
 	m.Content = ""
 	head, tail := around(appendJSON(nil, m), `"content":"`)
 	p.put(head)
-	at, _ := content.At(0)
+	at, _ := stored.At(0)
 	for text := at.Next(sessionPiece); len(text) > 0 && p.err == nil; text = at.Next(sessionPiece) {
-		p.buf = appendText(p.buf, text)
+		if at.Part() == session.PartText {
+			p.buf = appendText(p.buf, text)
+			p.put(nil)
+		}
+	}
+	if reasoning != "" {
+		p.put([]byte(`","reasoning":"`))
+	}
+	for len(reasoning) > 0 && p.err == nil {
+		n := session.RuneBoundary([]byte(reasoning[:min(len(reasoning), sessionPiece+1)]), sessionPiece)
+		p.buf = appendText(p.buf, []byte(reasoning[:n]))
 		p.put(nil)
+		reasoning = reasoning[n:]
 	}
 	p.put(tail)
 }
