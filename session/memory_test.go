@@ -280,7 +280,7 @@ func TestMaxBytes(t *testing.T) {
 			t.Errorf("made without room: %v", err)
 		}
 		talks[3].End(running.Reply, text, session.FinishStop) // also without room
-		pass(time.Hour - time.Second) // a refusal was use, too
+		pass(time.Hour - time.Second)                         // a refusal was use, too
 		if _, err := m.Say(t.Context(), talks[3].Ref, storetest.Submit("hi")); !errors.Is(err, session.ErrFull) {
 			t.Errorf("said without room: %v", err)
 		}
