@@ -416,3 +416,37 @@ func (n *node) connected(t testing.TB) bool {
 	t.Helper()
 	return !regexp.MustCompile(`(?m)^chathub_connections 0$`).Match(n.call(t, "GET", "/metrics", nil, nil).body)
 }
+
+// TestUnit has systemd read the unit, and judge what is left to the program: its exposure is 10 where
+// nothing is forbidden, and at most 2 here.
+func TestUnit(t *testing.T) {
+	needs.Program(t, "systemd-analyze")
+	p := &proxy{dir: t.TempDir()}
+	unit := p.configure(t, "chathub.service", "/usr/local/bin/chathub", builtBinary(t))
+	for _, args := range [][]string{
+		{"verify", "--recursive-errors=no", unit},
+		{"security", "--offline=true", "--threshold=20", unit},
+	} {
+		if out, err := exec.Command("systemd-analyze", args...).CombinedOutput(); err != nil || args[0] == "verify" && len(out) > 0 {
+			t.Errorf("systemd-analyze %s: %v\n%s", args[0], err, out)
+		}
+	}
+	file, err := os.ReadFile(unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, environment := range regexp.MustCompile(`(?m)^Environment=(.*)$`).FindAllSubmatch(file, -1) {
+		for _, pair := range strings.Fields(string(environment[1])) {
+			if !isSetting(pair) {
+				t.Errorf("it sets %s, which the hub does not read", pair)
+			}
+		}
+	}
+	stop := regexp.MustCompile(`(?m)^TimeoutStopSec=(\d+)$`).FindSubmatch(file)
+	if stop == nil {
+		t.Fatal("no TimeoutStopSec")
+	}
+	if limit, err := time.ParseDuration(string(stop[1]) + "s"); err != nil || limit <= defaults().DrainTimeout {
+		t.Errorf("it is killed after %v, %v", limit, err)
+	}
+}
