@@ -48,6 +48,7 @@ type history struct {
 	Content      string
 	ID           string
 	FinishReason string `json:"finish_reason"`
+	Reasoning    string
 }
 
 // peer is a WebSocket client that checks every frame that it gets.

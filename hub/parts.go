@@ -45,7 +45,7 @@ func (a *asking) think(p []byte) error {
 		a.held = append(a.held, a.fit([]byte("\n\n"))...)
 	}
 	p = a.fit(p)
-	if !a.shown && !a.r.MayBeShown() {
+	if !a.shown && !a.t.seen && !a.r.MayBeShown() {
 		a.held = append(a.held, p...)
 		return a.judge(a.r.End() == nil)
 	}

@@ -22,6 +22,7 @@ type turn struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	began  time.Time
+	seen   bool // a connection was there when it began
 }
 
 var (
@@ -114,8 +115,8 @@ func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
 	err := h.do(func() {
 		h.running.Add(1)
 		h.written.Add(1)
+		h.eachIn(r.Ref, func(c *Conn) { t.seen = true; c.poke(t) })
 		go h.run(t)
-		h.eachIn(r.Ref, func(c *Conn) { c.poke(t) })
 	})
 	if err != nil { // the hub has ended: the reply is the next process's to write, if there is one
 		h.turns.Delete(r.Reply)
