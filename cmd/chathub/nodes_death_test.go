@@ -58,7 +58,7 @@ func TestNodeDeath(t *testing.T) {
 			if ready.Running != socket.last().ID || ready.After != socket.last().ID {
 				t.Errorf("ready: %+v", ready)
 			}
-			if f := socket.expect(t, "text-start"); *f.Offset != had {
+			if f := socket.expect(t, "start"); *f.Offset != had {
 				t.Errorf("it goes on from %d, the page has %d", *f.Offset, had)
 			}
 			socket.expect(t, "finish")
@@ -301,7 +301,7 @@ func TestRollingDeploy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f.Type == "text-start" && *f.Offset != had {
+		if f.Type == "start" && *f.Offset != had {
 			t.Errorf("it goes on from %d, the page has %d", *f.Offset, had)
 		}
 		if f.Type == "text-delta" {
