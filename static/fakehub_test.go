@@ -225,7 +225,7 @@ func (c *fakeConn) reply(after string) *reply {
 func (r *reply) start(c *fakeConn, after string, offset int) {
 	r.c, r.offset = c, offset
 	c.send(
-		frame{"type": "start", "messageId": r.id, "after": after, "messageMetadata": frame{"conversation_id": c.conversation, "model": "eliza (simulated)"}},
+		frame{"type": "start", "messageId": r.id, "after": after, "offset": offset, "messageMetadata": frame{"conversation_id": c.conversation, "model": "eliza (simulated)"}},
 		frame{"type": "text-start", "id": r.id, "offset": offset},
 	)
 }

@@ -35,7 +35,7 @@ var (
 		read(widgetParts...)+"})();\n"))
 
 	// What not every visitor needs; the widget imports it.
-	moreAsset = scriptOf(minified(js.Minify, read("more/texts.js", "more/code.js", "more/dress.js", "more/rare.js")))
+	moreAsset = scriptOf(minified(js.Minify, read("more/texts.js", "more/code.js", "more/think.js", "more/dress.js", "more/rare.js")))
 
 	// The transport keeps its comments: they hold its types (JSDoc).
 	transportAsset = scriptOf(read("widget/hub.js", "transport/transport.js"))

@@ -15,6 +15,9 @@ sheet.replaceSync(`
   pre i.string { color: light-dark(#0b6330, #93d7a8); }
   pre i.number { color: light-dark(#8a3c00, #f0b37e); }
   pre i.keyword { color: light-dark(#6f2dbd, #cbb0ff); }
+  details { margin-bottom: 8px; font-size: 14px; color: var(--dim); }
+  summary { width: fit-content; cursor: pointer; }
+  details div { padding-inline-start: 14px; border-inline-start: 2px solid var(--line); white-space: pre-wrap; }
   .when { display: none; padding-top: 4px; font-size: 13px; color: var(--dim); }
   .user .when { text-align: end; }
   .times .when { display: block; }
@@ -127,11 +130,13 @@ export const dress = (widget) => {
       colour(target, target.closest('figure').querySelector('figcaption span').textContent);
     }
   });
+  widget.think = (message) => think(widget, message);
   widget.forget = (id) => widget.store(JSON.stringify(chatsOf(widget).filter((c) => c.id !== id)), ' list');
   widget.dress = () => {
     remember(widget);
     widget.named.chats.style.display = chatsOf(widget).some((c) => c.id !== widget.hub.id) ? '' : 'none';
     for (const row of widget.rows.values()) {
+      think(widget, row.message);
       // A row that is written anew has another body.
       if (!row.ended || (row.dressed === row.body && !root.classList.contains('times'))) continue;
       row.dressed = row.body;

@@ -1,13 +1,13 @@
 // What the widget says in other languages, by that of the page; `en` is what is said only once this file is here.
 const TEXTS = {
   en: {
-    chats: 'Your chats', time: 'Time', copied: 'Copied', uncopied: 'This could not be copied.', unread: 'The earlier messages could not be loaded.',
+    thought: 'Thoughts', 'finish-length': 'Cut off: too long.', 'finish-content-filter': 'Withheld by a filter.', chats: 'Your chats', time: 'Time', copied: 'Copied', uncopied: 'This could not be copied.', unread: 'The earlier messages could not be loaded.',
     later: 'You can send this when the answer ends.',
     'empty-length': 'The model used its whole length on thinking and gave no answer.',
     'unavailable-long': 'This chat is not available here.',
   },
   de: {
-    greeting: 'Hallo! Womit kann ich helfen?', close: 'Schließen', new: 'Neuer Chat', chats: 'Ihre Chats', log: 'Nachrichten',
+    thought: 'Gedanken', greeting: 'Hallo! Womit kann ich helfen?', close: 'Schließen', new: 'Neuer Chat', chats: 'Ihre Chats', log: 'Nachrichten',
     placeholder: 'Nachricht schreiben …', send: 'Senden', stop: 'Anhalten', jump: 'Neueste Nachricht', copy: 'Kopieren', copied: 'Kopiert',
     uncopied: 'Das ließ sich nicht kopieren.', regenerate: 'Neu antworten', time: 'Uhrzeit', retry: 'Noch einmal', user: 'Sie', assistant: 'Assistent',
     unsent: 'Wird gesendet …', earlier: 'Frühere Nachrichten', unread: 'Die früheren Nachrichten ließen sich nicht laden.',
@@ -23,7 +23,7 @@ const TEXTS = {
     'failed-long': 'Der Chat konnte sich nicht verbinden.', 'unavailable-long': 'Dieser Chat ist hier nicht verfügbar.',
   },
   fr: {
-    greeting: 'Bonjour ! Comment puis-je vous aider ?', close: 'Fermer', new: 'Nouvelle discussion', chats: 'Vos discussions', log: 'Messages',
+    thought: 'Réflexion', greeting: 'Bonjour ! Comment puis-je vous aider ?', close: 'Fermer', new: 'Nouvelle discussion', chats: 'Vos discussions', log: 'Messages',
     placeholder: 'Écrivez un message…', send: 'Envoyer', stop: 'Arrêter', jump: 'Dernier message', copy: 'Copier', copied: 'Copié',
     uncopied: 'La copie a échoué.', regenerate: 'Répondre à nouveau', time: 'Heure', retry: 'Réessayer', user: 'Vous', assistant: 'Assistant',
     unsent: 'Envoi…', earlier: 'Messages précédents', unread: 'Impossible de charger les messages précédents.',
@@ -39,7 +39,7 @@ const TEXTS = {
     'failed-long': 'La connexion n’a pas pu être établie.', 'unavailable-long': 'Cette discussion n’est pas disponible ici.',
   },
   es: {
-    greeting: '¡Hola! ¿En qué puedo ayudarle?', close: 'Cerrar', new: 'Nuevo chat', chats: 'Sus chats', log: 'Mensajes',
+    thought: 'Razonamiento', greeting: '¡Hola! ¿En qué puedo ayudarle?', close: 'Cerrar', new: 'Nuevo chat', chats: 'Sus chats', log: 'Mensajes',
     placeholder: 'Escriba un mensaje…', send: 'Enviar', stop: 'Detener', jump: 'Último mensaje', copy: 'Copiar', copied: 'Copiado',
     uncopied: 'No se pudo copiar.', regenerate: 'Responder de nuevo', time: 'Hora', retry: 'Reintentar', user: 'Usted', assistant: 'Asistente',
     unsent: 'Enviando…', earlier: 'Mensajes anteriores', unread: 'No se pudieron cargar los mensajes anteriores.',
@@ -55,7 +55,7 @@ const TEXTS = {
     'failed-long': 'El chat no pudo conectarse.', 'unavailable-long': 'Este chat no está disponible aquí.',
   },
   it: {
-    greeting: 'Salve! Come posso aiutare?', close: 'Chiudi', new: 'Nuova chat', chats: 'Le tue chat', log: 'Messaggi',
+    thought: 'Ragionamento', greeting: 'Salve! Come posso aiutare?', close: 'Chiudi', new: 'Nuova chat', chats: 'Le tue chat', log: 'Messaggi',
     placeholder: 'Scrivi un messaggio…', send: 'Invia', stop: 'Ferma', jump: 'Ultimo messaggio', copy: 'Copia', copied: 'Copiato',
     uncopied: 'Non è stato possibile copiare.', regenerate: 'Rispondi di nuovo', time: 'Ora', retry: 'Riprova', user: 'Tu', assistant: 'Assistente',
     unsent: 'Invio…', earlier: 'Messaggi precedenti', unread: 'Non è stato possibile caricare i messaggi precedenti.',
@@ -71,7 +71,7 @@ const TEXTS = {
     'failed-long': 'La chat non ha potuto connettersi.', 'unavailable-long': 'Questa chat non è disponibile qui.',
   },
   ar: {
-    title: 'محادثة', greeting: 'مرحبًا! كيف يمكنني مساعدتك؟', toggle: 'محادثة', close: 'إغلاق', new: 'محادثة جديدة', chats: 'محادثاتك', log: 'الرسائل',
+    thought: 'التفكير', title: 'محادثة', greeting: 'مرحبًا! كيف يمكنني مساعدتك؟', toggle: 'محادثة', close: 'إغلاق', new: 'محادثة جديدة', chats: 'محادثاتك', log: 'الرسائل',
     placeholder: 'اكتب رسالة…', send: 'إرسال', stop: 'إيقاف', jump: 'أحدث رسالة', copy: 'نسخ', copied: 'تم النسخ',
     uncopied: 'تعذّر النسخ.', regenerate: 'أجب مرة أخرى', time: 'الوقت', retry: 'حاول مجددًا', user: 'أنت', assistant: 'المساعد',
     unsent: 'جارٍ الإرسال…', earlier: 'رسائل سابقة', unread: 'تعذّر تحميل الرسائل السابقة.',
@@ -87,7 +87,7 @@ const TEXTS = {
     'failed-long': 'تعذّر اتصال المحادثة.', 'unavailable-long': 'هذه المحادثة غير متاحة هنا.',
   },
   ja: {
-    title: 'チャット', greeting: 'こんにちは。ご用件をどうぞ。', toggle: 'チャット', close: '閉じる', new: '新しいチャット', chats: 'チャット一覧', log: 'メッセージ',
+    thought: '思考', title: 'チャット', greeting: 'こんにちは。ご用件をどうぞ。', toggle: 'チャット', close: '閉じる', new: '新しいチャット', chats: 'チャット一覧', log: 'メッセージ',
     placeholder: 'メッセージを入力…', send: '送信', stop: '停止', jump: '最新のメッセージ', copy: 'コピー', copied: 'コピーしました',
     uncopied: 'コピーできませんでした。', regenerate: 'もう一度回答', time: '時刻', retry: '再試行', user: 'あなた', assistant: 'アシスタント',
     unsent: '送信中…', earlier: '以前のメッセージ', unread: '以前のメッセージを読み込めませんでした。',

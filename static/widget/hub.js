@@ -12,7 +12,7 @@ const uuid = () => crypto.randomUUID?.() ?? URL.createObjectURL(new Blob()).slic
 /**
  * `on(what, message, delta)` is told of every change: 'state'; 'unanswered', a connection ended before it began, which
  * may mean that the hub does not let this page in; 'list', messages came, went or were replaced;
- * 'text', a reply grew by delta; 'end', a reply ended; 'refused', with the error in place of the message, and in place
+ * 'text', a reply grew by delta, or, without one, its reasoning; 'end', a reply ended; 'refused', with the error in place of the message, and in place
  * of delta the text that was refused, if it was one.
  * State: idle, connecting, ready, reconnecting, or one that lasts until connect() is called: taken (by another
  * client), denied (the token), expired (no such conversation), failed (the hub will not have us); or unavailable: the hub
@@ -33,7 +33,8 @@ class Hub {
   clear(id, unsent) {
     this.state = 'idle';
     this.id = id;
-    // The messages the hub has: {id, role, content, finish, error, offset, epoch}.
+    // The messages the hub has: {id, role, content, finish, error, offset, epoch}, a reply that came as a
+    // stream has parts: {said, at, text}, in which `at` is an offset.
     this.messages = [];
     // Those it has not acknowledged: {id, role, content}.
     this.unsent = unsent;
@@ -59,13 +60,13 @@ class Hub {
     try {
       const bearer = await this.bearer();
       if (attempt !== this.attempt) return;
-      const query = new URLSearchParams({ client: this.client });
+      const query = new URLSearchParams({ client: this.client, reasoning: 1 });
       if (again) query.set('again', 1);
       const { id, role, finish, offset, epoch } = messages.at(-1) ?? {};
       if (id) query.set('after', id);
       if (role === 'assistant' && !finish) {
         query.set('offset', offset);
-        if (epoch !== undefined) query.set('epoch', epoch);
+        if (epoch) query.set('epoch', epoch);
       }
       const ws = (this.ws = new this.Socket(`${this.server.replace(/^http/, 'ws')}/ws${this.id && '/' + this.id}?${query}`,
         ['chathub.v1', ...(bearer ? ['bearer.' + bearer] : [])]));
@@ -207,7 +208,9 @@ class Hub {
   take(f) {
     const { messages } = this;
     const reply = messages[this.index(this.running)];
-    switch (f.type) {
+    // A part is said, or thought.
+    const said = f.type[0] === 't';
+    switch (f.type.replace('reasoning', 'text')) {
       case 'ready':
         this.id = f.conversation_id;
         this.cut(f.after);
@@ -232,30 +235,29 @@ class Hub {
       }
       case 'start': {
         const id = f.messageId;
-        const held = messages[this.index(id)] ?? { id, role: 'assistant', content: '', offset: 0 };
+        const held = messages[this.index(id)] ?? { id, role: 'assistant' };
+        const { epoch, offset } = f;
         this.cut(f.after);
-        this.put(Object.assign(held, { finish: '', error: null }));
+        // Of its parts what is before the offset stays.
+        const parts = (held.parts ?? []).filter((p) => p.at < offset);
+        // Offsets count UTF-8 bytes, JavaScript UTF-16 units.
+        for (const p of parts) p.text = p.text.slice(0, new TextEncoder().encodeInto(p.text, new Uint8Array(offset - p.at)).read);
+        const content = parts.map((p) => (p.said ? p.text : '')).join('');
+        this.put(Object.assign(held, { parts, content, offset, epoch, finish: '' }));
         if (this.replacing !== id) this.replacing = '';
         this.running = id;
-        this.epoch = f.epoch;
         this.on('list');
         break;
       }
       case 'text-start':
-        if (!reply) break;
-        // Offsets count UTF-8 bytes, JavaScript UTF-16 units.
-        reply.content = new TextDecoder('utf-8', { ignoreBOM: true })
-          .decode(new TextEncoder().encode(reply.content).subarray(0, f.offset));
-        reply.offset = f.offset;
-        // Only now: until here the offset belonged to the epoch before.
-        reply.epoch = this.epoch;
-        this.on('list');
+        // One that is gone on with becomes two.
+        reply.parts.push({ said, at: f.offset, text: '' });
         break;
       case 'text-delta':
-        if (!reply) break;
-        reply.content += f.delta;
         reply.offset = f.offset;
-        this.on('text', reply, f.delta);
+        reply.parts.at(-1).text += f.delta;
+        if (said) reply.content += f.delta;
+        this.on('text', reply, said && f.delta);
         break;
       case 'finish':
         if (reply) reply.timestamp = f.messageMetadata.timestamp;
