@@ -33,6 +33,9 @@ func deepDialect(r *http.Request) hub.Dialect {
 // refused is refused here, before the upgrade: once it was connected the widget
 // comes back at once, for ever.
 func (s *server) reserve(ctx context.Context, r *http.Request) (*hub.Claim, error) {
+	if joinQuery(r.URL.Query()).Watch {
+		return nil, invalid("The subprotocol deep-chat has no way to watch: leave watch out.")
+	}
 	var found session.Session
 	if name, ok := mux.Vars(r)["session_id"]; ok {
 		id, err := hub.ParseID(name)

@@ -25,6 +25,7 @@ func TestExactDrop(t *testing.T) {
 // dropRun is one conversation of one page.
 type dropRun struct {
 	x    *exactServer
+	on   []*exactServer // the nodes that it connects to; nil: x alone
 	rng  *rand.Rand
 	page refPage
 
@@ -51,25 +52,31 @@ func playDrop(x *exactServer, seed uint64) error {
 			r.sock.close()
 		}
 	}()
+	_, err := r.play(seed)
+	return err
+}
+
+// play has the turns, and returns what is stored then, which the page holds, too.
+func (r *dropRun) play(seed uint64) ([]*refMessage, error) {
 	for turn := range 1 + r.rng.IntN(3) {
 		r.plan, r.id, r.said = newExactPlan(r.rng, 30), uuid.NewString(), exactSaid(r.rng, seed, turn)
 		r.drops = r.rng.IntN(5)
-		x.plans.Store(r.said, r.plan)
+		r.x.plans.Store(r.said, r.plan)
 		err := r.turn()
 		r.plan.release() // also when it failed: the simulator must not wait
-		x.plans.Delete(r.said)
+		r.x.plans.Delete(r.said)
 		if err != nil {
-			return fmt.Errorf("turn %d: %w", turn, err)
+			return nil, fmt.Errorf("turn %d: %w", turn, err)
 		}
 	}
-	stored, err := x.stored(r.page.session)
+	stored, err := r.x.stored(r.page.session)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if d := r.page.differs(stored); d != "" {
-		return errors.New(d)
+		return nil, errors.New(d)
 	}
-	return nil
+	return stored, nil
 }
 
 // turn has the message answered, over as many connections as that takes.
@@ -121,7 +128,11 @@ func (r *dropRun) connect() error {
 		path += "/" + r.page.session
 	}
 	r.page.connected(q)
-	sock, err := dialRefSocket(r.x.addr, path+"?"+q.Encode(), d)
+	node := r.x
+	if len(r.on) > 0 {
+		node = r.on[r.rng.IntN(len(r.on))]
+	}
+	sock, err := dialRefSocket(node.addr, path+"?"+q.Encode(), d)
 	r.sock = sock
 	if err != nil {
 		if d.dropAt > 0 {
@@ -258,7 +269,7 @@ func (r *dropRun) takeOver() error {
 	if err == errRefDropped {
 		return err
 	}
-	if err != nil {
+	if err != nil || len(r.on) > 0 { // of several nodes the new one asks the page first, which has to read
 		return err
 	}
 	for {

@@ -169,7 +169,9 @@ func (p *exactPlan) release() { p.seen(len(p.text)) }
 // three faults and, perhaps, gates.
 func newExactPlan(rng *rand.Rand, most int) *exactPlan {
 	p := &exactPlan{ascii: rng.IntN(3) == 0, joined: rng.IntN(4) == 0, flush: 1 + rng.IntN(8)}
-	p.text, p.tokens = exactText(rng, 1+rng.IntN(most))
+	for strings.TrimSpace(p.text) == "" { // a blank reply is in no prompt, which then joins two messages of the user
+		p.text, p.tokens = exactText(rng, 1+rng.IntN(most))
+	}
 	if rng.IntN(2) == 0 {
 		p.think(rng)
 	}

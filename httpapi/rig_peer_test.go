@@ -26,6 +26,7 @@ type frame struct {
 	Conversation string `json:"conversation_id"`
 	Model        string
 	More         bool
+	Watching     bool
 	Messages     []history
 	Outcome      string
 	Code         string

@@ -116,6 +116,9 @@ func (s *server) join(ctx context.Context, r *http.Request) (hub.Join, hub.Close
 		j.Ref = found.Ref()
 		return j, 0, ""
 	}
+	if j.Watch {
+		return j, hub.CloseNotFound, "a connection that watches has to name its session"
+	}
 	if s.Hub.Draining() {
 		return j, hub.CloseGoingAway, "the server is going away"
 	}

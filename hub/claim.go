@@ -38,6 +38,10 @@ func (h *Hub) hold(ctx context.Context, ref session.Ref, c session.Claim, watch 
 	}
 	claim := &Claim{ref: ref, id: uuid.New(), watch: watch}
 	if watch {
+		if err := h.sessions.Subscribe(ctx, ref); err != nil {
+			h.sessions.Release(ref)
+			return nil, err
+		}
 		return claim, nil
 	}
 	c.Connection = claim.id

@@ -276,7 +276,7 @@ func (c *Conn) readMessage() bool {
 		return false
 	case !utf8.Valid(frame):
 		c.Close(CloseInvalidUTF8, "a text message must be UTF-8")
-	case !c.over():
+	case !c.over() && !c.out.Closing(): // what is not answered is not done either
 		c.guard(func() { c.handle(frame) })
 	}
 	return true

@@ -191,6 +191,27 @@ func (m *Manager) Hold(ctx context.Context, ref Ref) error {
 	})
 }
 
+// Subscribe has Events told at once of what other nodes do in a session that is
+// held; without it, within a second, and where it has the connection.
+// Errors: ErrNotFound, ErrUnavailable.
+func (m *Manager) Subscribe(ctx context.Context, ref Ref) error {
+	if m.kind.Alone {
+		return nil
+	}
+	e, err := m.acquire(ctx, ref.ID)
+	if err != nil {
+		return err
+	}
+	defer m.release(e)
+	if !e.there() || e.c.Born != ref.Born {
+		return ErrNotFound
+	}
+	if _, err := m.b.Touch(ctx, []Use{{ID: e.id, Version: e.c.Version, Held: true}}); err != nil {
+		return fmt.Errorf("failed to subscribe to a session: %w", err)
+	}
+	return nil
+}
+
 // Release ends a Hold.
 func (m *Manager) Release(ref Ref) {
 	e, err := m.acquire(context.Background(), ref.ID)

@@ -152,12 +152,7 @@ func (m *Manager) refresh(id uuid.UUID) {
 	}
 	defer m.release(e)
 	if e.there() && !m.kind.Alone {
-		if m.load(ctx, e) != nil {
-			return // the polls look again
-		}
-	}
-	if e.there() {
-		m.events.Changed(e.ref())
+		_ = m.load(ctx, e) // which tells of what is new; if it fails, the polls look again
 	}
 }
 

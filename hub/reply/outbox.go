@@ -261,6 +261,13 @@ func (o *Outbox) Kill() {
 	o.Poke()
 }
 
+// Closing tells whether a close frame was posted: nothing is answered any more.
+func (o *Outbox) Closing() bool {
+	o.posts.Lock()
+	defer o.posts.Unlock()
+	return o.last
+}
+
 func (o *Outbox) gone() bool {
 	o.posts.Lock()
 	defer o.posts.Unlock()

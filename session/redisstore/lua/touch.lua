@@ -12,7 +12,7 @@ local t = call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 call('ZREMRANGEBYSCORE', followers, '-inf', now) -- needs no memory, so a full Redis takes the rest
 if held ~= '1' then call('ZREM', followers, node) end
-if held == '1' and connected ~= '1' then -- the node of the connection gets hints anyway
+if held == '1' then -- also where the connection is: another node may take that from those who watch
   call('ZADD', followers, now + hold, node)
   call('PEXPIRE', followers, hold)
 end
