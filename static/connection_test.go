@@ -13,7 +13,7 @@ import (
 func TestCloseCodes(t *testing.T) {
 	for code, state := range map[int]string{
 		1000: "reconnecting", 1001: "reconnecting", 1011: "reconnecting", 1013: "reconnecting",
-		1003: "failed", 1007: "failed", 1009: "failed", 4001: "taken", 4401: "denied", 4404: "expired",
+		1003: "failed", 1007: "failed", 1009: "failed", 4401: "denied", 4404: "expired",
 	} {
 		h, p, c := openPage(t)
 		_, r := ask(p, c, "Hello", "")

@@ -141,7 +141,7 @@ func (g *gallery) walk(h *fakeHub) {
 	for _, ending := range []struct {
 		code  int
 		state string
-	}{{4001, "taken"}, {4401, "denied"}, {1007, "failed"}} {
+	}{{4401, "denied"}, {1007, "failed"}} {
 		c.close(ending.code)
 		g.Until("w.state === '" + ending.state + "'")
 		g.show("10-" + ending.state)

@@ -102,13 +102,27 @@ func TestBrowser(t *testing.T) {
 		second := p.Sibling()
 		second.Open(browsertest.Eval[string](p, "location.href"))
 		second.Until(shown + " === " + quote(plan.before(30)))
-		p.Until("w.state === 'taken'")
-		p.Click(".notice button") // use it here
-		second.Until("w.state === 'taken'")
+		p.Until("w.state === 'writing' && w.hub.watching && !$('.notice').textContent")
+		next := c.model.plan(40, 60, 0).halt(30)
+		p.Do("w.send(" + quote(next.said) + ")") // waits for the end
+		p.MustContain("Sending")
 		plan.release()
-		p.Until("w.state === 'ready' && " + shown + " === " + quote(plan.text))
-		second.Click(".notice button")
-		second.Until("w.state === 'ready' && " + talk + " === " + quote(plan.said+"|"+plan.text))
+		second.Until(shown + " === " + quote(next.before(30)) + " && w.hub.watching && w.state === 'writing'")
+		p.Until(shown + " === " + quote(next.before(30)) + " && !w.hub.watching")
+		second.Click(".send") // a person's stop is obeyed at once
+		for _, tab := range []*browsertest.Tab{p, second} {
+			tab.Until("w.state === 'ready' && $$('.note').at(-1).textContent === 'Stopped'")
+		}
+		p.Until("w.hub.watching && w.hub.state === 'ready'")
+		next.release()
+		p.Click(".tools .regenerate")
+		for _, tab := range []*browsertest.Tab{p, second} {
+			tab.Until("w.state === 'ready' && " + shown + " === " + quote(next.text))
+		}
+		second.Run(chromedp.Reload())
+		for _, tab := range []*browsertest.Tab{p, second} {
+			tab.Until("w.state === 'ready' && " + talk + " === " + quote(plan.said+"|"+plan.text+"|"+next.said+"|"+next.text))
+		}
 	})
 
 	t.Run("stop, answer again, new chat", func(t *testing.T) {

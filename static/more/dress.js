@@ -134,6 +134,16 @@ export const dress = (widget) => {
   widget.forget = (id) => widget.store(JSON.stringify(chatsOf(widget).filter((c) => c.id !== id)), ' list');
   widget.dress = () => {
     remember(widget);
+    const { hub, input } = widget;
+    // What went back to the composer had arrived after all.
+    if (hub.returned && hub.index(hub.returned.id) >= 0) {
+      if (input.value === hub.returned.content) {
+        input.value = '';
+        input.oninput();
+        widget.tell();
+      }
+      hub.returned = null;
+    }
     widget.named.chats.style.display = chatsOf(widget).some((c) => c.id !== widget.hub.id) ? '' : 'none';
     for (const row of widget.rows.values()) {
       think(widget, row.message);

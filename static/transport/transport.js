@@ -1,8 +1,8 @@
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** What ends a stream when the conversation cannot go on by itself; the keys are the Hub's lasting states. */
+/** What ends a stream when the conversation cannot go on by itself; the keys are the Hub's lasting states, and an error. */
 const REASONS = {
-  taken: 'This chat is open in another tab.',
+  taken: 'This was not sent: the chat went on in another tab.',
   denied: 'Not authorised.',
   expired: 'There is no such chat any more.',
   failed: 'The chat could not connect.',
@@ -67,7 +67,8 @@ class Line extends Hub {
  *
  * A dropped connection is resumed by offset, in the middle of a reply too, and nobody notices but by a pause; stop()
  * stops the model. A chat's id is the conversation's when it is a UUID (make a new one with crypto.randomUUID());
- * any other id names a new conversation for as long as the page lives. One chat is open in one tab at a time.
+ * any other id names a new conversation for as long as the page lives. Of several tabs each shows all of a chat, and what
+ * is said in one waits for the reply that another has asked for.
  *
  * @template {import('ai').UIMessage} [MESSAGE=import('ai').UIMessage]
  * @implements {import('ai').ChatTransport<MESSAGE>}
@@ -108,7 +109,7 @@ export class HubChatTransport {
     const old = trigger === 'regenerate-message' || edit ? line.messages[line.index(id) + 1]?.id : undefined;
     const known = line.messages[line.index(id)]?.content === content;
     if (line.running && (old || !known)) {
-      line.stop();
+      if (!line.watching) line.stop();
       await line.until(() => (line.running ? undefined : true), abortSignal);
     }
     const stream = this.stream(line, (from) => {
@@ -205,7 +206,7 @@ export class HubChatTransport {
           end({ type: 'abort' });
         };
         listen = (what, about, delta) => {
-          if (what === 'refused' && !id) return end({ type: 'error', errorText: about.text ?? REASONS.failed });
+          if (what === 'refused' && !id) return end({ type: 'error', errorText: about.text ?? REASONS[about.code] ?? REASONS.failed });
           if (REASONS[line.state]) return end({ type: 'error', errorText: REASONS[line.state] });
           const reply = find(line);
           if (!reply) return;

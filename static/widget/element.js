@@ -77,8 +77,7 @@ class ChatWidget extends HTMLElement {
   }
 
   /**
-   * connecting, ready, waiting, writing, reconnecting, taken, expired, denied, failed, unavailable; idle until first
-   * opened.
+   * connecting, ready, waiting, writing, reconnecting, expired, denied, failed, unavailable; idle until first opened.
    */
   get state() {
     const { state, running, last } = this.hub;
@@ -245,7 +244,7 @@ class ChatWidget extends HTMLElement {
         this.newChat();
         this.input.focus();
       },
-      send: () => (this.busy ? hub.stop() : this.submit()),
+      send: () => (this.stops ? hub.stop() : this.submit()),
       jump: () => {
         this.stuck = true;
         this.follow();
@@ -267,7 +266,7 @@ class ChatWidget extends HTMLElement {
 
   submit() {
     if (!this.input.value.trim()) return;
-    if (this.busy) return this.tell(this.say('later'));
+    if (this.busy && !this.hub.watching) return this.tell(this.say('later'));
     if (this.go.disabled) return;
     this.send(this.input.value.trim());
     this.input.value = '';
@@ -362,6 +361,9 @@ class ChatWidget extends HTMLElement {
     // What was said of the answer holds no longer.
     if (this.busy && !busy && this.word === say('later')) this.word = '';
     this.busy = busy;
+    const text = this.input.value.trim();
+    // Who watches may send during a reply: it waits.
+    const stops = (this.stops = busy && !(hub.watching && text));
     if (state === 'expired' && !hub.messages.length && !this.hasAttribute('conversation')) {
       this.newChat();
       return this.tell(say('gone'));
@@ -369,16 +371,17 @@ class ChatWidget extends HTMLElement {
     const away = state === 'reconnecting';
     const trouble = (away ? hub.tries > 1 && say(navigator.onLine ? 'lost' : 'offline') : say(state + '-long')) || '';
     const failed = state === 'ready' && hub.messages.at(-1)?.finish === 'error';
-    go.disabled = !busy && ((trouble && !away) || !this.input.value.trim());
-    const seen = [state, trouble, this.word, failed].join();
+    go.disabled = !stops && ((trouble && !away) || !text);
+    const waits = hub.watching && hub.unsent[0];
+    const seen = [state, trouble, this.word, failed, stops, !waits].join();
     if (this.seen === seen) return;
     this.seen = seen;
     const told = root.dataset.state;
     root.dataset.state = state;
     root.classList.toggle('busy', busy);
-    root.classList.toggle('on', hub.state === 'ready' && !failed);
-    go.replaceChildren(icon(busy ? 'stop' : 'send'));
-    go.title = go.ariaLabel = say(busy ? 'stop' : 'send');
+    root.classList.toggle('on', hub.state === 'ready' && !failed && !waits);
+    go.replaceChildren(icon(stops ? 'stop' : 'send'));
+    go.title = go.ariaLabel = say(stops ? 'stop' : 'send');
     this.presence.textContent = failed ? '' : (say(state) ?? say('idle'));
     if (state === 'waiting') this.live.textContent = say(state);
     const action = trouble && state !== 'unavailable' && (say(state + '-action') ?? say(away ? 'now' : 'retry'));

@@ -4,7 +4,7 @@
 // For a connection to say `ready`; silence after which it is asked whether it lives; for the answer.
 const [CONNECT_MS, QUIET_MS, PONG_MS] = [15000, 25000, 8000];
 // Close codes after which only a person, or the page, connects again.
-const FINAL = { 4001: 'taken', 4401: 'denied', 4404: 'expired', 1003: 'failed', 1007: 'failed', 1009: 'failed' };
+const FINAL = { 4401: 'denied', 4404: 'expired', 1003: 'failed', 1007: 'failed', 1009: 'failed' };
 
 // An object URL ends in a UUID, also where crypto.randomUUID is missing (a page without TLS).
 const uuid = () => crypto.randomUUID?.() ?? URL.createObjectURL(new Blob()).slice(-36);
@@ -14,9 +14,11 @@ const uuid = () => crypto.randomUUID?.() ?? URL.createObjectURL(new Blob()).slic
  * may mean that the hub does not let this page in; 'list', messages came, went or were replaced;
  * 'text', a reply grew by delta, or, without one, its reasoning; 'end', a reply ended; 'refused', with the error in place of the message, and in place
  * of delta the text that was refused, if it was one.
- * State: idle, connecting, ready, reconnecting, or one that lasts until connect() is called: taken (by another
- * client), denied (the token), expired (no such conversation), failed (the hub will not have us); or unavailable: the hub
- * does not list this page's origin, and is asked again now and then.
+ * State: idle, connecting, ready, reconnecting, or one that lasts until connect() is called: denied (the token), expired
+ * (no such conversation), failed (the hub will not have us); or unavailable: the hub does not list this page's origin,
+ * and is asked again now and then.
+ *
+ * When another client takes the conversation, the hub watches it. Only what a person does here takes it back.
  */
 class Hub {
   constructor({ server, id = '', unsent = [], token, Socket = WebSocket, on }) {
@@ -42,6 +44,8 @@ class Hub {
     this.stopping = this.replacing = '';
     // The id of the reply being written.
     this.running = '';
+    // Whether another client has the conversation, and this one watches.
+    this.watching = false;
     // Connections lost since the last `ready`.
     this.tries = 0;
     // Whether the hub has older messages than those held.
@@ -62,6 +66,7 @@ class Hub {
       if (attempt !== this.attempt) return;
       const query = new URLSearchParams({ client: this.client, reasoning: 1 });
       if (again) query.set('again', 1);
+      if (this.watching) query.set('watch', 1);
       const { id, role, finish, offset, epoch } = messages.at(-1) ?? {};
       if (id) query.set('after', id);
       if (role === 'assistant' && !finish) {
@@ -121,6 +126,13 @@ class Hub {
   post() {
     if (this.state === 'idle') this.connect();
     if (this.state !== 'ready') return;
+    if (this.watching) {
+      // What is said waits for the end of what the other client asked for.
+      const busy = this.running || this.messages.at(-1)?.role === 'user';
+      if (!this.stopping && (busy || !(this.replacing || this.unsent[0]))) return;
+      this.watching = false;
+      return this.connect();
+    }
     const say = (type, frame) => this.ws.send(JSON.stringify({ type, ...frame }));
     for (const { id, content } of this.unsent) say('message', { id, content });
     if (this.replacing) say('regenerate', { of: this.replacing });
@@ -166,6 +178,11 @@ class Hub {
     const greeted = this.state === 'ready';
     const error = { 1009: { code: 'message_too_large' }, 4404: { text: '' } }[code];
     if (error) for (const m of this.unsent) this.refuse(error, m);
+    if (code === 4001) {
+      this.watching = true;
+      this.replacing = this.stopping = '';
+      for (const m of this.unsent) m.lost = true;
+    }
     if (FINAL[code]) return this.set(FINAL[code]);
     const most = Math.min(30000, 500 * 2 ** ++this.tries);
     this.wait(this.barred ? 60000 : (code === 1008 ? 10000 : 0) + Math.random() * most, () => this.connect(true));
@@ -203,6 +220,7 @@ class Hub {
   end(reply, finish, error) {
     this.running = '';
     if (reply) this.on('end', Object.assign(reply, { finish, error }));
+    if (this.watching) this.post();
   }
 
   take(f) {
@@ -216,12 +234,14 @@ class Hub {
         this.cut(f.after);
         for (const m of f.messages) this.put({ ...m, finish: m.finish_reason });
         this.running = f.running;
+        this.watching = f.watching;
         if (!f.after) this.more = !!f.more;
         this.tries = 0;
         this.barred = false;
         this.listen();
         this.on('list');
         this.set('ready');
+        for (const m of this.unsent) if (m.lost) this.refuse({ code: 'taken' }, (this.returned = m));
         this.post();
         break;
       case 'message': {

@@ -79,10 +79,11 @@ const journeys = {
     const second = await context.newPage();
     await second.goto(address);
     await until(second, "w.state === 'writing'");
-    await until(page, "w.state === 'taken'");
-    await click(page, '.notice button');
-    await until(second, "w.state === 'taken'");
-    await until(page, `w.state === 'ready' && ${whole}`);
+    await until(page, "w.hub.watching && w.state === 'writing'");
+    for (const tab of [page, second]) await until(tab, `w.state === 'ready' && ${whole}`);
+    await say(page, 'Hello');
+    for (const tab of [page, second]) await until(tab, `w.state === 'ready' && $$('.user').length === 2 && ${whole}`);
+    await until(second, "w.hub.watching && !w.hub.unsent.length");
   },
 };
 
