@@ -162,7 +162,7 @@ func TestReplyLimitBehindATakeOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRig(t, behindProxy, withLimits(hub.Limits{RepliesPerClient: 1}),
-		withStore(func(*session.Manager) *session.Manager { return session.NewManager(node(shared.Node())) }))
+		withStore(shared.Node))
 	answer, g := held(1, "so ", "long")
 	r.answer("wait", answer)
 	p := r.join("/ws/" + made.ID.String())

@@ -298,7 +298,7 @@ func TestWatchersKeepASession(t *testing.T) {
 		two.leave()
 		pass(2 * ttl)
 		r.dial("/ws/" + id + "?watch=1").wantClose(4404)
-	}, withStore(func(*session.Manager) *session.Manager { return session.NewMemory(session.Config{TTL: ttl}) }))
+	}, withSessions(func(c *session.Config) { c.TTL = ttl }))
 }
 
 // TestWatchLimits: a watcher is a connection; who takes the conversation over is
