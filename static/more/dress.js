@@ -9,8 +9,8 @@ sheet.replaceSync(`
   .log { scrollbar-width: thin; }
   input { margin-inline-end: .5em; accent-color: var(--accent); }
   li:has(> p > input) { list-style: none; margin-inline-start: -1.4em; }
-  .user, .notice { animation: rise .2s; }
-  @keyframes rise { from { opacity: 0; transform: translateY(6px); } }
+  .dots i:nth-child(2) { animation-delay: .15s; }
+  .dots i:nth-child(3) { animation-delay: .3s; }
   pre i.comment { color: var(--dim); font-style: italic; }
   pre i.string { color: light-dark(#0b6330, #93d7a8); }
   pre i.number { color: light-dark(#8a3c00, #f0b37e); }

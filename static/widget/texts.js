@@ -17,7 +17,6 @@ const TEXTS = {
   user: 'You',
   assistant: 'Assistant',
   unsent: 'Sending…',
-  gone: 'Your last chat has expired. This is a new one.',
   error: 'Something went wrong.',
   'finish-stop': '',
   'finish-stopped': 'Stopped',
