@@ -202,7 +202,7 @@ func (h *Hub) CloseFor(ref session.Ref, err error) (CloseCode, string) {
 		return CloseTryLater, "the server holds as many sessions as it may"
 	case errors.Is(err, ErrCrowded):
 		return CloseTryLater, "too many connections"
-	case errors.Is(err, ErrDraining), errors.Is(err, errStopped):
+	case errors.Is(err, ErrDraining), errors.Is(err, errStopped), h.draining.Load() && (panicked(err) || errors.Is(err, reply.ErrCut)):
 		return CloseGoingAway, "the server is going away"
 	case panicked(err):
 		return CloseTryLater, broke

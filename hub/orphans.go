@@ -98,10 +98,24 @@ func (h *Hub) takeOrphans(ctx context.Context) {
 			takers.Go(func() {
 				defer func() { <-slots }()
 				defer h.orphans.done(next.reply)
-				_ = h.rescue("taking a reply over", next.ref, func() error { h.adopt(ctx, next); return nil })
+				if h.rescue("taking a reply over", next.ref, func() error { h.adopt(ctx, next); return nil }) != nil {
+					h.sendAway(ctx, next.ref)
+				}
 			})
 		}
 	}
+}
+
+// sendAway has those who follow a reply come again: nobody writes it.
+func (h *Hub) sendAway(ctx context.Context, ref session.Ref) {
+	_ = h.rescue("a reply's followers", ref, func() error {
+		r, err := h.Running(ctx, ref)
+		if err != nil || r == nil {
+			return err
+		}
+		r.Away()
+		return nil
+	})
 }
 
 // adopt takes over one reply. The slot that it has is free when the model has

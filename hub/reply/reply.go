@@ -40,7 +40,7 @@ type Reply struct {
 	spare     []*follower // room for parked
 	enders    []*follower // parked until the end
 	grew      int64       // when text last came for one follower alone
-	outages   int         // how often the store was away for too long
+	outages   int         // how often the followers were sent away
 	read      int         // how much of the text one of them has taken
 	onEnd     func()      // nil: nothing
 	asked     time.Time   // when somebody asked for it who has not followed yet; zero: nobody
@@ -127,7 +127,7 @@ func (r *Reply) OnEnd(f func()) {
 	}
 }
 
-// Away implements session.TextWatcher.
+// Away implements session.TextWatcher: who follows now is sent away, to come again.
 func (r *Reply) Away() {
 	r.mu.Lock()
 	r.outages++
@@ -229,11 +229,14 @@ func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offse
 			if _, err = f.step(true); err == nil && f.end == nil && f.park() {
 				err = out.Wait(ctx)
 			}
-			if err == nil && f.cut() {
+			if err == nil && f.end == nil && f.isCut() {
 				err = ErrCut
 			}
 		}
 		f.leave()
+		if err == nil && f.end.Next != nil && f.isCut() {
+			err = ErrCut
+		}
 		if err != nil || f.end.Next == nil {
 			return f.told(), err
 		}
@@ -324,12 +327,12 @@ func (f *follower) join(from Offset) {
 	}
 }
 
-// cut tells whether the store was away for too long meanwhile.
-func (f *follower) cut() bool {
+// isCut tells whether the followers were sent away since f came.
+func (f *follower) isCut() bool {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
 	f.r.read = max(f.r.read, f.at.Off())
-	return f.outages != f.r.outages && f.end == nil
+	return f.outages != f.r.outages
 }
 
 // park notes that f waits, unless there is more by now.
