@@ -24,7 +24,7 @@ const (
 func startPage(t *testing.T, b *browsertest.Browser) (*cluster, *cable, *browsertest.Tab) {
 	t.Helper()
 	c := &cluster{model: startSimulated(t)}
-	c.join(t, 1, "", "REDIS_URL=")
+	c.join(t, 1, "", "DATA_DIR=none")
 	w := startCable(t, c.nodes[0].addr)
 	p := b.Tab(t)
 	p.Open("http://" + w.addr)
@@ -159,10 +159,19 @@ func TestBrowser(t *testing.T) {
 	})
 }
 
-// With Redis the conversation outlives the server: kill -9 in mid-reply is a pause.
+// With Redis, and in a directory, the conversation outlives the server: kill -9 in
+// mid-reply is a pause.
 func TestBrowserOverServerDeath(t *testing.T) {
 	b := browsertest.Start(t)
-	c := startCluster(t, 1)
+	t.Run("Redis", func(t *testing.T) { outlives(t, b, startCluster(t, 1)) })
+	t.Run("a directory", func(t *testing.T) {
+		c := &cluster{model: startSimulated(t)}
+		c.join(t, 1, "")
+		outlives(t, b, c)
+	})
+}
+
+func outlives(t *testing.T, b *browsertest.Browser, c *cluster) {
 	p := b.Tab(t)
 	p.Open("http://" + c.nodes[0].addr)
 	p.Until("w.state === 'ready'")
@@ -170,11 +179,11 @@ func TestBrowserOverServerDeath(t *testing.T) {
 	p.Do("w.send(" + quote(plan.said) + ")")
 	p.Until(shown + " === " + quote(plan.before(30)))
 	c.nodes[0].kill()
-	plan.release()
 	p.Until("w.state === 'reconnecting'")
 	if err := c.nodes[0].start(); err != nil {
 		t.Fatal(err)
 	}
-	p.Until("w.state === 'writing'") // the dead node's lease runs out meanwhile
+	p.Until("w.state === 'writing'") // the next process goes on with it
+	plan.release()
 	p.Until("w.state === 'ready' && " + shown + " === " + quote(plan.text))
 }

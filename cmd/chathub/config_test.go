@@ -69,6 +69,7 @@ func TestEveryValueIsTakenFromFlagsAndEnvironment(t *testing.T) {
 		"OLLAMA_MODEL":       {"o:7b", func(c *config) { c.OllamaModel = "o:7b" }},
 		"SYSTEM_PROMPT":      {" Be kind.\n", func(c *config) { c.SystemPrompt = " Be kind.\n" }},
 		"TEMPERATURE":        {"0.7", func(c *config) { c.Temperature = &warm }},
+		"REASONING_EFFORT":   {"high", func(c *config) { c.ReasoningEffort = "high" }},
 		"MAX_TOKENS":         {"0", func(c *config) { c.MaxTokens = 0 }},
 		"MAX_CONTEXT_TOKENS": {"100", func(c *config) { c.MaxContextTokens = 100 }},
 		"HOST":               {"::1", func(c *config) { c.Host = "::1" }},
