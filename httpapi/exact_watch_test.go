@@ -166,7 +166,7 @@ func (w *exactWatcher) take(raw []byte) error {
 		return nil
 	}
 	plan, ok := w.nodes[0].plans.Load(w.page.messages[n-2].Content)
-	if got := string(w.page.messages[n-1].text()); ok && !strings.HasPrefix(plan.(*exactPlan).text, got) {
+	if got := w.page.messages[n-1].text(); ok && !strings.HasPrefix(plan.(*exactPlan).text, got) {
 		return errors.New(textDiff(got, plan.(*exactPlan).text))
 	}
 	return nil

@@ -64,7 +64,8 @@ func TestWatch(t *testing.T) {
 	if f := p.want("stopped"); f.Outcome != "nothing_running" {
 		t.Errorf("stopped is %+v", f)
 	}
-	for _, w := range watchers {
+	watched := make([]replied, len(watchers))
+	for i, w := range watchers {
 		if said := w.want("message"); said.ID != u.ID || said.Content != "two" || said.After != u.After {
 			t.Errorf("watched %+v, want %+v", said, u)
 		}
@@ -74,6 +75,7 @@ func TestWatch(t *testing.T) {
 			t.Errorf("watched %+v, want %+v", theirs, mine)
 		}
 		w.wantQuiet()
+		watched[i] = theirs
 	}
 	late := r.watch(id, "")
 	lateReply := late.begin()
@@ -88,8 +90,8 @@ func TestWatch(t *testing.T) {
 	}
 	p.finish(&mine)
 
-	for _, w := range watchers {
-		theirs := replied{id: mine.id, text: "né"}
+	for i, w := range watchers {
+		theirs := watched[i]
 		w.finish(&theirs)
 		if theirs.text != mine.text || theirs.end.Type != mine.end.Type {
 			t.Errorf("watched %+v, want %+v", theirs, mine)
