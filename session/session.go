@@ -50,6 +50,8 @@ var (
 	ErrReused = errors.New("session: the message id was used for another text")
 	// ErrNothing: there is no reply that could be written anew, or no message to follow.
 	ErrNothing = errors.New("session: no such message")
+	// ErrChanged: a page shows another conversation than the one that is stored.
+	ErrChanged = errors.New("session: the page shows another conversation")
 	// ErrLost: the reply is no longer the one that is being written, or not by this fence.
 	ErrLost = errors.New("session: the right to write the reply is lost")
 	// ErrLong: the conversation has as many messages, or bytes, as it may.

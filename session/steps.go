@@ -15,23 +15,21 @@ import (
 type TurnKind int
 
 const (
-	// Submit adds the user message. One whose id is known with the same text, on
-	// the path, is not asked again unless its reply failed and is the last message.
+	// Submit adds the user message. One whose id is known with the same text is not
+	// asked again unless its reply failed and is the last message.
 	Submit TurnKind = iota
 	// Edit puts the user message beside the one of the same id. With the text
 	// that this has already it is a Submit.
 	Edit
 	// Regenerate puts a new reply beside the last one (Turn.Of, when set, must be it).
 	Regenerate
-	// Again puts a new reply beside that to the user message Turn.Of.
-	Again
 )
 
 // Turn is one thing said, and the reply to come.
 type Turn struct {
 	Kind  TurnKind
 	User  Message   // for Submit and Edit: id (not nil), content and time
-	Of    uuid.UUID // for Regenerate: the reply; for Again: the user message
+	Of    uuid.UUID // for Regenerate: the reply
 	Reply uuid.UUID // the id that the reply gets, if one is started
 	Model string
 	// Client is whose limits the reply counts against.
@@ -40,12 +38,11 @@ type Turn struct {
 	// conversation may come to have; 0: any number.
 	Most      int
 	MostBytes int64
-	// Anywhere has a message that is known on another branch count as known: the
-	// tip moves to it. Without it such a message is said anew.
-	Anywhere bool
-	// Behind is the message that a Submit is to follow, on whatever branch; nil:
-	// the path's last. The nil UUID is the beginning.
+	// Behind is the message that User is to follow, on whatever branch; nil: the
+	// path's last. The nil UUID is the beginning.
 	Behind *uuid.UUID
+	// Page is what a page shows around User, in place of Behind; nil: nobody tells.
+	Page *Page
 }
 
 // Said is what became of a Turn.
@@ -102,33 +99,39 @@ func create(have *Conversation, owner string, key uuid.UUID) *Change {
 	}}
 }
 
-// say is one turn. Errors: ErrBusy, ErrReused, ErrNothing, ErrLong.
+// say is one turn. Errors: ErrBusy, ErrReused, ErrNothing, ErrLong, ErrChanged.
 func (c *Conversation) say(t Turn, fence string) (Said, *Change, error) {
 	if said, ok := c.repeated(t.Reply, fence); ok {
 		return said, nil, nil
 	}
-	switch t.Kind {
-	case Regenerate:
+	if t.Kind == Regenerate {
 		return c.regenerate(t, fence)
-	case Again:
-		return c.answerAgain(t, fence)
 	}
-	known, ok := c.same(t)
-	if ok {
-		return c.known(known, t, fence)
-	}
-	parent, err := c.parent(t)
-	if err != nil {
+	at := c.place(t)
+	m, same, err := c.named(t, at)
+	known := m.Seq != 0
+	switch {
+	case err != nil:
 		return Said{}, nil, err
+	case same && t.Page != nil && t.Page.Anew:
+		return c.answerAgain(m, t, fence)
+	case same:
+		return c.known(m, t, fence)
+	case known && (t.Kind == Edit || t.Page != nil):
+		at.after = m.Parent
+	case known:
+		return Said{}, nil, ErrReused
+	case at.changed:
+		return Said{}, nil, ErrChanged
 	}
 	if c.Running != nil {
 		return Said{}, nil, ErrBusy
 	}
-	if c.tooLong(t, parent) {
+	if c.tooLong(t, at.after) {
 		return Said{}, nil, ErrLong
 	}
 	ch := c.change()
-	t.User.Role, t.User.Seq, t.User.Parent = User, ch.nextSeq(), parent
+	t.User.Role, t.User.Seq, t.User.Parent = User, ch.nextSeq(), at.after
 	ch.add(t.User)
 	return Said{}, c.start(ch, t.User, t, fence), nil
 }
@@ -157,85 +160,6 @@ func (c *Conversation) ended(reply Message) Said {
 	i, _ := c.find(reply.Parent)
 	user := c.messages[i]
 	return Said{User: user, Before: c.before(user), Ended: &reply}
-}
-
-// same finds the message that a Submit or an Edit says once more: of the same id
-// and text, on the path, or anywhere where that counts.
-func (c *Conversation) same(t Turn) (found Message, ok bool) {
-	for _, i := range c.byID[t.User.ID] {
-		m := c.messages[i]
-		if m.Role != User || m.Content != t.User.Content {
-			continue
-		}
-		if _, on := c.onPath(m.Seq); on {
-			return m, true
-		}
-		if t.Anywhere || t.Kind == Edit {
-			found, ok = m, true
-		}
-	}
-	return found, ok
-}
-
-// parent returns the message that a new one is to follow, as a Seq.
-func (c *Conversation) parent(t Turn) (int64, error) {
-	m, known := c.lookup(t.User.ID)
-	_, on := c.onPath(m.Seq)
-	switch {
-	case known && m.Role != User:
-		return 0, ErrReused
-	case t.Kind == Edit && known:
-		return m.Parent, nil
-	case known && (on || t.Anywhere):
-		return 0, ErrReused
-	case t.Behind == nil:
-		return c.Tip, nil
-	case *t.Behind == uuid.Nil:
-		return 0, nil
-	case c.Running != nil && c.Running.Reply == *t.Behind:
-		return 0, ErrBusy
-	}
-	m, known = c.lookup(*t.Behind)
-	if !known {
-		return 0, ErrNothing
-	}
-	return m.Seq, nil
-}
-
-// known answers a message that was said before.
-func (c *Conversation) known(m Message, t Turn, fence string) (Said, *Change, error) {
-	if r := c.Running; r != nil && r.User.Seq == m.Seq {
-		return Said{User: m, Before: c.before(m), Running: r}, nil, nil
-	}
-	reply := c.replyTo(m)
-	_, on := c.onPath(m.Seq)
-	switch {
-	case on && (reply.FinishReason != FinishError || reply.Seq != c.Tip || c.Running != nil):
-		return c.ended(reply), nil, nil
-	case c.Running != nil:
-		return Said{}, nil, ErrBusy
-	case on, reply.FinishReason == FinishError:
-		return Said{}, c.start(c.change(), m, t, fence), nil
-	}
-	ch := c.change()
-	ch.Tip = reply.Seq
-	return Said{}, ch, nil
-}
-
-// replyTo returns the reply to a message that runs no more: the one on the path,
-// else the newest. As long as a message has none, its reply runs.
-func (c *Conversation) replyTo(m Message) Message {
-	var found Message
-	for _, reply := range c.messages {
-		if reply.Parent != m.Seq || reply.Role != Assistant {
-			continue
-		}
-		found = reply
-		if _, on := c.onPath(reply.Seq); on {
-			break
-		}
-	}
-	return found
 }
 
 func (c *Conversation) tooLong(t Turn, parent int64) bool {
@@ -268,13 +192,10 @@ func (c *Conversation) regenerate(t Turn, fence string) (Said, *Change, error) {
 	return Said{}, c.start(c.change(), c.path[last-1], t, fence), nil
 }
 
-func (c *Conversation) answerAgain(t Turn, fence string) (Said, *Change, error) {
-	m, known := c.lookup(t.Of)
+func (c *Conversation) answerAgain(m Message, t Turn, fence string) (Said, *Change, error) {
 	switch {
 	case c.Running != nil:
 		return Said{}, nil, ErrBusy
-	case !known || m.Role != User:
-		return Said{}, nil, ErrNothing
 	case t.MostBytes > 0 && c.Bytes >= t.MostBytes:
 		return Said{}, nil, ErrLong
 	}

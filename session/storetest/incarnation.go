@@ -61,7 +61,7 @@ var incarnationCases = []storeCase{
 			"say again":              second(c.Say(c.ctx, before, turn)),
 			"edit":                   second(c.Say(c.ctx, before, edit(user.ID, "other"))),
 			"regenerate":             second(c.Say(c.ctx, before, regenerate(reply.ID))),
-			"answer anew":            second(c.Say(c.ctx, before, again(user.ID))),
+			"answer anew":            second(c.Say(c.ctx, before, again(user))),
 			"edit another's message": second(c.Say(c.ctx, before, edit(now.Messages[0].ID, "mine"))),
 			"read another's reply":   second(c.Get(c.ctx, before, running.Position())),
 		} {

@@ -54,7 +54,7 @@ var placeCases = []storeCase{
 	}},
 	{"behind what was cut away", func(c *Talk) {
 		users, replies := c.said(3)
-		turn := again(users[0].ID)
+		turn := again(users[0])
 		c.Start(turn)
 		c.End(turn.Reply, "anew", session.FinishStop)
 		c.Round("then")

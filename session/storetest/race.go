@@ -83,14 +83,11 @@ var raceCases = []storeCase{
 					c.Error(err)
 					return
 				}
-				var some uuid.UUID
+				some := Submit("some").User
 				if len(s.Messages) > 0 {
-					some = s.Messages[rng.IntN(len(s.Messages))].ID
+					some = s.Messages[rng.IntN(len(s.Messages))]
 				}
-				turn := []session.Turn{Submit(fmt.Sprint(i, n)), regenerate(uuid.Nil), again(some), edit(some, "e")}[rng.IntN(4)]
-				if turn.Kind == session.Edit && some == uuid.Nil {
-					turn.User.ID = uuid.New()
-				}
+				turn := []session.Turn{Submit(fmt.Sprint(i, n)), regenerate(uuid.Nil), again(some), edit(some.ID, "e")}[rng.IntN(4)]
 				said, err := c.Say(c.ctx, c.Ref, turn)
 				if err != nil || !said.Started {
 					continue

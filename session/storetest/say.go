@@ -17,8 +17,10 @@ func fresh(t session.Turn) session.Turn {
 func regenerate(of uuid.UUID) session.Turn {
 	return session.Turn{Kind: session.Regenerate, Of: of, Reply: uuid.New(), Model: "n"}
 }
-func again(of uuid.UUID) session.Turn {
-	return session.Turn{Kind: session.Again, Of: of, Reply: uuid.New(), Model: "n"}
+
+// again is what a page says that wants another reply to a message.
+func again(of session.Message) session.Turn {
+	return session.Turn{User: of, Page: &session.Page{Tail: true, Anew: true}, Reply: uuid.New(), Model: "n"}
 }
 
 func edit(id uuid.UUID, content string) session.Turn {
@@ -123,7 +125,7 @@ var sayCases = []storeCase{
 		for _, t := range []session.Turn{
 			Submit("other"), edit(users[0].ID, "x"), edit(turn.User.ID, "x"), edit(uuid.New(), "x"),
 			regenerate(uuid.Nil), regenerate(turn.Reply), regenerate(replies[0].ID),
-			again(users[0].ID), again(turn.User.ID), again(uuid.New()),
+			again(users[0]), again(turn.User), again(Submit("x").User),
 		} {
 			c.refuse(t, session.ErrBusy)
 		}
@@ -197,7 +199,7 @@ var sayCases = []storeCase{
 	{"the same turn once more", func(c *Talk) {
 		users, replies := c.said(2)
 		for _, turn := range []session.Turn{
-			Submit("hi"), regenerate(uuid.Nil), edit(users[1].ID, "ho"), again(users[0].ID), edit(uuid.New(), "new"),
+			Submit("hi"), regenerate(uuid.Nil), edit(users[1].ID, "ho"), again(users[0]), edit(uuid.New(), "new"),
 		} {
 			first := c.Start(turn)
 			c.equal("repeated", c.say(turn), first)
@@ -253,9 +255,8 @@ var sayCases = []storeCase{
 	}},
 	{"again answers a message anew", func(c *Talk) {
 		users, replies := c.said(3)
-		c.refuse(again(uuid.New()), session.ErrNothing)
-		c.refuse(again(replies[0].ID), session.ErrNothing)
-		turn := again(users[1].ID)
+		c.refuse(again(replies[0]), session.ErrReused)
+		turn := again(users[1])
 		said := c.Start(turn)
 		c.equal("user", said.User, users[1])
 		c.equal("before", said.Before, replies[0].ID)
