@@ -126,6 +126,9 @@ func (s *streamState) chunk(kind, reply, delta, id string) error {
 	case kind == "reasoning-start" && s.at >= 0, kind == "text-start" && s.at > 0:
 		s.at += 2 // of the mark
 	}
+	if kind == "text-start" && offset > 0 { // a page shows what is before
+		s.at = offset
+	}
 	if s.at < 0 {
 		s.at = offset - len(delta)
 	}

@@ -37,12 +37,13 @@ func (s *server) reserve(ctx context.Context, r *http.Request) (*hub.Claim, erro
 		return nil, invalid("The subprotocol deep-chat has no way to watch: leave watch out.")
 	}
 	var found session.Session
-	if name, ok := mux.Vars(r)["session_id"]; ok {
-		id, err := hub.ParseID(name)
-		if err != nil {
+	if _, ok := mux.Vars(r)["session_id"]; ok {
+		named, ok := s.pathID(r)
+		if !ok {
 			return nil, session.ErrNotFound
 		}
-		if found, err = s.Sessions.Check(ctx, id, subject(r)); err != nil {
+		var err error
+		if found, err = s.Sessions.Check(ctx, named.id, subject(r)); err != nil {
 			return nil, err
 		}
 	} else {

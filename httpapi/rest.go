@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/gorilla/mux"
 
 	"lumos/backend/httpapi/wire"
 	"lumos/backend/hub"
@@ -115,7 +114,7 @@ func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
 	}
 	if wantsStream(r) {
 		defer s.Hub.CountStream(caller(r))()
-		return s.stream(w, r, said, reply.Offset{})
+		return s.stream(w, r, said, reply.Offset{}, &wire.AISDK{})
 	}
 	end, err := s.Hub.Wait(r.Context(), said)
 	if err != nil {
@@ -156,11 +155,11 @@ func writeReply(w http.ResponseWriter, conversation uuid.UUID, end *reply.End) e
 
 // session finds the session that the path names, if the request may see it.
 func (s *server) session(r *http.Request) (session.Ref, error) {
-	id, err := parseSessionID(mux.Vars(r)["session_id"])
-	if err != nil {
-		return session.Ref{}, err
+	named, ok := s.pathID(r)
+	if !ok {
+		return session.Ref{}, s.errNoName()
 	}
-	found, err := s.Sessions.Check(r.Context(), id, subject(r))
+	found, err := s.Sessions.Check(r.Context(), named.id, subject(r))
 	return found.Ref(), err
 }
 

@@ -89,7 +89,7 @@ func New(cfg Config) http.Handler {
 		s.addresses.level = slog.LevelInfo
 	}
 
-	m := mux.NewRouter().SkipClean(true)
+	m := mux.NewRouter().SkipClean(true).UseEncodedPath() // an id is one segment, whatever is in it
 	route := func(method, path string, f handler) {
 		m.Handle(path, onRoute(path, s.handle(s.guarded(f)))).Methods(method)
 	}

@@ -38,7 +38,7 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 	if last != "" {
 		s.Metrics.Resumed(from.N > 0 || strings.HasSuffix(last, ":end"))
 	}
-	return s.stream(w, r, found, from)
+	return s.stream(w, r, found, from, &wire.AISDK{Resumed: from.N > 0})
 }
 
 // counted is next as long as there is room for another connection: to follow, or to
@@ -145,7 +145,7 @@ func wantsStream(r *http.Request) bool {
 
 // stream sends a reply as server-sent events, from a place on. An error before the
 // first byte is told by status; behind it, by the missing end.
-func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply, from reply.Offset) error {
+func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply, from reply.Offset, enc *wire.AISDK) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache, no-transform")
@@ -171,7 +171,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply
 	defer ping.Stop()
 	// An error is the client's going or the store's being away: the stream just
 	// ends, and is resumed.
-	_, _ = rep.Follow(ctx, &wire.AISDK{Resumed: from.N > 0}, out, from)
+	_, _ = rep.Follow(ctx, enc, out, from)
 	return errHandled
 }
 

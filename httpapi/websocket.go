@@ -103,14 +103,14 @@ func (s *server) joinSafely(ctx context.Context, r *http.Request, claim *hub.Cla
 // names none.
 func (s *server) join(ctx context.Context, r *http.Request) (hub.Join, hub.CloseCode, string) {
 	j := joinQuery(r.URL.Query())
-	if name, ok := mux.Vars(r)["session_id"]; ok {
-		id, err := hub.ParseID(name)
-		if err != nil {
+	if _, ok := mux.Vars(r)["session_id"]; ok {
+		named, ok := s.pathID(r)
+		if !ok {
 			return j, hub.CloseNotFound, "no such session"
 		}
-		found, err := s.Sessions.Check(ctx, id, subject(r))
+		found, err := s.Sessions.Check(ctx, named.id, subject(r))
 		if err != nil {
-			code, why := s.Hub.CloseFor(session.Ref{ID: id}, err)
+			code, why := s.Hub.CloseFor(session.Ref{ID: named.id}, err)
 			return j, code, why
 		}
 		j.Ref = found.Ref()

@@ -37,6 +37,8 @@ type Request struct {
 	Type    string // message, stop, regenerate, ping
 	ID, Of  uuid.UUID
 	Content string
+	Behind  *uuid.UUID // of a message: what it is to follow; nil: the last there is
+	Edit    bool       // of a message: its id is known, its text is new
 }
 
 // Answer answers a frame.

@@ -22,6 +22,7 @@ const (
 	CodeBusy             = "conversation_busy"
 	CodeReused           = "id_reused"
 	CodeLong             = "conversation_full"
+	CodeChanged          = "conversation_changed"
 	CodeTooLarge         = "message_too_large"
 	CodeWatching         = "watching"
 	CodeRateLimited      = "rate_limited"
@@ -54,6 +55,7 @@ var sentences = map[string]string{
 	CodeBusy:             "A reply is still being written in this conversation. Wait for its end or stop it.",
 	CodeReused:           "This message id was used before with another text. Use a new id for a new message.",
 	CodeLong:             "This conversation is as long as it may be. Begin a new one.",
+	CodeChanged:          "This page shows another conversation than the one that is stored here. Load it again.",
 	CodeInternal:         "Something went wrong on the server. Try again.",
 	CodeUpstream:         "The model's service failed. Try again.",
 	CodeUpstreamAuth:     "The model's service did not accept the server's key. Tell whoever runs this server.",
@@ -101,6 +103,8 @@ func Classify(err error) *Error {
 		return ErrorOf(CodeReused)
 	case errors.Is(err, session.ErrLong):
 		return ErrorOf(CodeLong)
+	case errors.Is(err, session.ErrChanged):
+		return ErrorOf(CodeChanged)
 	case errors.Is(err, session.ErrNothing):
 		return &Error{Code: CodeInvalid, Text: "There is no such reply at the end of this conversation that could be written anew."}
 	case errors.Is(err, session.ErrFull):

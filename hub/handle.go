@@ -21,7 +21,11 @@ func (c *Conn) handle(frame []byte) {
 	}
 	switch r.Type {
 	case "message":
-		c.say(session.Turn{User: session.Message{ID: r.ID, Content: r.Content}})
+		t := session.Turn{User: session.Message{ID: r.ID, Content: r.Content}, Behind: r.Behind}
+		if r.Edit {
+			t.Kind = session.Edit
+		}
+		c.say(t)
 	case "regenerate":
 		c.regenerate(r)
 	case "stop":
@@ -65,7 +69,7 @@ func (c *Conn) say(t session.Turn) {
 	p := &pending{seq: unstored, message: t.User.ID, frame: c.dialect.Answer(refusal(errTakenAway, ref))}
 	c.enqueue(p)
 	seen := c.sent()
-	_, said, err := c.hub.Say(context.Background(), c.from, c.ref, t)
+	r, said, err := c.hub.Say(context.Background(), c.from, c.ref, t)
 	if err != nil {
 		c.cancel(p)
 		c.refuse(err, ref)
@@ -83,6 +87,9 @@ func (c *Conn) say(t session.Turn) {
 		return
 	}
 	c.setSeq(p, said.User.Seq)
+	if !said.Started || r.End() != nil {
+		c.poke(nil) // the writer may have gone on, to another branch, before that
+	}
 }
 
 func (c *Conn) sent() int64 {

@@ -68,6 +68,9 @@ func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.T
 	case err != nil:
 		return nil, session.Said{}, err
 	case said.Ended != nil:
+		if t.Page != nil || t.Behind != nil { // the tip may have moved to it
+			_ = h.do(func() { h.eachIn(ref, func(c *Conn) { c.poke(nil) }) })
+		}
 		return reply.Stored(ref, said.Ended), said, nil
 	case said.Done:
 		return nil, said, nil
@@ -89,7 +92,7 @@ func (h *Hub) prepare(t *session.Turn, from Caller) error {
 	}
 	t.Reply, t.Model, t.Client = uuid.New(), h.cfg.ModelName, from.Client
 	t.Most, t.MostBytes = h.cfg.Limits.SessionMessages, int64(h.cfg.Limits.SessionBytes)
-	if t.Kind != session.Submit && t.Kind != session.Edit {
+	if t.Kind == session.Regenerate {
 		return nil
 	}
 	if err := h.CheckContent(t.User.Content); err != nil {

@@ -155,6 +155,13 @@ func (c *Conn) catchUp(news *turn) error {
 		if err != nil {
 			return err
 		}
+		if len(s.Messages) == 0 && s.Running == nil && s.After != c.pos {
+			// The tip has moved back to what the client has: the last message again, so
+			// that its "after" cuts away what is behind it.
+			if s, err = c.get(session.Position{Seq: s.After.Seq - 1}); err != nil {
+				return err
+			}
+		}
 		c.at(s.After)
 		for i, m := range s.Messages {
 			if m.Role == session.User {
@@ -167,6 +174,7 @@ func (c *Conn) catchUp(news *turn) error {
 			if len(s.Messages) > 0 {
 				continue
 			}
+			c.at(session.Position{ID: c.pos.ID, Seq: max(c.pos.Seq, s.Seq)}) // no answer waits for another branch
 			c.at(c.pos)
 			_, err := c.out.Flush(true)
 			return err

@@ -209,7 +209,7 @@ func (c *Conversation) empty() bool { return len(c.messages) == 0 && c.Running =
 func (c *Conversation) view(id uuid.UUID, after Position) Session {
 	n := c.behind(after)
 	s := Session{
-		ID: id, CreatedAt: c.Created, UpdatedAt: c.Updated, Owner: c.Owner, Born: c.Born, Running: c.Running,
+		ID: id, CreatedAt: c.Created, UpdatedAt: c.Updated, Owner: c.Owner, Born: c.Born, Running: c.Running, Seq: c.Head.Seq,
 		Messages: c.path[n:len(c.path):len(c.path)],
 	}
 	if n > 0 {

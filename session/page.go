@@ -15,7 +15,7 @@ import (
 type Page struct {
 	Before []Shown // what stands before the message, oldest first
 	Older  bool    // there is more in front of Before
-	Last   Shown   // what stands last, behind the message; of no ID: the message does
+	Last   Shown   // what stands last, behind the message; of no Role: the message does
 	Tail   bool    // the page does not tell: the message follows the tip
 	Anew   bool    // the message, if it is known, is to get another reply
 }
@@ -40,8 +40,7 @@ func (s Sum) Add(p []byte) Sum {
 	return Sum{Bytes: s.Bytes + len(p), CRC: crc32.Update(s.CRC, castagnoli, p)}
 }
 
-// Answered tells whether the page shows an answer to something that was said
-// before the message.
+// Answered tells whether the page shows an answer to something that the user said.
 func (p *Page) Answered() bool {
 	asked := false
 	for _, s := range p.Before {
@@ -50,7 +49,7 @@ func (p *Page) Answered() bool {
 		}
 		asked = asked || s.Role == User
 	}
-	return p.Older
+	return p.Older || p.Last.Role == Assistant
 }
 
 // place is where a new user message goes.
@@ -74,6 +73,7 @@ func (c *Conversation) place(t Turn) place {
 	return place{after: seq, named: ok, changed: !ok}
 }
 
+// placeOn finds it by what the page shows before the message.
 func (c *Conversation) placeOn(p *Page) place {
 	tip := c.Tip
 	if c.Running != nil {
@@ -87,6 +87,16 @@ func (c *Conversation) placeOn(p *Page) place {
 		answered = answered || s.Role == Assistant
 	}
 	return place{changed: p.Answered()}
+}
+
+// ownEnd tells whether the page shows an answer of its own last: a reply would be put
+// into that.
+func (c *Conversation) ownEnd(p *Page) bool {
+	if p == nil || p.Last.Role != Assistant {
+		return false
+	}
+	_, known := c.seqOf(p.Last)
+	return !known
 }
 
 // seqOf returns the message that a page shows, or the running reply. Of several

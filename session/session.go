@@ -132,6 +132,7 @@ type Session struct {
 	// place which was asked for has in common with it.
 	After   Position `json:"-"`
 	Running *Running `json:"-"` // nil: none
+	Seq     int64    `json:"-"` // the last that a message was given
 	Owner   string   `json:"-"` // the token's subject that made it; "": nobody's
 	Born    string   `json:"-"` // see Ref
 }

@@ -113,6 +113,8 @@ func (c *Conversation) say(t Turn, fence string) (Said, *Change, error) {
 	switch {
 	case err != nil:
 		return Said{}, nil, err
+	case c.ownEnd(t.Page):
+		return Said{}, nil, ErrChanged
 	case same && t.Page != nil && t.Page.Anew:
 		return c.answerAgain(m, t, fence)
 	case same:

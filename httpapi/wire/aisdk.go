@@ -8,9 +8,13 @@ import (
 )
 
 // AISDK is the AI SDK's UI message stream over server-sent events. Resumed says
-// that the client has what is before the place at which the stream begins.
+// that the client has what is before the place at which the stream begins. Shown
+// is what a page shows of the reply, which adds the rest as a part of its own, if
+// there is any; where it shows another text it gets none. nil: it shows nothing.
 type AISDK struct {
 	Resumed bool
+	Shown   *session.Sum
+	passed  session.Sum // what was not told since the page shows it
 	begun   bool
 	told    int          // how much of the reply the client has
 	open    session.Part // that was started and not ended; 0: none
@@ -48,6 +52,19 @@ func (e *AISDK) end(out *reply.Outbox, r *reply.Reply) {
 	e.open = 0
 }
 
+// behindShown returns what of p, of a part, is behind what the page shows.
+func (e *AISDK) behindShown(part session.Part, p []byte) []byte {
+	n := 0
+	if part == session.PartText {
+		n = min(e.Shown.Bytes-e.passed.Bytes, len(p))
+	}
+	e.passed = e.passed.Add(p[:n])
+	if e.passed != *e.Shown {
+		return nil
+	}
+	return p[n:]
+}
+
 // appendID opens an event, whose id is a place in the reply.
 func appendID(b []byte, r *reply.Reply, offset int) []byte {
 	b = appendUUID(append(b, "id: "...), r.Reply)
@@ -64,6 +81,12 @@ func (e *AISDK) event(out *reply.Outbox, r *reply.Reply, offset int, c chunk) {
 // Text implements reply.Encoder. This is the token path: it allocates nothing.
 func (e *AISDK) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p []byte) {
 	part, offset := at.Part(), at.Off()
+	if e.Shown != nil {
+		if p = e.behindShown(part, p); len(p) == 0 {
+			e.told = offset
+			return
+		}
+	}
 	if part != e.open {
 		e.begin(out, r, part, offset-len(p))
 	}

@@ -178,13 +178,19 @@ func readFrame(in *jsonread.Reader) (r hub.Request, content *string, fault strin
 		if err != nil {
 			return err
 		}
-		text, err := in.String(nil, maxFrameString)
+		var text []byte
+		if name == "edit" {
+			r.Edit, err = in.Bool()
+		} else {
+			text, err = in.String(nil, maxFrameString)
+		}
 		var wrong error
 		switch typ, isTyp := err.(*jsonread.TypeError); {
 		case isTyp:
 			wrong, err = typ, in.Skip()
 		case err != nil:
 			return err
+		case name == "edit":
 		case name == "type":
 			r.Type = string(text)
 		case name == "content":
@@ -194,14 +200,21 @@ func readFrame(in *jsonread.Reader) (r hub.Request, content *string, fault strin
 			}
 		case name == "id":
 			r.ID, wrong = frameID(string(text))
-		default:
+		case name == "of":
 			r.Of, wrong = frameID(string(text))
+		default:
+			r.Behind = nil
+			if kind != jsonread.Null {
+				var id uuid.UUID // the nil UUID is the beginning
+				id, wrong = hub.ParseID(string(text))
+				r.Behind = &id
+			}
 		}
 		if wrong != nil && fault == "" {
 			fault = "the field " + name + " is wrong: it " + wrong.Error()
 		}
 		return err
-	}, "type", "id", "of", "content")
+	}, "type", "id", "of", "content", "behind", "edit")
 	if err == nil {
 		err = in.End()
 	}
