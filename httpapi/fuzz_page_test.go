@@ -15,6 +15,7 @@ type play struct {
 	t       *testing.T
 	rig     *pageRig
 	pages   [2]*pageModel
+	socket  *follower // sees all of it over the WebSocket
 	saved   [][]shown // lists that a branch picker keeps
 	script  []byte
 	log     []string
@@ -123,6 +124,10 @@ func (p *play) step() {
 		if diff := m.differs(); diff != "" {
 			p.t.Fatalf("%s\n%s\nscript:\n%s", diff, m.describe(), strings.Join(p.log, "\n"))
 		}
+		if p.socket == nil {
+			p.socket = p.rig.followSocket()
+		}
+		p.socket.wantPath(p.rig)
 	case status == 409 && code == "conversation_changed":
 		p.refused++
 		m.reload()

@@ -1,14 +1,17 @@
 package httpapi_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -255,6 +258,69 @@ func (m *pageModel) differs() string {
 		return fmt.Sprintf("%d messages behind the page's last", len(path)-at)
 	}
 	return ""
+}
+
+// follower is a client of the conversation's WebSocket, which says nothing.
+type follower struct {
+	mu   sync.Mutex
+	page refPage
+	err  error
+	raw  []string // every frame that came
+}
+
+// followSocket joins the conversation.
+func (p *pageRig) followSocket() *follower {
+	p.t.Helper()
+	f := &follower{}
+	c := p.dial("/ws/" + p.id)
+	go func() {
+		for {
+			_, raw, err := c.ws.Read(context.Background())
+			if err != nil {
+				return
+			}
+			f.mu.Lock()
+			f.raw = append(f.raw, string(raw))
+			if _, err := f.page.take(raw); err != nil && f.err == nil {
+				f.err = err
+			}
+			f.mu.Unlock()
+		}
+	}()
+	return f
+}
+
+// wantPath waits until the follower holds what the hub has, but for a reply that
+// runs.
+func (f *follower) wantPath(p *pageRig) {
+	p.t.Helper()
+	path, running := p.path()
+	if running {
+		path = path[:len(path)-1]
+	}
+	var got, want []string
+	for _, s := range path {
+		want = append(want, s.id+" "+s.text)
+	}
+	same := func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		got = nil
+		for _, m := range f.page.messages {
+			if !m.partial {
+				got = append(got, m.ID+" "+m.Content)
+			}
+		}
+		return f.err != nil || slices.Equal(got, want)
+	}
+	for limit := time.Now().Add(rigPatience); !same(); runtime.Gosched() {
+		if time.Now().After(limit) {
+			p.t.Fatalf("the WebSocket's client has\n%q, want\n%q", got, want)
+		}
+	}
+	if f.err != nil {
+		p.t.Fatalf("%v\nframes:\n%s", f.err, strings.Join(f.raw, "\n"))
+	}
 }
 
 // describe is both, for a failure.

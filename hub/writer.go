@@ -174,8 +174,9 @@ func (c *Conn) catchUp(news *turn) error {
 			if len(s.Messages) > 0 {
 				continue
 			}
-			c.at(session.Position{ID: c.pos.ID, Seq: max(c.pos.Seq, s.Seq)}) // no answer waits for another branch
-			c.at(c.pos)
+			here := c.pos
+			c.at(session.Position{ID: here.ID, Seq: max(here.Seq, s.Seq)}) // no answer waits for another branch
+			c.at(here)
 			_, err := c.out.Flush(true)
 			return err
 		}
