@@ -38,7 +38,7 @@ class Hub {
     // The messages the hub has: {id, role, content, finish, error, offset, epoch}, a reply that came as a
     // stream has parts: {said, at, text}, in which `at` is an offset.
     this.messages = [];
-    // Those it has not acknowledged: {id, role, content}.
+    // Those it has not acknowledged: {id, role, content, behind, edit}.
     this.unsent = unsent;
     // The reply to stop and the one to replace, as long as the hub has not answered.
     this.stopping = this.replacing = '';
@@ -73,7 +73,7 @@ class Hub {
         query.set('offset', offset);
         if (epoch) query.set('epoch', epoch);
       }
-      const ws = (this.ws = new this.Socket(`${this.server.replace(/^http/, 'ws')}/ws${this.id && '/' + this.id}?${query}`,
+      const ws = (this.ws = new this.Socket(`${this.server.replace(/^http/, 'ws')}/ws${this.id && '/' + encodeURIComponent(this.id)}?${query}`,
         ['chathub.v1', ...(bearer ? ['bearer.' + bearer] : [])]));
       ws.onmessage = (e) => {
         if (this.state === 'ready') this.listen();
@@ -134,7 +134,7 @@ class Hub {
       return this.connect();
     }
     const say = (type, frame) => this.ws.send(JSON.stringify({ type, ...frame }));
-    for (const { id, content } of this.unsent) say('message', { id, content });
+    for (const { id, content, behind, edit } of this.unsent) say('message', { id, content, behind, edit });
     if (this.replacing) say('regenerate', { of: this.replacing });
     if (this.stopping) say('stop', { id: this.stopping });
   }
