@@ -27,6 +27,19 @@ type realPages struct {
 	pages   *httptest.Server
 }
 
+// pageHTML is around each script.
+const pageHTML = `<!doctype html>
+<meta charset="utf-8">
+<body><div id="root"></div>
+<script>
+	window.HUB = new URLSearchParams(location.search).get('hub');
+	window.seen = () => [...document.querySelectorAll('[data-role]')].map((p) => p.dataset.role + ': ' + p.textContent);
+	window.status = () => document.querySelector('main')?.dataset.status;
+	addEventListener('error', (e) => { window.failed = String(e.error ?? e.message); });
+	addEventListener('unhandledrejection', (e) => { window.failed = String(e.reason); });
+</script>
+<script type="module" src="%s.js"></script>`
+
 func newRealPages(t *testing.T) *realPages {
 	t.Helper()
 	dir, built := npmPackages(t, "pages"), t.TempDir()
@@ -35,10 +48,16 @@ func newRealPages(t *testing.T) *realPages {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("vite build: %v\n%s", err, out)
 	}
-	if _, err := os.Stat(filepath.Join(built, "chat.html")); err != nil {
-		t.Fatal(err)
-	}
-	p := &realPages{browser: browser(t), pages: httptest.NewServer(http.FileServer(http.Dir(built)))}
+	files := http.FileServer(http.Dir(built))
+	p := &realPages{browser: browser(t), pages: httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, isPage := strings.CutSuffix(r.URL.Path, ".html")
+		if !isPage {
+			files.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, pageHTML, name)
+	}))}
 	t.Cleanup(p.pages.Close)
 	p.rig = newRig(t,
 		withAPI(func(c *httpapi.Config) { c.AllowedOrigins = []string{p.pages.URL}; c.MaxMessageBytes = pageLimit }),
@@ -62,7 +81,7 @@ func (p *realPages) open(t *testing.T, page, id, how string) *realPage {
 		query += "&id=" + id
 	}
 	r := &realPage{tab: openTab(t, p.browser, p.pages.URL+"/"+page+".html?"+query+"&"+how), rig: p, id: id}
-	r.until("window.chat && status()", "document.documentElement.outerHTML")
+	r.until("window.chat && status()", "window.failed")
 	return r
 }
 
@@ -246,6 +265,59 @@ func testUseChat(t *testing.T, p *realPages, how string) {
 		c.send("one")
 		c.same("user: one", "=")
 	})
+}
+
+// TestRecipes: the files in README.md are those in interop/pages/recipes, and each
+// is a page on which one can talk.
+func TestRecipes(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipes, err := os.ReadDir(filepath.Join("interop", "pages", "recipes"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range recipes {
+		text, err := os.ReadFile(filepath.Join("interop", "pages", "recipes", file.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lang := strings.TrimPrefix(filepath.Ext(file.Name()), ".")
+		if !strings.Contains(string(readme), fmt.Sprintf("`%s`:\n\n```%s\n%s```\n", file.Name(), lang, text)) {
+			t.Errorf("README.md does not have %s as it is", file.Name())
+		}
+	}
+	p := newRealPages(t)
+	const sayHello = `(() => {
+		const input = document.querySelector('[name=text]');
+		const proto = input instanceof HTMLTextAreaElement ? HTMLTextAreaElement : HTMLInputElement;
+		Object.getOwnPropertyDescriptor(proto.prototype, 'value').set.call(input, 'hello');
+		input.dispatchEvent(new Event('input', {bubbles: true}));
+		setTimeout(() => [...document.querySelectorAll('button')].find((b) => b.textContent === 'Send').click(), 50);
+		return true;
+	})()`
+	for _, file := range recipes {
+		t.Run(file.Name(), func(t *testing.T) {
+			name := strings.TrimSuffix(file.Name(), filepath.Ext(file.Name()))
+			c := openTab(t, p.browser, p.pages.URL+"/"+name+".html?hub="+url.QueryEscape(p.line.url))
+			if name == "reconnecting" {
+				c.until("window.say", "window.failed")
+				eval[bool](c, "(say('hello'), true)")
+				c.until("document.body.textContent === 'user: helloassistant: You said: hello'", "document.body.textContent")
+				p.line.cut()
+				eval[bool](c, "(say('again'), true)")
+				c.until("document.body.textContent === 'user: helloassistant: You said: hellouser: againassistant: You said: again'", "document.body.textContent")
+				return
+			}
+			c.until("document.querySelector('[name=text]')", "window.failed")
+			eval[bool](c, sayHello)
+			c.until("seen().join('|') === 'user: hello|assistant: You said: hello'", "[window.failed, ...seen()]")
+			if id := eval[string](c, "sessionStorage.chat ?? ''"); id != "" {
+				p.wantSaid(id, "hello", "You said: hello")
+			}
+		})
+	}
 }
 
 func testAssistantUI(t *testing.T, p *realPages, how string) {

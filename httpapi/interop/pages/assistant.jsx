@@ -32,6 +32,4 @@ function Page() {
   );
 }
 
-window.seen = () => [...document.querySelectorAll('[data-role]')].map((p) => p.dataset.role + ': ' + p.textContent);
-window.status = () => document.querySelector('main')?.dataset.status;
 createRoot(document.getElementById('root')).render(<Page />);
