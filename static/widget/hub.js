@@ -134,7 +134,7 @@ class Hub {
       return this.connect();
     }
     const say = (type, frame) => this.ws.send(JSON.stringify({ type, ...frame }));
-    for (const { id, content, behind, edit } of this.unsent) say('message', { id, content, behind, edit });
+    for (const message of this.unsent) say('message', message);
     if (this.replacing) say('regenerate', { of: this.replacing });
     if (this.stopping) say('stop', { id: this.stopping });
   }
