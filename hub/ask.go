@@ -203,7 +203,7 @@ func (a *asking) safely() (m session.Message, err error) {
 // report logs and counts the reply; err is the last call's, or the store's.
 func (a *asking) report(m session.Message, err error) {
 	took := time.Since(a.began)
-	level, end := slog.LevelInfo, m.FinishReason
+	level, end := slog.LevelInfo, ""
 	var why []slog.Attr
 	switch e := a.r.End(); {
 	case e != nil && (e.Next != nil || errors.Is(e.Err, session.ErrLost)):
