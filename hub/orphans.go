@@ -149,6 +149,7 @@ func (h *Hub) adopt(ctx context.Context, o orphan) {
 			h.log.Warn("a reply that was taken over could not be ended", "session", ShortID(o.ref.ID), "error", err)
 		}
 		h.leave(said.Running.Client, o.reply)
+		h.Changed(o.ref) // who is here may not have heard of it at all
 		return
 	}
 	if h.start(r, said, Caller{Client: said.Running.Client}) != nil {
