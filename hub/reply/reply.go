@@ -216,7 +216,7 @@ type follower struct {
 // caller has the right to send. Errors: enc's; ErrCut, where the store is away
 // for too long; the Out's; ErrClosed; ctx's cause.
 func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offset) (*End, error) {
-	f := &follower{r: r, enc: enc, out: out, endOnly: from == AtEnd, left: true}
+	f := &follower{r: r, enc: enc, out: out, endOnly: from == AtEnd, left: true, outages: r.sentAway()}
 	defer func() {
 		if !f.left { // it panicked
 			f.leave()
@@ -244,7 +244,7 @@ func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offse
 		if f.endOnly {
 			from = AtEnd
 		}
-		f.r, f.end = Of(f.end.Next), nil
+		f.r, f.end, f.outages = Of(f.end.Next), nil, 0 // who was sent away from there meanwhile was sent away from here
 	}
 }
 
@@ -321,7 +321,7 @@ func (f *follower) join(from Offset) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f.outages, r.asked = r.outages, time.Time{}
+	r.asked = time.Time{}
 	if !f.endOnly {
 		r.following++
 	}
@@ -333,6 +333,13 @@ func (f *follower) isCut() bool {
 	defer f.r.mu.Unlock()
 	f.r.read = max(f.r.read, f.at.Off())
 	return f.outages != f.r.outages
+}
+
+// sentAway is how often the followers were sent away.
+func (r *Reply) sentAway() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.outages
 }
 
 // park notes that f waits, unless there is more by now.
