@@ -162,7 +162,7 @@ func TestTakenBeforeAcknowledged(t *testing.T) {
 	id := c.expect("message")["id"].(string)
 	c.close(4001)
 	c = h.watched("", "")
-	p.Until("$('.input').value === 'Hello' && !$('.msg') && $('.notice').textContent === 'This was not sent: the chat went on elsewhere.'")
+	p.Until("$('.input').value === 'Hello' && !$('.msg') && $('.notice').textContent === 'Not sent: the chat went on elsewhere.'")
 	h.none(300 * time.Millisecond)
 	// It had arrived after all.
 	c.send(ack(user(id, "Hello"), ""))
