@@ -34,7 +34,7 @@ const pageHTML = `<!doctype html>
 <script>
 	window.HUB = new URLSearchParams(location.search).get('hub');
 	window.seen = () => [...document.querySelectorAll('[data-role]')].map((p) => p.dataset.role + ': ' + p.textContent);
-	window.status = () => document.querySelector('main')?.dataset.status;
+	window.state = () => document.querySelector('main')?.dataset.status;
 	addEventListener('error', (e) => { window.failed = String(e.error ?? e.message); });
 	addEventListener('unhandledrejection', (e) => { window.failed = String(e.reason); });
 </script>
@@ -81,7 +81,7 @@ func (p *realPages) open(t *testing.T, page, id, how string) *realPage {
 		query += "&id=" + id
 	}
 	r := &realPage{tab: openTab(t, p.browser, p.pages.URL+"/"+page+".html?"+query+"&"+how), rig: p, id: id}
-	r.until("window.chat && status()", "window.failed")
+	r.until("window.chat && state()", "[window.failed ?? null, document.body.innerHTML]")
 	return r
 }
 
@@ -96,27 +96,31 @@ func (p *realPage) send(text string) { p.run("chat.sendMessage({text: " + strcon
 // rest waits until nothing comes.
 func (p *realPage) rest() {
 	p.t.Helper()
-	p.until("status() === 'ready' || status() === 'error'", "[status(), ...seen()]")
+	p.until("state() === 'ready' || state() === 'error'", "[state(), ...seen()]")
 }
 
 // same waits until the page rests and shows what the hub has, but for messages of
 // its own, which begin with "Notice"; and that is what is wanted.
 func (p *realPage) same(want ...string) {
 	p.t.Helper()
-	p.rest()
-	var has []string
-	for _, m := range p.rig.session(p.id).Messages {
-		has = append(has, m.Role+": "+m.Content)
-	}
 	for i, s := range want { // the answers of the model follow from the questions
 		if i > 0 && s == "=" {
 			want[i] = "assistant: You said: " + strings.TrimPrefix(want[i-1], "user: ")
 		}
 	}
-	if diff := cmp.Diff(want, has); diff != "" {
+	p.until(fmt.Sprintf("state() === 'ready' && JSON.stringify(seen().filter((s) => !s.includes('Notice'))) === JSON.stringify(%s)", jsList(want)), "[state(), ...seen()]")
+	if diff := cmp.Diff(want, p.stored()); diff != "" {
 		p.t.Errorf("the hub has (-want +got):\n%s", diff)
 	}
-	p.until(fmt.Sprintf("JSON.stringify(seen().filter((s) => !s.includes('Notice'))) === JSON.stringify(%s)", jsList(want)), "[status(), ...seen()]")
+}
+
+// stored is what the hub has, as seen() has it.
+func (p *realPage) stored() (has []string) {
+	p.t.Helper()
+	for _, m := range p.rig.session(p.id).Messages {
+		has = append(has, m.Role+": "+m.Content)
+	}
+	return has
 }
 
 func jsList(list []string) string {
@@ -164,12 +168,12 @@ func testUseChat(t *testing.T, p *realPages, how string) {
 		c.send("first")
 		c.same("user: first", "=")
 		c.send(strings.Repeat("too long ", 20))
-		c.until("status() === 'error'", "seen()")
+		c.until("state() === 'error'", "seen()")
 		c.run("(chat.setMessages([...chat.messages.slice(0, -1), {...chat.messages.at(-1), parts: [{type: 'text', text: 'shorter'}]}]), chat.regenerate())")
 		c.same("user: first", "=", "user: shorter", "=")
 		if how == "" {
 			c.run("(window.real = fetch, window.fetch = () => Promise.reject(new TypeError('Failed to fetch')), chat.sendMessage({text: 'offline'}))")
-			c.until("status() === 'error'", "seen()")
+			c.until("state() === 'error'", "seen()")
 			c.run("(window.fetch = real, chat.regenerate())")
 			c.same("user: first", "=", "user: shorter", "=", "user: offline", "=")
 		}
@@ -202,16 +206,9 @@ func testUseChat(t *testing.T, p *realPages, how string) {
 		c.run("chat.stop()")
 		c.rest()
 		c.send("again")
-		c.rest()
+		c.until("state() === 'ready' && seen().at(-1) === 'assistant: You said: again'", "[state(), ...seen()]")
 		g.open()
-		if has := p.session(c.id).Messages; has[len(has)-1].Content != "You said: again" {
-			t.Errorf("the hub has %v", has)
-		}
-		var has []string
-		for _, m := range p.session(c.id).Messages {
-			has = append(has, m.Role+": "+m.Content)
-		}
-		if diff := cmp.Diff(has, eval[[]string](c.tab, "seen()")); diff != "" {
+		if diff := cmp.Diff(c.stored(), eval[[]string](c.tab, "seen()")); diff != "" {
 			t.Errorf("the page shows (-the hub +the page):\n%s", diff)
 		}
 	})
@@ -236,7 +233,7 @@ func testUseChat(t *testing.T, p *realPages, how string) {
 		c.until("seen().includes('assistant: half ')", "seen()")
 		p.line.cut()
 		if how == "" { // the SDK says that it broke; sending nothing asks for what is missing
-			c.until("status() === 'error'", "seen()")
+			c.until("state() === 'error'", "seen()")
 			c.run("chat.sendMessage()")
 		}
 		g.open()
@@ -302,7 +299,7 @@ func TestRecipes(t *testing.T) {
 			name := strings.TrimSuffix(file.Name(), filepath.Ext(file.Name()))
 			c := openTab(t, p.browser, p.pages.URL+"/"+name+".html?hub="+url.QueryEscape(p.line.url))
 			if name == "reconnecting" {
-				c.until("window.say", "window.failed")
+				c.until("window.say", "[window.failed ?? null, document.body.innerHTML]")
 				eval[bool](c, "(say('hello'), true)")
 				c.until("document.body.textContent === 'user: helloassistant: You said: hello'", "document.body.textContent")
 				p.line.cut()
@@ -310,9 +307,9 @@ func TestRecipes(t *testing.T) {
 				c.until("document.body.textContent === 'user: helloassistant: You said: hellouser: againassistant: You said: again'", "document.body.textContent")
 				return
 			}
-			c.until("document.querySelector('[name=text]')", "window.failed")
+			c.until("document.querySelector('[name=text]')", "[window.failed ?? null, document.body.innerHTML]")
 			eval[bool](c, sayHello)
-			c.until("seen().join('|') === 'user: hello|assistant: You said: hello'", "[window.failed, ...seen()]")
+			c.until("seen().join('|') === 'user: hello|assistant: You said: hello'", "[window.failed ?? null, ...seen()]")
 			if id := eval[string](c, "sessionStorage.chat ?? ''"); id != "" {
 				p.wantSaid(id, "hello", "You said: hello")
 			}
