@@ -108,7 +108,9 @@ func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	said, _, err := s.Hub.Say(r.Context(), caller(r), found.Ref(), turn)
+	from := caller(r)
+	from.Waits = !wantsStream(r)
+	said, _, err := s.Hub.Say(r.Context(), from, found.Ref(), turn)
 	if err != nil {
 		return err
 	}

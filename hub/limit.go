@@ -21,6 +21,8 @@ type Caller struct {
 	Client string
 	// Request names the request, for the log.
 	Request string
+	// Waits says that it is told of a reply when that has ended, and not before.
+	Waits bool
 }
 
 // Limits bound what clients may do. 0 is no limit.

@@ -13,9 +13,10 @@ import (
 // beginning of, or, where there is none yet, from the start. What it thought before
 // stays if somebody can have seen it, and the new thinking follows behind a blank
 // line: a part of its own would be a neighbour of the same kind. If nobody can, the
-// new takes its place. Since a text never shrinks, reasoning that nobody follows is
-// therefore held back, and appended when somebody does, when text comes, or at the
-// end; a node that dies with it loses nothing, since the next one asks anew, too.
+// new takes its place. Since a text never shrinks, what is thought for somebody who
+// waits for the end is therefore held back, and appended when somebody follows, when
+// text comes, or at the end; a node that dies with it loses nothing, since the next
+// one asks anew, too.
 
 // resume notes what the reply has, of another node.
 func (a *asking) resume() {
@@ -45,7 +46,7 @@ func (a *asking) think(p []byte) error {
 		a.held = append(a.held, a.fit([]byte("\n\n"))...)
 	}
 	p = a.fit(p)
-	if !a.shown && !a.t.seen && !a.r.MayBeShown() {
+	if !a.shown && a.t.unseen && !a.r.MayBeShown() {
 		a.held = append(a.held, p...)
 		return a.judge(a.r.End() == nil)
 	}

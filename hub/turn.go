@@ -22,7 +22,7 @@ type turn struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	began  time.Time
-	seen   bool // a connection was there when it began
+	unseen bool // who asked waits for the end, and no connection was there
 }
 
 var (
@@ -108,7 +108,7 @@ func (h *Hub) prepare(t *session.Turn, from Caller) error {
 // start begins the turn that writes r, and brings it to those who are in the
 // conversation. It is the one trip through the loop that a message takes.
 func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
-	t := &turn{r: r, said: said, from: from, began: time.Now()}
+	t := &turn{r: r, said: said, from: from, began: time.Now(), unseen: from.Waits}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	h.turns.Store(r.Reply, t)
 	if cause := h.over.Load(); cause != nil { // what is not there yet is not there for Drain
@@ -118,7 +118,7 @@ func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
 	err := h.do(func() {
 		h.running.Add(1)
 		h.written.Add(1)
-		h.eachIn(r.Ref, func(c *Conn) { t.seen = true; c.poke(t) })
+		h.eachIn(r.Ref, func(c *Conn) { t.unseen = false; c.poke(t) })
 		go h.run(t)
 	})
 	if err != nil { // the hub has ended: the reply is the next process's to write, if there is one

@@ -130,6 +130,47 @@ scenario('a page loaded in mid-reply shows all of it, once', async () => {
   assert.deepEqual(texts(second), ['go on', 'begun and ended']);
 });
 
+const shown = (chat) => chat.messages.at(-1).parts.filter((part) => part.type !== 'step-start').map((part) => [part.type, part.text, part.state]);
+
+scenario('reasoning is shown in its place, also by a page loaded in mid-thought', async () => {
+  const id = newID(), first = page(id);
+  await answer('think', odd, { think: { 0: odd, 3: ['hm', ' 👋🏽'] }, hold: 4 });
+  const sending = first.sendMessage({ text: 'think' });
+  await until('it thinks', () => first.messages.length === 2 && shown(first).length > 0);
+  const early = await reload(id);
+  const resuming = early.resumeStream();
+  await reached('think');
+  const late = await reload(id);
+  const again = late.resumeStream();
+  await until('both parts come', () => late.messages.length === 2 && shown(late).length === 4);
+  await open('think');
+  await Promise.all([sending, resuming, again]);
+  for (const chat of [first, early, late]) {
+    fine(chat);
+    assert.deepEqual(shown(chat), [
+      ['reasoning', odd.join(''), 'done'], ['text', odd.slice(0, 3).join(''), 'done'],
+      ['reasoning', 'hm 👋🏽', 'done'], ['text', odd.slice(3).join(''), 'done'],
+    ]);
+  }
+  const kept = (await stored(id))[1];
+  assert.equal(kept.content, odd.join(''));
+  assert.equal(kept.reasoning, odd.join('') + '\n\n' + 'hm 👋🏽');
+  await first.sendMessage({ text: 'on' }); // with the reasoning in its list
+  fine(first);
+  assert.equal(lastText(first), 'You said: on');
+});
+
+scenario('thinking that is stopped has no text', async () => {
+  const id = newID(), chat = page(id);
+  await answer('ponder', ['never'], { think: { 0: ['well'] }, hold: 0 });
+  const sending = chat.sendMessage({ text: 'ponder' });
+  await until('it thinks', () => chat.messages.length === 2 && shown(chat).length === 1);
+  await (await fetch(`${hub}/api/chat/${id}/stop`, { method: 'POST' })).json();
+  await sending;
+  fine(chat);
+  assert.deepEqual(shown(chat), [['reasoning', 'well', 'done']]);
+});
+
 scenario('resume with nothing to resume, and of an unknown chat', async () => {
   const chat = page(newID());
   await chat.resumeStream();
