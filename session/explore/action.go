@@ -13,8 +13,9 @@ import (
 
 // action is something that can happen.
 type action struct {
-	name string
-	do   func()
+	name  string
+	do    func()
+	fault bool
 }
 
 func (w *World) scopeHas(fault rune) bool { return strings.ContainsRune(w.scope.Faults, fault) }
@@ -31,10 +32,11 @@ func (w *World) actions() []action {
 		if count[name]++; count[name] > 1 {
 			name = fmt.Sprintf("%s (%d)", name, count[name])
 		}
-		out = append(out, action{name, do})
+		out = append(out, action{name: name, do: do})
 	}
 	fault := func(name string, do func()) {
 		add(name, func() { w.faults--; do() })
+		out[len(out)-1].fault = true
 	}
 	waiting := w.waiting()
 	slices.SortStableFunc(waiting, func(a, b *call) int {
