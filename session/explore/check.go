@@ -34,6 +34,9 @@ func (w *World) check() {
 	c, text := w.store.Peek()
 	o := &w.seen
 	if c == nil {
+		if o.born != "" && !w.rolled && !strings.Contains(w.scope.Ops, "d") {
+			w.fail("the conversation is gone, and nobody has deleted it")
+		}
 		o.born, o.messages, o.running, o.fence, o.text = "", nil, uuid.Nil, "", ""
 		return
 	}

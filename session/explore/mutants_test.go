@@ -58,8 +58,6 @@ var mutants = []mutant{
 		return nil, ErrLost`, `if false {
 		return nil, ErrLost`, "explore"},
 	{"epochs count", "steps.go", `return max(time.Now().UnixMilli()*4096+some, last+1+some)`, `return last + 1 + some*0`, "explore"},
-	{"an epoch that is lost is valid", "conversation.go", "	if !known {\n		return 0\n	}\n	return offset", "	return offset", "explore"},
-	{"an epoch is valid behind its end", "conversation.go", `offset = min(offset, e.At)`, `offset = max(offset, 0)`, "explore"},
 	{"a taken-over connection is not told", "manager.go", "	m.claimChanged(e, before)\n", "", "explore"},
 	{"a connection that was taken over ends the next one's claim", "claim.go", `if c.Conn == nil || c.Conn.Connection != connection {`, `if c.Conn == nil {`, "explore"},
 	{"a conflict counts as made", "manager.go", `if err := m.b.Commit(ctx, e.id, e.c, ch); err != nil {`, `if err := m.b.Commit(ctx, e.id, e.c, ch); err != nil && !errors.Is(err, ErrConflict) {`, "explore"},
@@ -71,33 +69,26 @@ var mutants = []mutant{
 	if t.queue.drained == nil {
 		t.queue.drained = make(chan struct{})
 		if true {`, "explore"},
-	{"what failed is not sent again", "queue.go", "		time.AfterFunc(retryAfter, func() { q.wake(t) })\n", "", "explore"},
 	{"where to go on is not looked up when the store has lost some", "text.go", `if c.t == nil || c.off > at {`, `if c.t == nil {`, "explore"},
 	{"nobody goes on in the text of another fence", "writing.go", "	case r.Fence != t.Fence:\n		m.moveOn(", "	case false:\n		m.moveOn(", "explore"},
 
 	{"commit: any version", "redisstore/lua/commit.lua", `if version ~= was then return 0 end`, ``, "redis"},
 	{"commit: any length", "redisstore/lua/commit.lua", `if had >= 0 and call('STRLEN', text) ~= had then return 0 end`, ``, "redis"},
 	{"commit: no grave", "redisstore/lua/commit.lua", "  call('HSET', head, 'v', is)\n", "", "redis"},
-	{"commit: the text is not cut", "redisstore/lua/commit.lua", `elseif has > 0 and has < had then`, `elseif false then`, "redis"},
 	{"commit: the end has no stored text", "redisstore/lua/commit.lua", `if ends == '1' then`, `if ends == '2' then`, "redis"},
 	{"a yield deletes the text", "redisstore/keys.go", `return "yielded " + reply.String()`, `return ""`, "redis"},
 	{"append: any fence", "redisstore/lua/append.lua", `if rights[i] ~= right then`, `if false then`, "redis"},
 	{"append: at any place", "redisstore/lua/append.lua", `if size ~= at then`, `if false then`, "redis"},
-	{"append: behind a gap", "redisstore/lua/append.lua", `if size < at or size >= at + #bytes then return size end`, `if size >= at + #bytes then return size end`, "redis"},
 	{"read: any fence", "redisstore/lua/read.lua", `if call('GET', fence) ~= right then return {} end`, ``, "redis"},
 	{"load: whatever the last message was", "redisstore/lua/load.lua", `~= last .. ' ' then at, off = 0, 0 end`, `~= last .. ' ' then at = n end`, "redis"},
 	{"load: whatever the version", "redisstore/lua/load.lua", `if version == known or not state then`, `if known ~= '' or not state then`, "redis"},
 
-	{"replay: a commit of any version", "filestore/entry.go", `if was != e.version || had >= 0 && had != e.text {`, `if had >= 0 && had != e.text {`, "file"},
 	{"replay: frames without their checksum", "filestore/replay.go", `if l.valid < 0 && markedBehind(data[at:], 0) <= at {`, `if false {`, "file"},
 	{"replay: all of a segment that failed", "filestore/replay.go", `		end = l.valid
 `, ``, "file"},
 	{"a failed batch is not undone", "filestore/batch.go", "		j.undoLocked(b)\n", "", "file"},
 	{"always does not sync", "filestore/batch.go", `if err == nil && j.mode == Always {`, `if false {`, "file"},
 	{"a new segment's name is not synced", "filestore/rotate.go", `err = j.files.SyncDir()`, `err = nil`, "file"},
-	{"what a failed sync lost is not written anew", "filestore/recover.go", `	if lost {
-		h.valid`, `	if false {
-		h.valid`, "file"},
 	{"a failed write goes on in the same segment", "filestore/batch.go", `	if err != nil {
 		j.failLocked("write", err)
 	}
