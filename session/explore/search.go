@@ -296,18 +296,6 @@ func (r rig) play(schedule []string) (found string) {
 	return found
 }
 
-// Any returns a scope at random, for schedules that are sampled. faults are those
-// that the store can have.
-func Any(rng *rand.Rand, faults string, depth int) Scope {
-	ops := []rune("tfegxydcnnou")
-	rng.Shuffle(len(ops), func(i, j int) { ops[i], ops[j] = ops[j], ops[i] })
-	kinds := []rune(faults)
-	rng.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
-	return Scope{
-		Ops: "s" + string(ops[:2+rng.IntN(3)]), Faults: string(kinds[:rng.IntN(len(kinds)+1)]), Most: 1 + rng.IntN(3), Depth: depth,
-	}
-}
-
 // Sample takes the schedule of a seed, of steps at random, and then lets everything
 // go on to its end, on processes of a store for the conversation that it names.
 func Sample(t *testing.T, seed uint64, faults string, depth, nodes int, open func(id uuid.UUID) Store) {
