@@ -173,18 +173,6 @@ func (h *Hub) do(op func()) error {
 	}
 }
 
-// begin has the hub wait for f at its end. It reports false, and f is not run,
-// when the hub has ended. It is for goroutines that are begun outside the loop.
-func (h *Hub) begin(f func()) bool {
-	return h.do(func() {
-		h.running.Add(1)
-		go func() {
-			defer h.running.Done()
-			_ = h.rescue("in the background", session.Ref{}, func() error { f(); return nil })
-		}()
-	}) == nil
-}
-
 // Metrics returns what the hub tells Prometheus of itself.
 func (h *Hub) Metrics() *Metrics { return h.metrics }
 

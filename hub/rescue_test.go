@@ -88,17 +88,17 @@ func (d *dialect) Answer(a hub.Answer) []byte {
 	return d.ChatHub.Answer(a)
 }
 
-func (d *dialect) Start(out *reply.Outbox, r *reply.Reply, offset int) error {
+func (d *dialect) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
 	d.burn("Start")
-	return d.ChatHub.Start(out, r, offset)
+	return d.ChatHub.Start(out, r, at)
 }
 
-func (d *dialect) Text(out *reply.Outbox, r *reply.Reply, p []byte, offset int) {
+func (d *dialect) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p []byte) {
 	if d.fuse != nil && d.at == "Text" && d.left.Load() == 1 {
 		out.Begin() // it panics within a message
 	}
 	d.burn("Text")
-	d.ChatHub.Text(out, r, p, offset)
+	d.ChatHub.Text(out, r, at, p)
 }
 
 func (d *dialect) End(out *reply.Outbox, r *reply.Reply, e *reply.End) error {

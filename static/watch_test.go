@@ -135,7 +135,7 @@ func TestWatcherStops(t *testing.T) {
 	c.send(frame{"type": "stopped", "outcome": "stopped"})
 	p.Until("w.state === 'ready'")
 	c.close(4001)
-	c = h.watched(r.id, "")
+	h.watched(r.id, "")
 	p.Until("w.hub.state === 'ready'")
 	p.Click(".tools .regenerate")
 	c = h.takes()
