@@ -126,15 +126,15 @@ class Hub {
   post() {
     if (this.state === 'idle') this.connect();
     if (this.state !== 'ready') return;
+    // What is said waits for the end of a reply, whoever asked for that.
+    const unsent = this.running || this.messages.at(-1)?.role === 'user' ? [] : this.unsent;
     if (this.watching) {
-      // What is said waits for the end of what the other client asked for.
-      const busy = this.running || this.messages.at(-1)?.role === 'user';
-      if (!this.stopping && (busy || !(this.replacing || this.unsent[0]))) return;
+      if (!this.stopping && !this.replacing && !unsent[0]) return;
       this.watching = false;
       return this.connect();
     }
     const say = (type, frame) => this.ws.send(JSON.stringify({ type, ...frame }));
-    for (const message of this.unsent) say('message', message);
+    for (const message of unsent) say('message', message);
     if (this.replacing) say('regenerate', { of: this.replacing });
     if (this.stopping) say('stop', { id: this.stopping });
   }
@@ -220,7 +220,7 @@ class Hub {
   end(reply, finish, error) {
     this.running = '';
     if (reply) this.on('end', Object.assign(reply, { finish, error }));
-    if (this.watching) this.post();
+    if (this.unsent[0]) this.post();
   }
 
   take(f) {
