@@ -46,7 +46,7 @@ var mutants = []mutant{
 	{"a step reaches another incarnation", "manager.go", `if e.c == nil || ref.Born == "" || e.c.Born != ref.Born {`, `if !e.there() {`, "explore"},
 	{"a stop stops any reply", "steps.go", `if c.Running == nil || c.Running.Reply != reply || c.Running.Stopping {`, `if c.Running == nil || c.Running.Stopping {`, "explore"},
 	{"a second stop is a change", "steps.go", `|| c.Running.Stopping {`, `{`, "explore"},
-	{"a message said again is asked again", "steps.go", `case on && (reply.FinishReason != FinishError || reply.Seq != c.Tip || c.Running != nil):`, `case on && c.Running != nil:`, "explore"},
+	{"a message said again is asked again", "page.go", `anew := reply.FinishReason == FinishError && !shown`, `anew := !shown`, "explore"},
 	{"a message whose reply runs is asked again", "steps.go", "	if c.Running != nil {\n		return Said{}, nil, ErrBusy\n	}\n	if c.tooLong", "	if c.tooLong", "explore"},
 	{"the same turn is not known", "steps.go", `if m := c.messages[i]; m.Role == Assistant {
 			return c.ended(m), true`, `if m := c.messages[i]; m.Role == User {
