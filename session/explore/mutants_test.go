@@ -48,15 +48,9 @@ var mutants = []mutant{
 	{"a second stop is a change", "steps.go", `|| c.Running.Stopping {`, `{`, "explore"},
 	{"a message said again is asked again", "page.go", `anew := reply.FinishReason == FinishError && !shown`, `anew := !shown`, "explore"},
 	{"a message whose reply runs is asked again", "steps.go", "	if c.Running != nil {\n		return Said{}, nil, ErrBusy\n	}\n	if c.tooLong", "	if c.tooLong", "explore"},
-	{"the same turn is not known", "steps.go", `if m := c.messages[i]; m.Role == Assistant {
-			return c.ended(m), true`, `if m := c.messages[i]; m.Role == User {
-			return c.ended(m), true`, "explore"},
 	{"who yields need not have the fence", "steps.go", `|| c.Running.Fence != fence {
 		return nil`, `{
 		return nil`, "explore"},
-	{"who finishes need not have the fence", "steps.go", `if r.Fence != fence {
-		return nil, ErrLost`, `if false {
-		return nil, ErrLost`, "explore"},
 	{"epochs count", "steps.go", `return max(time.Now().UnixMilli()*4096+some, last+1+some)`, `return last + 1 + some*0`, "explore"},
 	{"a taken-over connection is not told", "manager.go", "	m.claimChanged(e, before)\n", "", "explore"},
 	{"a connection that was taken over ends the next one's claim", "claim.go", `if c.Conn == nil || c.Conn.Connection != connection {`, `if c.Conn == nil {`, "explore"},

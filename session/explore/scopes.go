@@ -16,6 +16,7 @@ var Scopes = map[string]Scope{
 	"lost":      {Ops: "st", Faults: "KL", Most: 2, Depth: 18, States: 2000},
 	"regained":  {Ops: "sg", Faults: "L", Most: 1, Depth: 16, States: 1500},
 	"stopped":   {Ops: "sxg", Faults: "KT", Most: 1, Depth: 18, States: 2000},
+	"stop late": {Ops: "sxg", Depth: 18, States: 4000},
 	"stop lost": {Ops: "sx", Faults: "KLH", Most: 2, Depth: 16, States: 1500},
 	"yielded":   {Ops: "sy", Faults: "KL", Most: 2, Depth: 16, States: 2000},
 	"deleted":   {Ops: "dcs", Faults: "L", Most: 1, Depth: 20, States: 2000},
