@@ -53,7 +53,15 @@ func TestSoak(t *testing.T) {
 			t.Logf("%d sessions; %s", w.sessions.Len(), left.String())
 		}
 	})
-	goroutines, heap := runtime.NumGoroutine(), memory()
+	goroutines, same := 0, 0
+	eventually(t, "all that runs has begun", func() bool {
+		now := runtime.NumGoroutine()
+		if same++; now != goroutines {
+			goroutines, same = now, 0
+		}
+		return same == 10
+	})
+	heap := memory()
 
 	over := make(chan struct{})
 	time.AfterFunc(*soakFor, func() { close(over) })
