@@ -5,9 +5,10 @@ import (
 	"net/http"
 
 	"github.com/google/uuid"
-	"github.com/gorilla/mux"
 
+	"lumos/backend/httpapi/wire"
 	"lumos/backend/hub"
+	"lumos/backend/hub/reply"
 	"lumos/backend/session"
 )
 
@@ -20,52 +21,50 @@ func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	conversation, err := hub.ParseID(in.id)
-	if err != nil {
-		return refuse(http.StatusNotFound, hub.CodeNotFound, "The chat's id must be a version 4 UUID: useChat({ id: crypto.randomUUID() }).")
+	named, ok := s.chatID(r, in.id)
+	if !ok {
+		return s.errNoName()
 	}
-	turn, err := in.turn(conversation)
-	if err != nil {
-		return err
-	}
-	if turn.Kind != session.Again {
-		if err := s.Hub.CheckContent(turn.User.Content); err != nil {
-			return err
-		}
-	}
-	first := in.messages == 1 && turn.Kind != session.Again
-	ref, err := s.openSDK(r, conversation, first)
+	turn, err := in.turn(named.id)
 	if err != nil {
 		return err
 	}
-	reply, err := s.saySDK(r, ref, turn)
+	if err := s.Hub.CheckContent(turn.User.Content); err != nil {
+		return err
+	}
+	ref, err := s.openSDK(r, named, turn.Page)
 	if err != nil {
 		return err
 	}
-	return s.stream(w, r, reply, hub.Place{})
+	said, err := s.saySDK(r, ref, turn)
+	if err != nil {
+		return err
+	}
+	defer s.Hub.CountStream(caller(r))()
+	return s.streamSDK(w, r, said, turn.Page)
 }
 
-// openSDK finds the conversation, or makes it for its first message.
-func (s *server) openSDK(r *http.Request, conversation uuid.UUID, first bool) (session.Ref, error) {
-	found, err := s.Sessions.Check(r.Context(), conversation, subject(r))
-	if !errors.Is(err, session.ErrNotFound) || conversation.Version() != 4 || !first {
+// openSDK finds the conversation, or makes it, unless the page shows answers in it.
+func (s *server) openSDK(r *http.Request, named chat, page *session.Page) (session.Ref, error) {
+	found, err := s.Sessions.Check(r.Context(), named.id, subject(r))
+	if !errors.Is(err, session.ErrNotFound) || !named.begins || page.Answered() {
 		return found.Ref(), err
 	}
 	if s.Hub.Draining() {
 		return session.Ref{}, hub.ErrDraining
 	}
-	made, err := s.Sessions.Open(r.Context(), subject(r), conversation)
+	made, err := s.Sessions.Open(r.Context(), subject(r), named.id)
 	return made.Ref(), err
 }
 
 // saySDK takes the turn, for which a running reply to something else is
 // stopped: the SDK's own stop only drops the request.
-func (s *server) saySDK(r *http.Request, conversation session.Ref, t session.Turn) (*hub.Reply, error) {
+func (s *server) saySDK(r *http.Request, conversation session.Ref, t session.Turn) (*reply.Reply, error) {
 	const tries = 5 // others may say something in between
 	for i := 0; ; i++ {
-		reply, _, err := s.Hub.Say(r.Context(), caller(r), conversation, t)
+		said, _, err := s.Hub.Say(r.Context(), caller(r), conversation, t)
 		if !errors.Is(err, session.ErrBusy) || i == tries {
-			return reply, err
+			return said, err
 		}
 		if _, _, err := s.Hub.Stop(r.Context(), conversation, uuid.Nil); err != nil {
 			return nil, err
@@ -73,26 +72,36 @@ func (s *server) saySDK(r *http.Request, conversation session.Ref, t session.Tur
 	}
 }
 
+// streamSDK sends the reply, but for what the page shows of it already, behind its
+// message: to that the page adds what comes.
+func (s *server) streamSDK(w http.ResponseWriter, r *http.Request, said *reply.Reply, page *session.Page) error {
+	enc := &wire.AISDK{}
+	if page.Last.ID == said.Reply {
+		enc.Shown = &page.Last.Text
+	}
+	return s.stream(w, r, said, reply.Offset{}, enc)
+}
+
 // handleSDKStream is GET /api/chat/{id}/stream: what the SDK asks for when a
 // page is loaded again. The running reply comes from its first chunk.
 func (s *server) handleSDKStream(w http.ResponseWriter, r *http.Request) error {
-	reply, err := s.runningSDK(r)
+	running, err := s.runningSDK(r)
 	if err != nil && !errors.Is(err, session.ErrNotFound) {
 		return err
 	}
-	if reply == nil {
+	if running == nil {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return s.stream(w, r, reply, hub.Place{})
+	return s.stream(w, r, running, reply.Offset{}, &wire.AISDK{})
 }
 
-func (s *server) runningSDK(r *http.Request) (*hub.Reply, error) {
-	conversation, err := hub.ParseID(mux.Vars(r)["session_id"])
-	if err != nil {
+func (s *server) runningSDK(r *http.Request) (*reply.Reply, error) {
+	named, ok := s.pathID(r)
+	if !ok {
 		return nil, session.ErrNotFound
 	}
-	found, err := s.Sessions.Check(r.Context(), conversation, subject(r))
+	found, err := s.Sessions.Check(r.Context(), named.id, subject(r))
 	if err != nil {
 		return nil, err
 	}

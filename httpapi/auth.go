@@ -22,7 +22,7 @@ const (
 	clockSkew = 30 * time.Second
 	// maxToken and maxSubject bound a token and its sub, in bytes. OpenID
 	// Connect Core, section 2, allows a sub 255 characters.
-	maxToken   = 8 << 10
+	maxToken   = 16 << 10
 	maxSubject = 255
 	// bearerProtocol begins the subprotocol in which a browser sends a token.
 	bearerProtocol = "bearer."
@@ -35,8 +35,8 @@ type TokenConfig struct {
 	JWKSURL  string // where the keys of RS256 and ES256 tokens are
 	Issuer   string // the iss that a token must have; "": any
 	Audience string // the aud that a token must have; "": any
-	// RefetchEvery is how soon the keys may be fetched again, for a token whose
-	// key is not known; 0: 30 s.
+	// RefetchEvery is how soon the keys may be fetched again, for a token that fails
+	// by those that are known; 0: 30 s.
 	RefetchEvery time.Duration
 	Logger       *slog.Logger // nil: slog.Default()
 }
@@ -44,7 +44,8 @@ type TokenConfig struct {
 // Tokens checks JSON Web Tokens (RFC 7519). It is safe for concurrent use.
 type Tokens struct {
 	parser *jwt.Parser
-	key    func(context.Context, *jwt.Token) (any, error)
+	secret []byte
+	keys   *keySet // nil: the secret counts
 }
 
 // errKeysAway: there are no keys to check a token with.
@@ -68,15 +69,10 @@ func NewTokens(cfg TokenConfig) (*Tokens, error) {
 		// The algorithms are pinned by the configuration and never taken from a
 		// token (RFC 8725, section 3.1): so a public key is no HMAC secret here.
 		options = append(options, jwt.WithValidMethods([]string{"HS256"}))
-		secret := []byte(cfg.Secret)
-		t.key = func(context.Context, *jwt.Token) (any, error) { return secret, nil }
+		t.secret = []byte(cfg.Secret)
 	default:
 		options = append(options, jwt.WithValidMethods(keyAlgorithms))
-		keys, err := newKeySet(cfg)
-		if err != nil {
-			return nil, err
-		}
-		t.key = keys.find
+		t.keys = newKeySet(cfg)
 	}
 	t.parser = jwt.NewParser(options...)
 	return t, nil
@@ -86,19 +82,12 @@ func NewTokens(cfg TokenConfig) (*Tokens, error) {
 // Errors: errKeysAway; a *statusError with 401.
 func (t *Tokens) check(ctx context.Context, raw string) (subject string, expires time.Time, err error) {
 	if len(raw) > maxToken {
-		return "", time.Time{}, errBadToken
+		return "", time.Time{}, errLongToken
 	}
 	if !exactJSON(raw) {
 		return "", time.Time{}, errBadToken
 	}
-	var claims exactClaims
-	_, err = t.parser.ParseWithClaims(raw, &claims, func(token *jwt.Token) (any, error) {
-		// Extensions that must be understood are not (RFC 7515, section 4.1.11).
-		if _, ok := token.Header["crit"]; ok {
-			return nil, errBadToken
-		}
-		return t.key(ctx, token)
-	})
+	claims, err := t.parse(ctx, raw)
 	switch {
 	case errors.Is(err, errKeysAway):
 		return "", time.Time{}, errKeysAway
@@ -108,6 +97,36 @@ func (t *Tokens) check(ctx context.Context, raw string) (subject string, expires
 		return "", time.Time{}, errBadToken // without the cause, which may hold parts of the token
 	}
 	return claims.Subject, claims.ExpiresAt.Add(clockSkew), nil
+}
+
+// parse returns a token's claims, if it is signed and valid. Errors: jwt's;
+// errKeysAway; ctx's.
+func (t *Tokens) parse(ctx context.Context, raw string) (*exactClaims, error) {
+	if t.keys == nil {
+		return t.parseWith(raw, func(*jwt.Token) (any, error) { return t.secret, nil })
+	}
+	known := t.keys.current()
+	claims, err := t.parseWith(raw, known.find)
+	if !errors.Is(err, jwt.ErrTokenSignatureInvalid) && !errors.Is(err, jwt.ErrTokenUnverifiable) {
+		return claims, err
+	}
+	newer, waited := t.keys.newer(ctx, known)
+	if waited != nil || newer == known {
+		return claims, errors.Join(err, waited)
+	}
+	return t.parseWith(raw, newer.find)
+}
+
+func (t *Tokens) parseWith(raw string, find jwt.Keyfunc) (*exactClaims, error) {
+	claims := new(exactClaims)
+	_, err := t.parser.ParseWithClaims(raw, claims, func(token *jwt.Token) (any, error) {
+		// Extensions that must be understood are not (RFC 7515, section 4.1.11).
+		if _, ok := token.Header["crit"]; ok {
+			return nil, errBadToken
+		}
+		return find(token)
+	})
+	return claims, err
 }
 
 // exactClaims are a token's claims by their exact names, upper and lower case
@@ -135,9 +154,10 @@ func exactJSON(raw string) bool {
 }
 
 var (
-	errNoToken  = refuse(http.StatusUnauthorized, "unauthorized", "A token is needed: Authorization: Bearer, or on a WebSocket the subprotocol bearer.<jwt>.")
-	errBadToken = refuse(http.StatusUnauthorized, "unauthorized", "The token is not accepted.")
-	errOldToken = refuse(http.StatusUnauthorized, "unauthorized", "The token has expired.")
+	errNoToken   = refuse(http.StatusUnauthorized, "unauthorized", "A token is needed: Authorization: Bearer, or on a WebSocket the subprotocol bearer.<jwt>.")
+	errBadToken  = refuse(http.StatusUnauthorized, "unauthorized", "The token is not accepted.")
+	errOldToken  = refuse(http.StatusUnauthorized, "unauthorized", "The token has expired.")
+	errLongToken = refuse(http.StatusUnauthorized, "unauthorized", "The token is too long: it may have 16 KiB.")
 )
 
 // bearer returns the token that a request carries. Errors: errNoToken;
@@ -180,15 +200,18 @@ func challenge(w http.ResponseWriter, err error) {
 	switch {
 	case err == errNoToken:
 		w.Header().Set("WWW-Authenticate", "Bearer")
-	case err == errBadToken, err == errOldToken:
+	case err == errBadToken, err == errOldToken, err == errLongToken:
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 	}
 }
 
 // closeUnauthorized is how a connection ends that is refused for err.
 func closeUnauthorized(err error) (hub.CloseCode, string) {
-	if errors.Is(err, errKeysAway) {
+	switch err {
+	case errKeysAway:
 		return hub.CloseTryLater, "the keys of tokens cannot be reached"
+	case errLongToken:
+		return hub.CloseUnauthorized, "the token is too long: it may have 16 KiB"
 	}
 	return hub.CloseUnauthorized, "a valid token is needed"
 }

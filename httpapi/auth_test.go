@@ -110,7 +110,7 @@ func TestTokenRefused(t *testing.T) {
 		"padding":               "Bearer " + good + "=",
 		"loose bits at the end": "Bearer " + loosen(t, good),
 		"a space in it":         "Bearer " + segments[0] + ". " + segments[1] + "." + segments[2],
-		"much too long":         "Bearer " + hs(jwt.SigningMethodHS256, nil, "x", strings.Repeat("x", 9<<10)),
+		"much too long":         "Bearer " + hs(jwt.SigningMethodHS256, nil, "x", strings.Repeat("x", 12<<10)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := r.do("POST", "/sessions", "", func(req *http.Request) {
@@ -154,6 +154,7 @@ func TestTokenAccepted(t *testing.T) {
 		"a clock behind":     authorized(tokenOf(t, "me", "exp", time.Now().Add(-20*time.Second).Unix())),
 		"a clock ahead":      authorized(tokenOf(t, "me", "nbf", time.Now().Add(20*time.Second).Unix())),
 		"iat in the future":  authorized(tokenOf(t, "me", "iat", time.Now().Add(time.Hour).Unix())),
+		"a long one":         authorized(tokenOfSize(t, 16<<10)),
 		"a fraction":         authorized(tokenOf(t, "me", "exp", float64(time.Now().UnixMilli()+60000)/1000)),
 		"subprotocol":        header("Sec-WebSocket-Protocol", "chathub.v1, bearer."+tokenOf(t, "me")),
 	} {
@@ -172,7 +173,7 @@ func TestTokenRoutes(t *testing.T) {
 	} {
 		r.do(route[0], route[1], `{"message":"hi"}`).wantError(401, "unauthorized")
 	}
-	for _, path := range []string{"/", "/widget.js", "/transport.js", "/openapi.yaml", "/asyncapi.yaml", "/healthz", "/readyz", "/metrics"} {
+	for _, path := range []string{"/", "/widget.js", "/widget-more.js", "/transport.js", "/openapi.yaml", "/asyncapi.yaml", "/healthz", "/readyz", "/metrics"} {
 		r.do("GET", path, "").want(200)
 	}
 	r.do("GET", "/nothing", "").wantError(404, "not_found")

@@ -67,7 +67,10 @@ type addresses struct {
 	trusted []netip.Prefix // proxies whose X-Forwarded-For counts
 	log     *slog.Logger
 	level   slog.Level // of the line that says that clients cannot be told apart
-	told    sync.Once
+	told    sync.Once  // that line was logged
+	// The warning of an X-Forwarded-For that does not count was logged: of a private
+	// peer, which is the site's own proxy, and of any other, which may be anybody.
+	ignoredPrivate, ignored sync.Once
 }
 
 // client names who sent r, for limits; "": it cannot be told, so they do not
@@ -81,6 +84,8 @@ func (a *addresses) client(r *http.Request) string {
 	addr := peer
 	if a.isTrusted(peer) {
 		addr = a.forwarded(r.Header, peer)
+	} else if r.Header.Get("X-Forwarded-For") != "" {
+		a.warnIgnored(peer)
 	}
 	if addr == peer && isPrivate(peer) {
 		a.told.Do(func() {
@@ -94,6 +99,18 @@ func (a *addresses) client(r *http.Request) string {
 		addr = net.Addr()
 	}
 	return "ip " + addr.String()
+}
+
+// warnIgnored tells the operator of a proxy that TRUSTED_PROXIES lacks.
+func (a *addresses) warnIgnored(peer netip.Addr) {
+	once := &a.ignored
+	if isPrivate(peer) {
+		once = &a.ignoredPrivate
+	}
+	once.Do(func() {
+		a.log.Warn("X-Forwarded-For is ignored: if this address is your proxy's, add it to TRUSTED_PROXIES, or limits per address do not hold for the clients behind it",
+			"address", peer)
+	})
 }
 
 // forwarded returns the address that the last proxy of a chain of trusted ones

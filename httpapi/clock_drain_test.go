@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"lumos/backend/hub"
 	"lumos/backend/llm/mistralsim"
 	"lumos/backend/session"
+	"lumos/backend/session/storetest"
 )
 
 // drain begins to drain the hub, and returns a function that waits until it
@@ -102,31 +104,26 @@ func TestDrainDeadline(t *testing.T) {
 	})
 }
 
-// slowStore is a store in which saying something takes a while.
-type slowStore struct {
-	session.Store
-	before func()
-}
-
-func (s slowStore) Say(ctx context.Context, ref session.Ref, t session.Turn) (session.Said, error) {
-	s.before()
-	return s.Store.Say(ctx, ref, t)
-}
-
 // TestDrainBeforeSaid: a reply that is given up before the store has it does
 // not keep its conversation busy.
 func TestDrainBeforeSaid(t *testing.T) {
-	var drain func()
+	f := new(storetest.Faults)
 	bubble(t, func(t *testing.T, r *rig) {
-		drain = func() { r.drain(0); time.Sleep(time.Second) }
 		id := r.newSession()
+		var once sync.Once
+		f.Set(func(c storetest.Call) error {
+			if c.Method == "Commit" { // it is said, which takes a while
+				once.Do(func() { r.drain(0); time.Sleep(time.Second) })
+			}
+			return nil
+		})
 		waiting := r.later("POST", "/chat", chatBody(id, "hi"))
 		pass(10 * time.Second)
 		waiting()
 		if m := r.session(id).Messages; len(m) != 2 || m[1].FinishReason != "stopped" {
 			t.Errorf("stored: %+v", m)
 		}
-	}, withStore(func(s session.Store) session.Store { return slowStore{s, func() { drain() }} }))
+	}, withStore(store(session.Memory).behind(f)))
 }
 
 // TestDrainStalled: a client that takes nothing does not hold the end.

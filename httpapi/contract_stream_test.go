@@ -15,7 +15,7 @@ import (
 // checkStream checks the text of a stream, whole or cut anywhere: its lines, each chunk against
 // openapi.yaml, the order of the chunks, and that ids count the bytes that were sent.
 func (c *contract) checkStream(header http.Header, body []byte) error {
-	for name, want := range map[string]string{"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "X-Vercel-Ai-Ui-Message-Stream": "v1"} {
+	for name, want := range map[string]string{"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", "X-Vercel-Ai-Ui-Message-Stream": "v1"} {
 		if got := header.Get(name); got != want {
 			return fmt.Errorf("%s is %q on a stream, want %q", name, got, want)
 		}
@@ -45,13 +45,16 @@ type streamState struct {
 }
 
 // follows says which types may come behind which; "" is a stream's beginning, which is the
-// beginning of a reply or, resumed, anywhere behind its text-start.
+// beginning of a reply or, resumed, anywhere in one of its parts.
 var follows = map[string][]string{
-	"":           {"start", "text-delta", "text-end"},
-	"start":      {"text-start"},
-	"text-start": {"text-delta", "text-end"},
-	"text-delta": {"text-delta", "text-end"},
-	"text-end":   {"finish", "abort", "error"},
+	"":                {"start", "text-delta", "text-end", "reasoning-delta", "reasoning-end"},
+	"start":           {"text-start", "reasoning-start", "finish", "abort", "error"},
+	"text-start":      {"text-delta"},
+	"text-delta":      {"text-delta", "text-end"},
+	"text-end":        {"reasoning-start", "finish", "abort", "error"},
+	"reasoning-start": {"reasoning-delta"},
+	"reasoning-delta": {"reasoning-delta", "reasoning-end"},
+	"reasoning-end":   {"text-start", "finish", "abort", "error"},
 }
 
 func (s *streamState) event(c *contract, event string) error {
@@ -117,8 +120,14 @@ func (s *streamState) chunk(kind, reply, delta, id string) error {
 	if err != nil || len(parts) > 3 || len(parts) < 2 {
 		return errors.New("the id is not <reply>:<offset> or <reply>:<epoch>:<offset>")
 	}
-	if kind == "start" || kind == "text-start" {
+	switch {
+	case kind == "start":
 		s.at = 0
+	case kind == "reasoning-start" && s.at >= 0, kind == "text-start" && s.at > 0:
+		s.at += 2 // of the mark
+	}
+	if kind == "text-start" && offset > 0 { // a page shows what is before
+		s.at = offset
 	}
 	if s.at < 0 {
 		s.at = offset - len(delta)
@@ -143,6 +152,13 @@ func TestCheckStream(t *testing.T) {
 		return event(id, `{"type":"text-delta","id":"`+r+`","delta":"`+text+`"}`)
 	}
 	textEnd := func(id string) string { return event(id, `{"type":"text-end","id":"`+r+`"}`) }
+	thought := func(id string) string { return event(id, `{"type":"reasoning-end","id":"`+r+`"}`) }
+	think := func(id, text string) string {
+		if text == "" {
+			return event(id, `{"type":"reasoning-start","id":"`+r+`"}`)
+		}
+		return event(id, `{"type":"reasoning-delta","id":"`+r+`","delta":"`+text+`"}`)
+	}
 	abort := event("end", `{"type":"abort"}`)
 	done := "data: [DONE]\n\n"
 	for _, tt := range []struct {
@@ -162,6 +178,12 @@ func TestCheckStream(t *testing.T) {
 		{"no text-end", start + textStart + delta("1", "x") + abort, false},
 		{"no text-start", start + delta("1", "x"), false},
 		{"done too early", start + textStart + done, false},
+		{"no text", start + abort + done, true},
+		{"parts", start + think("2", "") + think("3", "x") + thought("3") + event("5", `{"type":"text-start","id":"`+r+`"}`) + delta("6", "y") + textEnd("6") + abort + done, true},
+		{"a part that is not ended", start + think("2", "") + think("3", "x") + event("5", `{"type":"text-start","id":"`+r+`"}`), false},
+		{"a mark that is not counted", start + think("0", ""), false},
+		{"neighbours of a kind", start + think("2", "") + think("3", "x") + thought("3") + think("5", ""), false},
+		{"an empty part", start + textStart + textEnd("0") + abort + done, false},
 		{"chunk behind the end", start + textStart + textEnd("0") + abort + delta("1", "x"), false},
 		{"event behind done", textEnd("0") + abort + done + abort, false},
 		{"CRLF", strings.ReplaceAll(start, "\n", "\r\n"), false},

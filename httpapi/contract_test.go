@@ -195,7 +195,7 @@ func TestOpenAPI(t *testing.T) {
 
 var streamHeader = http.Header{
 	"Content-Type":                  {"text/event-stream"},
-	"Cache-Control":                 {"no-cache"},
+	"Cache-Control":                 {"no-cache, no-transform"},
 	"X-Accel-Buffering":             {"no"},
 	"X-Vercel-Ai-Ui-Message-Stream": {"v1"},
 }
@@ -231,7 +231,6 @@ func TestCheckResponse(t *testing.T) {
 		{"assistant without finish_reason", "GET", path, 200, jsonHeader, fmt.Sprintf(session, strings.Replace(user, "user", "assistant", 1)), false},
 		{"upper-case id", "GET", path, 200, jsonHeader, fmt.Sprintf(session, strings.Replace(user, "0b9a", "0B9A", 1)), false},
 		{"local time", "GET", path, 200, jsonHeader, fmt.Sprintf(session, strings.Replace(user, "03Z", "03+01:00", 1)), false},
-		{"session of another version", "GET", path, 200, jsonHeader, strings.Replace(fmt.Sprintf(session, ""), "4c53", "7c53", 1), false},
 		{"text", "GET", path, 200, with(jsonHeader, "Content-Type", "text/plain"), fmt.Sprintf(session, ""), false},
 		{"no content type", "GET", path, 200, nil, fmt.Sprintf(session, ""), false},
 		{"status not described", "GET", path, 418, jsonHeader, failure("internal"), false},
@@ -239,7 +238,7 @@ func TestCheckResponse(t *testing.T) {
 		{"error of another status", "GET", path, 404, jsonHeader, failure("not_found"), false},
 		{"error that is no envelope", "GET", path, 404, with(jsonHeader, "Content-Type", "text/plain"), "404 page not found\n", false},
 		{"no Location", "POST", "/sessions", 201, jsonHeader, fmt.Sprintf(session, ""), false},
-		{"Location", "POST", "/sessions", 201, with(jsonHeader, "Location", path), fmt.Sprintf(session, ""), true},
+		{"Location", "POST", "/sessions", 201, with(jsonHeader, "Location", path[1:]), fmt.Sprintf(session, ""), true},
 		{"no Retry-After", "POST", "/chat", 429, jsonHeader, failure("rate_limited"), false},
 		{"Retry-After", "POST", "/chat", 429, with(jsonHeader, "Retry-After", "3"), failure("rate_limited"), true},
 		{"Retry-After that is no number", "POST", "/chat", 429, with(jsonHeader, "Retry-After", "soon"), failure("rate_limited"), false},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"lumos/backend/httpapi/wire"
 	"lumos/backend/hub"
 	"lumos/backend/session"
 )
@@ -23,22 +24,26 @@ func deepChat(r *http.Request) bool {
 
 func deepDialect(r *http.Request) hub.Dialect {
 	if end := r.URL.Query().Get("end"); end != "" {
-		return hub.DeepChat{EndPhrase: end}
+		return &wire.DeepChat{EndPhrase: end}
 	}
-	return hub.DeepChat{EndPhrase: defaultEndPhrase}
+	return &wire.DeepChat{EndPhrase: defaultEndPhrase}
 }
 
 // reserve finds or makes the session that the widget joins. All that can be
 // refused is refused here, before the upgrade: once it was connected the widget
 // comes back at once, for ever.
-func (s *server) reserve(ctx context.Context, r *http.Request) (*hub.Seat, error) {
+func (s *server) reserve(ctx context.Context, r *http.Request) (*hub.Claim, error) {
+	if joinQuery(r.URL.Query()).Watch {
+		return nil, invalid("The subprotocol deep-chat has no way to watch: leave watch out.")
+	}
 	var found session.Session
-	if name, ok := mux.Vars(r)["session_id"]; ok {
-		id, err := hub.ParseID(name)
-		if err != nil {
+	if _, ok := mux.Vars(r)["session_id"]; ok {
+		named, ok := s.pathID(r)
+		if !ok {
 			return nil, session.ErrNotFound
 		}
-		if found, err = s.Sessions.Check(ctx, id, subject(r)); err != nil {
+		var err error
+		if found, err = s.Sessions.Check(ctx, named.id, subject(r)); err != nil {
 			return nil, err
 		}
 	} else {

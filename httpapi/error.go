@@ -35,6 +35,7 @@ var statuses = map[string]int{
 	hub.CodeBusy:             http.StatusConflict,
 	hub.CodeReused:           http.StatusConflict,
 	hub.CodeLong:             http.StatusConflict,
+	hub.CodeChanged:          http.StatusConflict,
 	hub.CodeTooLarge:         http.StatusRequestEntityTooLarge,
 	hub.CodeRateLimited:      http.StatusTooManyRequests,
 	hub.CodeInternal:         http.StatusInternalServerError,

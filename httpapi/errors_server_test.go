@@ -12,19 +12,17 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/google/uuid"
-
 	"lumos/backend/httpapi"
-	"lumos/backend/session"
+	"lumos/backend/session/storetest"
 )
 
 // TestInternal: what nobody foresaw is 500 in our words, and logged.
 func TestInternal(t *testing.T) {
-	f := &faultyStore{}
+	f := new(storetest.Faults)
 	panics := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a secret of the server's") })
-	r := newRig(t, withStore(func(s session.Store) session.Store { f.Store = s; return f }),
+	r := newRig(t, withStore(store(shared).behind(f)),
 		withAPI(func(c *httpapi.Config) { c.Static = panics }))
-	f.fail(errors.New("a secret of the store's"))
+	f.Set(failing(errors.New("a secret of the store's")))
 	check := func(a answered) {
 		t.Helper()
 		a.wantError(http.StatusInternalServerError, "internal")
@@ -46,17 +44,17 @@ func TestInternal(t *testing.T) {
 	}
 }
 
-// mute is a store that lets nobody say anything.
-type mute struct{ session.Store }
-
-func (mute) Say(context.Context, session.Ref, session.Turn) (session.Said, error) {
-	return session.Said{}, errors.New("a secret of the store's")
-}
-
 // TestInternalInFrames: the same where a frame meets it, and the connection stays.
 func TestInternalInFrames(t *testing.T) {
-	r := newRig(t, withStore(func(s session.Store) session.Store { return mute{s} }))
+	f := new(storetest.Faults)
+	r := newRig(t, withStore(store(shared).behind(f)))
 	p := r.join("/ws")
+	f.Set(func(c storetest.Call) error {
+		if c.Method == "Commit" { // nobody can say anything
+			return errors.New("a secret of the store's")
+		}
+		return nil
+	})
 	p.ask(message(someID, "hi"))
 	if e := p.want("error"); e.Code != "internal" || e.Ref != someID || strings.Contains(e.ErrorText, "secret") {
 		t.Errorf("got %+v", e)
@@ -67,37 +65,24 @@ func TestInternalInFrames(t *testing.T) {
 	}
 }
 
-// unreadable is a store that can be read so many times.
-type unreadable struct {
-	session.Store
-	left atomic.Int32
-}
-
-func (u *unreadable) Find(ctx context.Context, id uuid.UUID) (session.Session, error) {
-	if u.left.Add(-1) < 0 {
-		return session.Session{}, errors.New("a secret of the store's")
-	}
-	return u.Store.Find(ctx, id)
-}
-
-func (u *unreadable) Get(ctx context.Context, ref session.Ref, after session.Position) (session.Session, error) {
-	if u.left.Add(-1) < 0 {
-		return session.Session{}, errors.New("a secret of the store's")
-	}
-	return u.Store.Get(ctx, ref, after)
-}
-
 // TestInternalAtConnecting: whatever read fails, the client is told to come
 // again, and the log why.
 func TestInternalAtConnecting(t *testing.T) {
-	for reads := range int32(3) {
+	for reads := range int32(4) {
 		t.Run(fmt.Sprint(reads), func(t *testing.T) {
-			u := &unreadable{}
-			r := newRig(t, withStore(func(s session.Store) session.Store { u.Store = s; return u }))
+			f := new(storetest.Faults)
+			r := newRig(t, withStore(store(shared).behind(f)))
 			id := r.newSession()
-			u.left.Store(reads)
+			var left atomic.Int32
+			left.Store(reads)
+			f.Set(func(c storetest.Call) error {
+				if c.Method == "Load" && !c.Done && left.Add(-1) < 0 {
+					return errors.New("a secret of the store's")
+				}
+				return nil
+			})
 			p := r.dial("/ws/" + id)
-			if reads == 2 { // the session's check, and what ready is made of
+			if reads == 3 { // the session's check, its being held, and what ready is made of
 				p.want("ready")
 			}
 			p.wantClose(1013)

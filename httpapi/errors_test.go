@@ -76,7 +76,7 @@ func TestSessionIDs(t *testing.T) {
 	id := r.newSession()
 	for _, route := range []struct{ method, suffix string }{{"GET", ""}, {"DELETE", ""}, {"GET", "/stream"}, {"POST", "/stop"}} {
 		for _, bad := range []string{"x", id[:8], id[:35], id + "0", "{" + id + "}", "urn:uuid:" + id, strings.ReplaceAll(id, "-", ""), "..", "%00", strings.Repeat("a", 36)} {
-			r.do(route.method, "/sessions/"+url.PathEscape(bad)+route.suffix, "").wantError(http.StatusBadRequest, "invalid_session_id")
+			r.do(route.method, "/sessions/"+url.PathEscape(bad)+route.suffix, "").wantError(http.StatusNotFound, "session_not_found")
 		}
 		for _, unknown := range []string{someID, "00000000-0000-0000-0000-000000000000"} {
 			r.do(route.method, "/sessions/"+unknown+route.suffix, "").wantError(http.StatusNotFound, "session_not_found")

@@ -25,6 +25,7 @@ func TestExactDrop(t *testing.T) {
 // dropRun is one conversation of one page.
 type dropRun struct {
 	x    *exactServer
+	on   []*exactServer // the nodes that it connects to; nil: x alone
 	rng  *rand.Rand
 	page refPage
 
@@ -36,6 +37,7 @@ type dropRun struct {
 
 func playDrop(x *exactServer, seed uint64) error {
 	r := &dropRun{x: x, rng: rand.New(rand.NewPCG(seed, 1))}
+	r.page.thinks = r.rng.IntN(3) > 0
 	if r.rng.IntN(2) == 0 {
 		r.page.client = uuid.NewString()
 	}
@@ -50,25 +52,31 @@ func playDrop(x *exactServer, seed uint64) error {
 			r.sock.close()
 		}
 	}()
+	_, err := r.play(seed)
+	return err
+}
+
+// play has the turns, and returns what is stored then, which the page holds, too.
+func (r *dropRun) play(seed uint64) ([]*refMessage, error) {
 	for turn := range 1 + r.rng.IntN(3) {
 		r.plan, r.id, r.said = newExactPlan(r.rng, 30), uuid.NewString(), exactSaid(r.rng, seed, turn)
 		r.drops = r.rng.IntN(5)
-		x.plans.Store(r.said, r.plan)
+		r.x.plans.Store(r.said, r.plan)
 		err := r.turn()
 		r.plan.release() // also when it failed: the simulator must not wait
-		x.plans.Delete(r.said)
+		r.x.plans.Delete(r.said)
 		if err != nil {
-			return fmt.Errorf("turn %d: %w", turn, err)
+			return nil, fmt.Errorf("turn %d: %w", turn, err)
 		}
 	}
-	stored, err := x.stored(r.page.session)
+	stored, err := r.x.stored(r.page.session)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if d := r.page.differs(stored); d != "" {
-		return errors.New(d)
+		return nil, errors.New(d)
 	}
-	return nil
+	return stored, nil
 }
 
 // turn has the message answered, over as many connections as that takes.
@@ -101,7 +109,10 @@ func (r *dropRun) turn() error {
 	if reason := r.page.last().FinishReason; reason != "stop" {
 		return fmt.Errorf("finish_reason %q", reason)
 	}
-	return nil
+	if !r.page.thinks {
+		return nil
+	}
+	return r.plan.thought(r.page.last().Reasoning)
 }
 
 // connect opens the page's connection, which may break at any byte.
@@ -117,7 +128,11 @@ func (r *dropRun) connect() error {
 		path += "/" + r.page.session
 	}
 	r.page.connected(q)
-	sock, err := dialRefSocket(r.x.addr, path+"?"+q.Encode(), d)
+	node := r.x
+	if len(r.on) > 0 {
+		node = r.on[r.rng.IntN(len(r.on))]
+	}
+	sock, err := dialRefSocket(node.addr, path+"?"+q.Encode(), d)
 	r.sock = sock
 	if err != nil {
 		if d.dropAt > 0 {
@@ -154,11 +169,11 @@ func (r *dropRun) comeBack() url.Values {
 		q.Set("offset", "-1")
 	case 3: // more text than there is
 		if last != nil && last.partial {
-			q.Set("offset", strconv.Itoa(len(r.plan.text)+1+r.rng.IntN(1<<20)))
+			q.Set("offset", strconv.FormatInt(last.offset+int64(r.plan.size())+1+r.rng.Int64N(1<<20), 10))
 		}
 	case 4: // less than it holds, or the middle of a character
-		if last != nil && last.partial && len(last.text) > 0 {
-			q.Set("offset", strconv.Itoa(r.rng.IntN(len(last.text))))
+		if last != nil && last.partial && last.offset > 0 {
+			q.Set("offset", strconv.FormatInt(r.rng.Int64N(last.offset), 10))
 		}
 	case 5: // it keeps no part of a reply
 		if n := len(r.page.messages); n > 1 && last.partial {
@@ -215,7 +230,7 @@ func (r *dropRun) read() error {
 				return err
 			}
 			fallthrough
-		case "start", "text-start", "text-delta":
+		case "start", "text-start", "text-delta", "reasoning-delta":
 			if err := r.check(); err != nil {
 				return err
 			}
@@ -237,7 +252,7 @@ func (r *dropRun) check() error {
 	if last == nil || !last.partial || r.page.find(r.id) < 0 {
 		return nil
 	}
-	got := string(last.text)
+	got := last.text()
 	if len(got) > len(r.plan.text) || got != r.plan.text[:len(got)] || !utf8.ValidString(got) {
 		return errors.New(textDiff(got, r.plan.text))
 	}
@@ -254,7 +269,7 @@ func (r *dropRun) takeOver() error {
 	if err == errRefDropped {
 		return err
 	}
-	if err != nil {
+	if err != nil || len(r.on) > 0 { // of several nodes the new one asks the page first, which has to read
 		return err
 	}
 	for {

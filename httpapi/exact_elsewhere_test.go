@@ -42,6 +42,9 @@ func randomAnswer(rng *rand.Rand) mistralsim.Answer {
 			plan.tokens = append(plan.tokens, plan.tokens...)
 		}
 	}
+	if rng.IntN(2) == 0 {
+		plan.think(rng)
+	}
 	a := plan.answer(nil)
 	if rng.IntN(2) == 0 {
 		a.Pace = time.Duration(rng.IntN(300)) * time.Microsecond
@@ -72,7 +75,7 @@ func playElsewhere(x *exactServer, seed uint64) error {
 		return err
 	}
 	for i := range r.pages {
-		r.pages[i] = &livePage{x: x, page: refPage{session: r.session, client: uuid.NewString()}}
+		r.pages[i] = &livePage{x: x, page: refPage{session: r.session, client: uuid.NewString(), thinks: i == 0}}
 		defer r.pages[i].drop()
 	}
 	for range 5 + r.rng.IntN(20) {

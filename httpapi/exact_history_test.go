@@ -135,7 +135,7 @@ func TestExactGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	has := func(n int) func(*refFrame) bool {
-		return func(*refFrame) bool { last := p.last(); return last != nil && len(last.text) >= n }
+		return func(*refFrame) bool { last := p.last(); return last != nil && len(last.text()) >= n }
 	}
 	readUntil(t, p, sock, has(early.offset))
 	sock.close()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"sync"
 	"testing"
 
@@ -40,7 +39,7 @@ func playStampede(x *exactServer, seed uint64) error {
 		first.mu.Lock()
 		defer first.mu.Unlock()
 		last := first.page.last()
-		return last != nil && len(last.text) >= middle.offset, errors.New("the reply does not come to its middle")
+		return last != nil && len(last.text()) >= middle.offset, errors.New("the reply does not come to its middle")
 	})
 	first.drop()
 	if err != nil {
@@ -55,7 +54,7 @@ func playStampede(x *exactServer, seed uint64) error {
 		p.page.messages = nil
 		for _, m := range first.page.messages {
 			held := *m
-			held.text = slices.Clone(m.text)
+			held.parts = cloneParts(m.parts)
 			p.page.messages = append(p.page.messages, &held)
 		}
 		again := rng.IntN(2) == 0

@@ -166,7 +166,7 @@ func (o *onceRun) stream() (onceReply, error) {
 	}
 	var s refStream
 	err = s.read(bytes.NewReader(body), func() error { return nil })
-	return onceReply{s.session, s.reply, string(s.text)}, err
+	return onceReply{s.session, s.reply, s.text()}, err
 }
 
 // frames sends the message n times over one connection and reads until it is

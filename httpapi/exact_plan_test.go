@@ -3,10 +3,13 @@ package httpapi_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +30,67 @@ type exactPlan struct {
 	gates  []*exactGate // by token
 	refuse int32        // so many requests are refused first
 	asked  atomic.Int32 // requests so far
+
+	between map[int][]string // what the model thinks in front of a token
+}
+
+// size is more than the bytes that all of the reply has, whatever is thought twice.
+func (p *exactPlan) size() int {
+	n := len(p.text)
+	for _, thoughts := range p.between {
+		n += (len(p.faults) + 1) * (len(strings.Join(thoughts, "")) + 4)
+	}
+	return n
+}
+
+// think has the model think in front of some tokens.
+func (p *exactPlan) think(rng *rand.Rand) {
+	p.between = map[int][]string{}
+	for i := range len(p.tokens) + 1 {
+		if i < len(p.tokens) || !p.joined {
+			if n := len(p.tokens); i == 0 && rng.IntN(2) == 0 || rng.IntN(n+1) < 2 {
+				_, p.between[i] = exactText(rng, 1+rng.IntN(6))
+			}
+		}
+	}
+}
+
+// thought tells whether that can be the reasoning of the reply: all that the model
+// thought, in order; and where its stream was cut, before that what it had thought
+// of the same, behind blank lines.
+func (p *exactPlan) thought(got string) error {
+	var parts []string
+	for _, i := range slices.Sorted(maps.Keys(p.between)) {
+		parts = append(parts, strings.Join(p.between[i], ""))
+	}
+	want := strings.Join(parts, "\n\n")
+	if len(p.faults) == 0 && got != want {
+		return errors.New("reasoning: " + textDiff(got, want))
+	}
+	rest := got
+	for _, part := range parts {
+		at := strings.Index(rest, part)
+		if at < 0 {
+			return fmt.Errorf("reasoning: %q is missing in %q", part, rest)
+		}
+		rest = rest[at+len(part):]
+	}
+	reached := make([]bool, len(got)+1) // by parts, beginnings of parts and blank lines
+	reached[0] = true
+	for at := range got {
+		if !reached[at] {
+			continue
+		}
+		for _, piece := range append(parts, "\n\n") {
+			for n := 0; n < len(piece) && at+n < len(got) && piece[n] == got[at+n]; n++ {
+				reached[at+n+1] = true
+			}
+		}
+	}
+	if !reached[len(got)] {
+		return fmt.Errorf("reasoning: %q is not made of %q", got, parts)
+	}
+	return nil
 }
 
 // exactDone ends the body of every whole answer.
@@ -62,7 +126,7 @@ func (p *exactPlan) gate(token int) *exactGate {
 
 // answer is mistralsim.Config.Answer for this plan.
 func (p *exactPlan) answer(*mistralsim.Request) mistralsim.Answer {
-	a := mistralsim.Answer{Tokens: p.tokens, ASCII: p.ascii, FinishWithText: p.joined, Flush: p.flush}
+	a := mistralsim.Answer{Tokens: p.tokens, ASCII: p.ascii, FinishWithText: p.joined, Flush: p.flush, Between: p.between}
 	n := p.asked.Add(1) - 1
 	if n < p.refuse {
 		return mistralsim.ModelUnknown("test-model")
@@ -105,7 +169,12 @@ func (p *exactPlan) release() { p.seen(len(p.text)) }
 // three faults and, perhaps, gates.
 func newExactPlan(rng *rand.Rand, most int) *exactPlan {
 	p := &exactPlan{ascii: rng.IntN(3) == 0, joined: rng.IntN(4) == 0, flush: 1 + rng.IntN(8)}
-	p.text, p.tokens = exactText(rng, 1+rng.IntN(most))
+	for strings.TrimSpace(p.text) == "" { // a blank reply is in no prompt, which then joins two messages of the user
+		p.text, p.tokens = exactText(rng, 1+rng.IntN(most))
+	}
+	if rng.IntN(2) == 0 {
+		p.think(rng)
+	}
 	for i := range p.tokens {
 		if i > 0 && rng.IntN(2*len(p.tokens)) == 0 {
 			p.gate(i)
@@ -123,7 +192,7 @@ func newExactPlan(rng *rand.Rand, most int) *exactPlan {
 // body is what the simulator sends when nothing goes wrong.
 func (p *exactPlan) body() []byte {
 	plain := func(*mistralsim.Request) mistralsim.Answer {
-		return mistralsim.Answer{Tokens: p.tokens, ASCII: p.ascii, FinishWithText: p.joined}
+		return mistralsim.Answer{Tokens: p.tokens, ASCII: p.ascii, FinishWithText: p.joined, Between: p.between}
 	}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/v1/chat/completions",

@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -12,16 +11,17 @@ import (
 	"lumos/backend/session"
 )
 
-// lateStore is a store whose deletions return late.
-type lateStore struct {
-	session.Store
-	deleted func() // called when the session is gone, before the hub hears of it
+// lateEvents are those of sessions that are gone late.
+type lateEvents struct {
+	session.Events
+	gone func() // called when the session is gone, before the hub hears of it
 }
 
-func (s lateStore) Delete(ctx context.Context, ref session.Ref) error {
-	err := s.Store.Delete(ctx, ref)
-	s.deleted()
-	return err
+func (e lateEvents) Gone(ref session.Ref) {
+	go func() {
+		e.gone()
+		e.Events.Gone(ref)
+	}()
 }
 
 // TestReopenedWhileDeleted makes a session anew under its id, as useChat does,
@@ -31,10 +31,10 @@ func TestReopenedWhileDeleted(t *testing.T) {
 	id := uuid.NewString()
 	body := `{"id":"` + id + `","trigger":"submit-message","messages":[{"id":"m1","role":"user","parts":[{"type":"text","text":"hold"}]}]}`
 	answer, gate := held(1, "a", "b")
-	answered := make(chan struct{})
+	answered, heard := make(chan struct{}), make(chan struct{})
 	var r *rig
-	r = newRig(t, withStore(func(s session.Store) session.Store {
-		return lateStore{s, func() {
+	r = newRig(t, rigOption{events: func(e session.Events) session.Events {
+		return lateEvents{e, func() {
 			go func() {
 				defer close(answered)
 				resp, err := r.client.Post(r.url+"/api/chat", "application/json", strings.NewReader(body))
@@ -46,14 +46,16 @@ func TestReopenedWhileDeleted(t *testing.T) {
 				_, _ = io.Copy(io.Discard, resp.Body) // until the reply ends
 			}()
 			<-gate.reached
+			close(heard)
 		}}
-	}))
+	}})
 	r.answer("hold", answer)
 	r.do("POST", "/api/chat", `{"id":"`+id+`","trigger":"submit-message","messages":[{"id":"m0","role":"user","parts":[{"type":"text","text":"before"}]}]}`)
 
 	if got := r.do("DELETE", "/sessions/"+id, ""); got.StatusCode != http.StatusOK {
 		t.Fatalf("DELETE: %s %s", got.Status, got.body)
 	}
+	await(t, heard, "the hub hears of the deletion")
 	gate.open()
 	await(t, answered, "the stream of the reply ends")
 	eventually(t, "the session takes the next message", func() bool {

@@ -20,7 +20,6 @@ import (
 	"lumos/backend/hub"
 	"lumos/backend/llm"
 	"lumos/backend/llm/mistralsim"
-	"lumos/backend/session"
 )
 
 // The proofs of exactness are random runs, each made from a seed alone:
@@ -45,6 +44,7 @@ type exactServer struct {
 
 // exactOptions changes what an exactServer is by default.
 type exactOptions struct {
+	redis        string // its URL; "": the store is in memory
 	writeTimeout time.Duration
 	sendBuffer   int                                         // of the kernel, for each connection of a client; 0: its default
 	voice        func(*mistralsim.Request) mistralsim.Answer // where there is no plan; nil: none
@@ -66,7 +66,7 @@ func newExactServer(tb testing.TB, o exactOptions) *exactServer {
 		tb.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	sessions := session.NewManager(session.NewMemory(0, 0))
+	sessions, closeStore := exactStore(tb, o.redis, log)
 	h := hub.New(hub.Config{Sessions: sessions, Model: model, ModelName: "test-model", Logger: log})
 	server := httptest.NewUnstartedServer(httpapi.New(httpapi.Config{
 		Hub: h, Sessions: sessions, Static: http.NotFoundHandler(), WriteTimeout: o.writeTimeout, Logger: log,
@@ -77,11 +77,12 @@ func newExactServer(tb testing.TB, o exactOptions) *exactServer {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = sessions.Run(ctx, h.Gone) })
+	running.Go(func() { _ = sessions.Run(ctx) })
 	running.Go(func() { _ = h.Run(ctx) })
 	tb.Cleanup(func() {
 		cancel()
 		running.Wait()
+		closeStore()
 		x.client.CloseIdleConnections()
 		server.CloseClientConnections()
 		server.Close()

@@ -69,7 +69,7 @@ func (r *sseRun) turn() error {
 			}
 		}
 	}
-	if got := string(r.stream.text); got != r.plan.text || r.stream.end != "finish" {
+	if got := r.stream.text(); got != r.plan.text || r.stream.end != "finish" {
 		return fmt.Errorf("it ends in %s, %s", r.stream.end, textDiff(got, r.plan.text))
 	}
 	stored, err := r.x.settled(r.session)
@@ -77,6 +77,12 @@ func (r *sseRun) turn() error {
 		return err
 	}
 	n := len(stored)
+	if got := partsOf(r.stream.parts, "reasoning", "\n\n"); got != stored[n-1].Reasoning {
+		return errors.New(textDiff(got, stored[n-1].Reasoning))
+	}
+	if err := r.plan.thought(stored[n-1].Reasoning); err != nil {
+		return err
+	}
 	if n < 2 || stored[n-2].ID != r.id || stored[n-2].Content != r.said || stored[n-1].ID != r.stream.reply || stored[n-1].Content != r.plan.text {
 		return errors.New("the session holds something else")
 	}
@@ -111,10 +117,9 @@ func (r *sseRun) connect() error {
 	return r.stream.read(resp.Body, func() error {
 		r.session = r.stream.session
 		if r.rng.IntN(8) == 0 {
-			r.before = r.stream
-			r.before.text = bytes.Clone(r.stream.text)
+			r.before = r.stream.clone()
 		}
-		got := string(r.stream.text)
+		got := r.stream.text()
 		if !strings.HasPrefix(r.plan.text, got) {
 			return errors.New(textDiff(got, r.plan.text))
 		}
@@ -149,11 +154,16 @@ func (r *sseRun) request() (*http.Request, error) {
 	if r.stream.end == "" {
 		switch r.rng.IntN(10) {
 		case 0: // more text than there is, or the middle of a character
-			id = fmt.Sprintf("%s:%d", r.stream.reply, len(r.plan.text)+1+r.rng.IntN(9))
+			id = fmt.Sprintf("%s:%d", r.stream.reply, int(r.stream.offset)+r.plan.size()+1+r.rng.IntN(9))
 		case 1:
-			for i := range r.stream.text {
-				if r.stream.text[i]&0xc0 == 0x80 {
-					id = fmt.Sprintf("%s:%d", r.stream.reply, i)
+			for _, p := range r.stream.parts {
+				for i := range p.body {
+					if p.body[i]&0xc0 == 0x80 {
+						id = fmt.Sprintf("%s:%d", r.stream.reply, p.begin+int64(i))
+					}
+				}
+				if p.begin >= 2 && r.rng.IntN(2) == 0 { // or of a mark
+					id = fmt.Sprintf("%s:%d", r.stream.reply, p.begin-1)
 				}
 			}
 		case 2: // as good as none: there is something only while the reply runs

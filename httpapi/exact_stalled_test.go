@@ -88,7 +88,7 @@ func TestExactCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.awaitCut(t, socks[0], p)
-	if last := p.last(); !last.partial || len(last.text) == len(plan.text) {
+	if last := p.last(); !last.partial || len(last.text()) == len(plan.text) {
 		t.Fatal("the reader got everything")
 	}
 	sock := x.connect(t, p, refDial{})

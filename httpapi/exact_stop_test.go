@@ -41,7 +41,7 @@ func begin(tb testing.TB, s *refSocket, p *refPage, requests <-chan *mistralsim.
 		tb.Fatal(err)
 	}
 	req := <-requests
-	for text && (p.last() == nil || len(p.last().text) == 0) {
+	for text && (p.last() == nil || len(p.last().text()) == 0) {
 		takeFrame(tb, s, p)
 	}
 	return req

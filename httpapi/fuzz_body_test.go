@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"lumos/backend/hub/jsonread"
+	"lumos/backend/session"
 )
 
 // sdkOracle reads a body of POST /api/chat as a whole, with encoding/json. It
@@ -37,26 +38,53 @@ func sdkOracle(body []byte) (*sdkRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.messages = len(messages)
+	alone, err := oracleMessage(fields["message"])
+	if err != nil {
+		return nil, err
+	}
+	if in.listed = len(fields["messages"]) > 0 && string(fields["messages"]) != "null"; !in.listed {
+		in.user, in.hasUser = alone, alone.role == "user"
+	}
 	for _, raw := range messages {
-		m, err := decoded[map[string]json.RawMessage](raw)
+		m, err := oracleMessage(raw)
 		if err != nil {
 			return nil, err
 		}
-		id, err := decoded[string](m["id"])
-		if err != nil {
-			return nil, err
+		switch m.role {
+		case "user":
+			in.list.user = len(in.list.shown)
+			in.user, in.hasUser = m, true
+		case "assistant":
+		default:
+			continue
 		}
-		role, err := decoded[string](m["role"])
-		if err != nil {
-			return nil, err
+		if len(m.id) <= maxSDKID {
+			in.list.ids = append(in.list.ids, m.id...)
 		}
-		if role == "user" {
-			in.hasUser, in.user.id = true, []byte(id)
-			in.user.text, in.user.fault = oracleText(m["parts"])
-		}
+		in.list.shown = append(in.list.shown, shownMessage{len(in.list.ids), session.Role(m.role), m.sum})
 	}
 	return in, nil
+}
+
+func oracleMessage(raw json.RawMessage) (sdkMessage, error) {
+	m, err := decoded[map[string]json.RawMessage](raw)
+	if err != nil {
+		return sdkMessage{}, err
+	}
+	id, err := decoded[string](m["id"])
+	if err != nil {
+		return sdkMessage{}, err
+	}
+	role, err := decoded[string](m["role"])
+	if err != nil {
+		return sdkMessage{}, err
+	}
+	read := sdkMessage{id: []byte(id), role: role}
+	read.text, read.fault = oracleText(m["parts"])
+	if read.sum = (session.Sum{}).Add(read.text); read.fault != nil && read.fault != errOtherPart {
+		read.sum.Bytes = -1 // nobody cares
+	}
+	return read, nil
 }
 
 func oracleText(raw json.RawMessage) (text []byte, fault error) {
@@ -77,11 +105,14 @@ func oracleText(raw json.RawMessage) (text []byte, fault error) {
 		if err != nil {
 			return nil, err
 		}
-		if typ == "text" {
+		switch {
+		case typ == "text":
 			text = append(text, t...)
+		case !strings.HasPrefix(typ, "data-"):
+			fault = errOtherPart
 		}
 	}
-	return text, nil
+	return text, fault
 }
 
 // decoded reads JSON; what is missing, or null, is nothing.
@@ -102,6 +133,8 @@ func FuzzSDKReader(f *testing.F) {
 		`{"messages":[{"parts":[{"type":"text","text":"0123456789abcdef"}],"role":"user","id":"a"}],"Messages":[],"messages":null,"id":"x","id":null}`,
 		`{"messages":[{"role":"user","parts":[{"type":"text","text":"a"},{"type":7}],"parts":[{"type":"text","text":"b","text":"c"}],"role":"\u0075ser"}]}`,
 		`{"messages":[null,{},{"role":"user","parts":[null,{"type":"te\u0078t","text":null}]}],"x":[{"messages":[1,2.5e-3]}]} `,
+		`{"message":{"id":"m","role":"user","parts":[{"type":"data-x","text":"no"},{"text":"yes","type":"text"}]},"messages":null}`,
+		`{"messages":[{"id":"a","role":"assistant","parts":[{"type":"text","text":"4"}]}],"message":{"role":"user"}}`,
 		`{"messages":[{"role":"user","parts":{}},7]}`, `[]`, `{"id":7}`, `{"messages":"x"}`, `null`, "{\"id\":\"\xff\"}",
 	} {
 		f.Add([]byte(body))
@@ -146,7 +179,19 @@ func sdkDiff(got, want *sdkRequest, most int) string {
 	compare("id", got.id, cut(want.id, maxSDKID))
 	compare("trigger", got.trigger, cut(want.trigger, maxSDKID))
 	compare("messageId", got.messageID, cut(want.messageID, maxSDKID))
-	compare("the number of messages", got.messages, want.messages)
+	compare("a list", got.listed, want.listed)
+	if got.listed {
+		compare("the list's ids", string(got.list.ids), string(want.list.ids))
+		compare("the place of the user's", got.list.user, want.list.user)
+		for i, m := range want.list.shown {
+			if i < len(got.list.shown) && m.sum.Bytes < 0 {
+				m.sum = got.list.shown[i].sum
+			}
+			if i >= len(got.list.shown) || got.list.shown[i] != m {
+				compare("a message", fmt.Sprint(got.list.shown), fmt.Sprint(want.list.shown))
+			}
+		}
+	}
 	compare("a user's message", got.hasUser, want.hasUser)
 	if want.hasUser {
 		compare("a fault", got.user.fault != nil, want.user.fault != nil)

@@ -133,7 +133,7 @@ func FuzzResume(f *testing.F) {
 			t.Fatalf("%q: offset %d, epoch %d", query, j.Offset, j.Epoch)
 		}
 		seen, at, whole := parseEventID(last)
-		epoch, offset := at.Epoch, at.Offset
+		epoch, offset := at.Epoch, at.N
 		if epoch < 0 || offset < 0 || whole && offset != 0 {
 			t.Fatalf("%q: %v %d %d %v", last, seen, epoch, offset, whole)
 		}
@@ -165,7 +165,7 @@ func (m echo) Call(ctx context.Context, prompt string, options ...llms.CallOptio
 // FuzzSDKBody posts bodies to /api/chat. Whatever comes, the answer is a stream
 // that ends well, of what the last message of the user says, or a refusal.
 func FuzzSDKBody(f *testing.F) {
-	sessions := session.NewManager(session.NewMemory(0, 0))
+	sessions := session.NewMemory(session.Config{})
 	h := hub.New(hub.Config{Sessions: sessions, Model: echo{}, ModelName: "echo", MaxMessageBytes: 1000})
 	handler := New(Config{Hub: h, Sessions: sessions, Static: http.NotFoundHandler(), MaxMessageBytes: 1000})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -212,7 +212,7 @@ func FuzzSDKBody(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, err := sessions.Find(context.Background(), conversation)
+		found, err := sessions.Check(context.Background(), conversation, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,11 +1,16 @@
 package httpapi
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/rs/cors"
 )
@@ -16,66 +21,180 @@ func (s *server) guardOrigin(next http.Handler) http.Handler {
 	c := cors.New(cors.Options{
 		AllowOriginFunc: s.listed,
 		AllowedMethods:  []string{"GET", "POST", "DELETE"},
-		AllowedHeaders:  []string{"Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"},
-		ExposedHeaders:  []string{"Location", "Retry-After"},
+		AllowedHeaders:  []string{"*"}, // what the preflight asks for: tracing adds its own
+		ExposedHeaders:  []string{"Location", "Retry-After", "X-Request-Id"},
 	})
 	return c.Handler(s.handle(func(w http.ResponseWriter, r *http.Request) error {
 		acts := r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodOptions
 		acts = acts || hasToken(r.Header, "Upgrade", "websocket")
-		if acts && !s.mayAct(r) {
-			s.Metrics.Rejected("origin")
-			return refuse(http.StatusForbidden, "forbidden_origin",
-				"Pages of this origin may not use the hub. ALLOWED_ORIGINS lists those that may.")
+		if !acts {
+			next.ServeHTTP(w, r)
+			return errHandled
+		}
+		hosts := s.ownHosts(r)
+		for _, origin := range r.Header.Values("Origin") { // none: no browser sent it
+			if !s.listed(origin) && !slices.ContainsFunc(hosts, func(h ownHost) bool { return h.has(origin) }) {
+				s.Metrics.Rejected("origin")
+				s.foreign.log(s.Logger, r, origin, hosts)
+				return refuse(http.StatusForbidden, "forbidden_origin", fmt.Sprintf(
+					"Pages of the origin %s may not use the hub, whose host is %s here. ALLOWED_ORIGINS lists the origins that may.",
+					quoted(origin), hostNames(hosts)))
+			}
 		}
 		next.ServeHTTP(w, r)
 		return errHandled
 	}))
 }
 
-// mayAct tells whether the request's Origin is the hub's own, listed, or
-// missing (no browser sent it).
-func (s *server) mayAct(r *http.Request) bool {
-	for _, origin := range r.Header.Values("Origin") {
-		if !s.listed(origin) && !sameHost(origin, r.Host) {
-			return false
-		}
-	}
-	return true
-}
-
 func (s *server) listed(origin string) bool { return slices.Contains(s.AllowedOrigins, origin) }
 
-// sameHost tells whether origin is a page of host, by name and port. The
-// scheme is not compared: the hub may stand behind a proxy that ends TLS.
-func sameHost(origin, host string) bool {
+// ownHost is a host[:port] that a request names as the hub's.
+type ownHost struct {
+	name string
+	port string // the default of its scheme, ":80" or ":443"; "": the scheme is not known
+}
+
+// ownHosts returns the request's Host and, of a trusted proxy, the host that this was
+// asked for.
+func (s *server) ownHosts(r *http.Request) []ownHost {
+	hosts := []ownHost{{name: r.Host}}
+	if peer, ok := parseAddress(r.RemoteAddr); !ok || !s.addresses.isTrusted(peer) {
+		return hosts
+	}
+	if name := lastOf(r.Header, "X-Forwarded-Host"); name != "" {
+		hosts = append(hosts, ownHost{name, defaultPort(lastOf(r.Header, "X-Forwarded-Proto"))})
+	}
+	return hosts
+}
+
+// lastOf returns the last of the values of a header that is a list: the one that the
+// nearest proxy has added.
+func lastOf(h http.Header, name string) string {
+	all := strings.Join(h.Values(name), ",")
+	return strings.TrimSpace(all[strings.LastIndexByte(all, ',')+1:])
+}
+
+// defaultPort is the port that a scheme implies; "": it is none of ours.
+func defaultPort(scheme string) string {
+	switch strings.ToLower(scheme) {
+	case "http", "ws":
+		return ":80"
+	case "https", "wss":
+		return ":443"
+	}
+	return ""
+}
+
+// has tells whether origin is a page of h, by name and port. The scheme is not
+// compared: the hub may stand behind a proxy that ends TLS.
+func (h ownHost) has(origin string) bool {
 	u, err := url.Parse(origin)
 	if err != nil || u.User != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return false
 	}
-	port := ":80"
-	if u.Scheme == "https" {
-		port = ":443"
+	port := defaultPort(u.Scheme)
+	mine := h.port
+	if mine == "" {
+		mine = port
 	}
-	return strings.EqualFold(strings.TrimSuffix(u.Host, port), strings.TrimSuffix(host, port))
+	return strings.EqualFold(withPort(u.Host, port), withPort(h.name, mine))
 }
 
-// guardHost serves, on a loopback address, only that address's own names, so
-// that a foreign page cannot reach it through a name of its own (DNS rebinding).
-func (s *server) guardHost(next http.Handler) http.Handler {
-	if !s.LoopbackOnly {
-		return next
+// withPort is host with a port: its own, or this one.
+func withPort(host, port string) string {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		return host
 	}
-	return s.handle(func(w http.ResponseWriter, r *http.Request) error {
+	return host + port
+}
+
+func hostNames(hosts []ownHost) string {
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = quoted(h.name)
+	}
+	return strings.Join(names, " or ")
+}
+
+// quoted shows what a client has sent, as far as it is of a sensible length.
+func quoted(s string) string {
+	const most = 200
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return fmt.Sprintf("%q", s)
+}
+
+const (
+	// foreignEvery is how often the log tells of one origin that was refused.
+	foreignEvery = time.Minute
+	// maxForeign is how many origins are remembered for that: a client can make up
+	// any number. Of those beyond, the log tells nothing until others are forgotten.
+	maxForeign = 1000
+)
+
+// foreignOrigins are those that were refused lately. The zero value is ready.
+type foreignOrigins struct {
+	mu   sync.Mutex // guards what follows
+	told map[string]time.Time
+}
+
+// log tells of a refused origin, once in foreignEvery.
+func (f *foreignOrigins) log(log *slog.Logger, r *http.Request, origin string, hosts []ownHost) {
+	if shown := quoted(origin); f.due(shown, time.Now()) {
+		log.LogAttrs(context.Background(), slog.LevelWarn, "refused: neither the hub's own origin nor one of ALLOWED_ORIGINS",
+			slog.String("origin", shown), slog.String("host", hostNames(hosts)), slog.String("path", logPath(r)))
+	}
+}
+
+func (f *foreignOrigins) due(origin string, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if last, known := f.told[origin]; known && now.Sub(last) < foreignEvery {
+		return false
+	}
+	if len(f.told) >= maxForeign {
+		for o, last := range f.told {
+			if now.Sub(last) >= foreignEvery {
+				delete(f.told, o)
+			}
+		}
+		if len(f.told) >= maxForeign {
+			return false
+		}
+	}
+	if f.told == nil {
+		f.told = make(map[string]time.Time)
+	}
+	f.told[origin] = now
+	return true
+}
+
+// GuardHost serves, for a listener on a loopback address, only that address's own
+// names and the hosts of the origins that are listed, so that a foreign page cannot
+// reach it through a name of its own (DNS rebinding).
+func GuardHost(next http.Handler, origins []string) http.Handler {
+	served := map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true}
+	for _, origin := range origins {
+		if u, err := url.Parse(origin); err == nil && u.Hostname() != "" {
+			served[strings.ToLower(u.Hostname())] = true
+		}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
 		if name, _, err := net.SplitHostPort(host); err == nil {
 			host = name
 		}
-		switch strings.ToLower(strings.Trim(host, "[]")) {
-		case "localhost", "127.0.0.1", "::1":
+		if served[strings.ToLower(strings.Trim(host, "[]"))] {
 			next.ServeHTTP(w, r)
-			return errHandled
+			return
 		}
-		return refuse(http.StatusForbidden, "forbidden_origin",
-			"This hub listens for its own machine only: call it localhost, 127.0.0.1 or [::1].")
+		from := ""
+		if origin := r.Header.Get("Origin"); origin != "" {
+			from = ", for a page of the origin " + quoted(origin)
+		}
+		_ = writeError(w, r, refuse(http.StatusForbidden, "forbidden_origin", fmt.Sprintf(
+			"This hub listens for its own machine only, and was asked for as %s%s. Call it localhost, 127.0.0.1 or [::1], or list the site's origin in ALLOWED_ORIGINS.",
+			quoted(r.Host), from)))
 	})
 }

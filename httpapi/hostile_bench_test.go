@@ -22,7 +22,8 @@ import (
 )
 
 // hostileRole names what a process that BenchmarkHonestClient has started is:
-// "server", "sink", or "attack <name> <address>".
+// "server", "sink", "watch <address> <session> <how many>" (BenchmarkWatchers), or
+// "attack <name> <address>".
 const hostileRole = "CHATHUB_HOSTILE_ROLE"
 
 // TestHostileRole is not a test but what such a process does, until its
@@ -49,6 +50,13 @@ func TestHostileRole(t *testing.T) {
 		defer l.Close()
 		go sink(l)
 		fmt.Println("listens at", l.Addr())
+	case "watch":
+		closed, err := watchMany(rest)
+		defer closed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("listens at nothing")
 	case "attack":
 		addr, name, _ := strings.Cut(rest, " ")
 		for _, a := range floods {

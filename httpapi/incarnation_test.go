@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -17,27 +16,8 @@ import (
 
 	"lumos/backend/llm/mistralsim"
 	"lumos/backend/session"
+	"lumos/backend/session/storetest"
 )
-
-// onStores runs a test on every kind of store. wrapped is what the hub has in
-// place of the store; nil: the store itself.
-func onStores(t *testing.T, wrapped func(session.Store) session.Store, test func(t *testing.T, stores rigOption)) {
-	t.Helper()
-	if wrapped == nil {
-		wrapped = func(s session.Store) session.Store { return s }
-	}
-	t.Run("memory", func(t *testing.T) { test(t, withStore(wrapped)) })
-	t.Run("redis", func(t *testing.T) {
-		r, err := session.NewRedis(session.RedisConfig{
-			URL: "redis://" + miniredis.RunT(t).Addr(), Logger: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(r.Close) // behind the rig's end
-		test(t, withStore(func(session.Store) session.Store { return wrapped(r) }))
-	})
-}
 
 // tenants is a hub with tokens and two who use it: mallory, who had the session
 // first, and ann, who made it again under its id.
@@ -112,7 +92,7 @@ func long() mistralsim.Answer {
 // is deleted and made again by somebody else gets the rest of what was its own
 // and is closed with 4404. What it asks meanwhile is not heard.
 func TestStalledThroughRemaking(t *testing.T) {
-	onStores(t, nil, func(t *testing.T, stores rigOption) {
+	onStores(t, func(t *testing.T, stores rigOption) {
 		x := newTenants(t, stores)
 		x.answer("long", long())
 		x.as(x.mallory, "POST", "/api/chat", x.chat("submit-message", "m0", "hi")).want(http.StatusOK)
@@ -143,7 +123,7 @@ func TestStalledThroughRemaking(t *testing.T) {
 // TestStreamsThroughRemaking: streams and answers that were open when the
 // session was deleted end with it.
 func TestStreamsThroughRemaking(t *testing.T) {
-	onStores(t, nil, func(t *testing.T, stores rigOption) {
+	onStores(t, func(t *testing.T, stores rigOption) {
 		x := newTenants(t, stores)
 		x.as(x.mallory, "POST", "/api/chat", x.chat("submit-message", "m0", "hi")).want(http.StatusOK)
 		answer, gate := held(1, "for ", "mallory")
@@ -187,36 +167,6 @@ func TestStreamsThroughRemaking(t *testing.T) {
 		}
 		x.wantAnns()
 	})
-}
-
-// pausing is a store in which something happens between the look at the door and
-// the step behind it.
-type pausing struct {
-	session.Store
-	mu     sync.Mutex
-	behind func() // called once, behind the next Find; nil: nothing
-}
-
-func (p *pausing) Find(ctx context.Context, id uuid.UUID) (session.Session, error) {
-	s, err := p.Store.Find(ctx, id)
-	p.mu.Lock()
-	f := p.behind
-	p.behind = nil
-	p.mu.Unlock()
-	if f != nil {
-		f()
-	}
-	return s, err
-}
-
-// pausingLog is pausing for a store that several nodes share.
-type pausingLog struct {
-	session.Log
-	*pausing
-}
-
-func (p pausingLog) Find(ctx context.Context, id uuid.UUID) (session.Session, error) {
-	return p.pausing.Find(ctx, id)
 }
 
 // TestRemadeBehindTheDoor deletes a session and makes it again for somebody else
@@ -285,22 +235,22 @@ func TestRemadeBehindTheDoor(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			pause := &pausing{}
-			onStores(t, func(s session.Store) session.Store {
-				pause.Store = s
-				if log, ok := s.(session.Log); ok {
-					return pausingLog{log, pause}
-				}
-				return pause
-			}, func(t *testing.T, stores rigOption) {
-				x := newTenants(t, stores)
+			nodesOnStores(t, func(t *testing.T, near, far rigOption, f *storetest.Faults) {
+				x, there := newTenants(t, near), newTenants(t, far)
+				there.id = x.id
 				x.as(x.mallory, "POST", "/api/chat", x.chat("submit-message", "m0", "hi")).want(http.StatusOK)
 				stored := x.as(x.mallory, "GET", "/sessions/"+x.id, "")
 				before := lastID(t, stored.body)
-				pause.mu.Lock()
-				pause.behind = x.taken
-				pause.mu.Unlock()
+				looked := make(chan struct{})
+				taken := sync.OnceFunc(func() { there.taken(); close(looked) })
+				f.Set(func(c storetest.Call) error {
+					if c.Method == "Load" && c.Done { // what the door looks at
+						taken()
+					}
+					return nil
+				})
 				try(x, before)
+				await(t, looked, "the door looks at the session")
 				x.wantAnns()
 			})
 		})
@@ -317,50 +267,38 @@ func lastID(t *testing.T, body []byte) string {
 	return rest[:36]
 }
 
-// slowPong has the session made again while its owner's second connection is
-// asked whether its peer is there.
-type slowPong struct {
-	session.Log
-	asked func()
-}
-
-func (s slowPong) Connect(ctx context.Context, ref session.Ref, c session.Claim) error {
-	alive := c.Alive
-	if alive != nil {
-		c.Alive = func(ctx context.Context) error {
-			s.asked()
-			return alive(ctx)
-		}
-	}
-	return s.Log.Connect(ctx, ref, c)
-}
-
-// TestWithheldPong: on Redis a page that takes over from itself is asked for a
+// TestWithheldPong: a page that takes over from itself at another node is asked for a
 // pong first. The session that it claims is the one that it came to.
 func TestWithheldPong(t *testing.T) {
-	r, err := session.NewRedis(session.RedisConfig{
-		URL: "redis://" + miniredis.RunT(t).Addr(), Logger: slog.New(slog.DiscardHandler),
+	nodesOnStores(t, func(t *testing.T, near, far rigOption, f *storetest.Faults) {
+		x, there := newTenants(t, near), newTenants(t, far)
+		there.id = x.id
+		there.as(x.mallory, "POST", "/api/chat", there.chat("submit-message", "m0", "hi")).want(http.StatusOK)
+		path := "/ws/" + x.id + "?client=" + someID
+		first := there.join(path, withBearer("chathub.v1", x.mallory))
+		asked, looks := make(chan struct{}), 0
+		f.Set(func(c storetest.Call) error {
+			// The session is checked and held, and the one that has it is looked at: it is the page's own.
+			if c.Method == "Load" && c.Done && c.ID.String() == x.id {
+				if looks++; looks == 3 {
+					close(asked)
+				}
+			}
+			return nil
+		})
+		again := x.dial(path, withBearer("chathub.v1", x.mallory)) // who answers pings only while it reads
+		await(t, asked, "the page is asked for a pong")
+		there.taken()
+		x.wantNoSecret("the second", fmt.Sprintf("%+v", again.wantClose(4404)))
+		x.wantNoSecret("the first", fmt.Sprintf("%+v", first.wantClose(4404)))
+		there.wantAnns()
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Close)
-	var x *tenants
-	swap := sync.OnceFunc(func() { x.taken() })
-	x = newTenants(t, withStore(func(session.Store) session.Store { return slowPong{r, swap} }))
-	x.as(x.mallory, "POST", "/api/chat", x.chat("submit-message", "m0", "hi")).want(http.StatusOK)
-	path := "/ws/" + x.id + "?client=" + someID
-	first := x.join(path, withBearer("chathub.v1", x.mallory))
-	again := x.dial(path, withBearer("chathub.v1", x.mallory))
-	x.wantNoSecret("the second", fmt.Sprintf("%+v", again.wantClose(4404)))
-	x.wantNoSecret("the first", fmt.Sprintf("%+v", first.wantClose(4404)))
-	x.wantAnns()
 }
 
 // TestRemadeBesideTheOld: while a connection of the first incarnation lingers,
 // the second has its own connection, and deleting the first again ends nothing.
 func TestRemadeBesideTheOld(t *testing.T) {
-	onStores(t, nil, func(t *testing.T, stores rigOption) {
+	onStores(t, func(t *testing.T, stores rigOption) {
 		x := newTenants(t, stores)
 		x.answer("long", long())
 		x.as(x.mallory, "POST", "/api/chat", x.chat("submit-message", "m0", "hi")).want(http.StatusOK)
@@ -381,22 +319,16 @@ func TestRemadeBesideTheOld(t *testing.T) {
 	})
 }
 
-// TestKeyOfAnExpiredSession: an idempotency key outlives its session on Redis,
-// and whoever makes that session's id his own gets nothing of what is sent with
-// the key.
+// TestKeyOfAnExpiredSession: whoever makes the id of a session that has expired his own
+// gets nothing of what is sent with the idempotency key that had made it.
 func TestKeyOfAnExpiredSession(t *testing.T) {
 	server := miniredis.RunT(t)
 	ttl := time.Minute
-	r, err := session.NewRedis(session.RedisConfig{URL: "redis://" + server.Addr(), TTL: ttl, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Close)
-	x := newTenants(t, withStore(func(session.Store) session.Store { return r }))
+	x := newTenants(t, withStore(onRedis(t, server.Addr(), ttl)), withSessions(func(c *session.Config) { c.TTL = ttl }))
 	key := header("Idempotency-Key", uuid.NewString())
 	first := x.as(x.ann, "POST", "/chat", `{"message":"`+secret+`"}`, key).want(http.StatusOK)
 	x.id = conversationIn(t, first.body)
-	server.FastForward(ttl + ttl/2) // the session is gone, its key is not
+	server.FastForward(ttl + ttl/2)
 	x.as(x.mallory, "POST", "/api/chat", x.chat("submit-message", "m0", "hi")).want(http.StatusOK)
 	second := x.as(x.ann, "POST", "/chat", `{"message":"`+secret+`"}`, key).want(http.StatusOK)
 	if id := conversationIn(t, second.body); id == x.id {
@@ -421,23 +353,16 @@ func conversationIn(t *testing.T, body []byte) string {
 // its first owner is connected at another.
 func TestRemadeAtAnotherNode(t *testing.T) {
 	server := miniredis.RunT(t)
-	stores := func() rigOption {
-		r, err := session.NewRedis(session.RedisConfig{URL: "redis://" + server.Addr(), Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(r.Close)
-		return withStore(func(session.Store) session.Store { return r })
-	}
-	near, far := newTenants(t, stores()), newTenants(t, stores())
+	one := withStore(onRedis(t, server.Addr(), 0))
+	near, far := newTenants(t, one), newTenants(t, one)
 	far.id = near.id
 	near.answer("long", long())
 	near.as(near.mallory, "POST", "/api/chat", near.chat("submit-message", "m0", "hi")).want(http.StatusOK)
 	stalled := near.join("/ws/"+near.id, withBearer("chathub.v1", near.mallory))
 	stalled.say("", "long")
 	stalled.begin()
-	eventually(t, "the reply runs nowhere any more", func() bool {
-		return far.as(near.mallory, "GET", "/sessions/"+near.id+"/stream", "").StatusCode == http.StatusNoContent
+	eventuallyIn(t, 3*rigPatience, "the reply runs nowhere any more", func() bool { // miniredis needs time for 14 MB
+		return strings.Count(string(far.as(near.mallory, "GET", "/sessions/"+near.id, "").body), `"role"`) == 4
 	})
 	far.taken()
 	anns := far.join("/ws/"+far.id, withBearer("chathub.v1", far.ann))

@@ -3,36 +3,30 @@ package httpapi_test
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"lumos/backend/cmd/needs"
 )
 
 // browser starts a Chromium, which ends with the test. Each of its tabs is a
 // profile of its own.
 func browser(t *testing.T) context.Context {
 	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		path, err := exec.LookPath(name)
-		if err != nil {
-			continue
-		}
-		opts := append(chromedp.DefaultExecAllocatorOptions[:],
-			chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
-			chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		)
-		alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
-		t.Cleanup(stop)
-		ctx, _ := chromedp.NewContext(alloc)
-		t.Cleanup(func() { _ = chromedp.Cancel(ctx) })
-		if err := chromedp.Do(ctx); err != nil {
-			t.Fatal(err)
-		}
-		return ctx
+	path := needs.Program(t, "chromium", "chromium-browser", "google-chrome")
+	opts := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+	)
+	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+	t.Cleanup(stop)
+	ctx, _ := chromedp.NewContext(alloc)
+	t.Cleanup(func() { _ = chromedp.Cancel(ctx) })
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
 	}
-	missing(t, "chromium is not installed")
-	return nil
+	return ctx
 }
 
 // tab is one page in a browser.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"lumos/backend/cmd/needs"
 )
 
 // TestEventSource follows replies with the npm package, through a network that
@@ -64,9 +66,7 @@ func TestEventSourceInChromium(t *testing.T) {
 // TestCurl follows a reply with curl -N: all of it comes as it is written, and
 // with Last-Event-ID the rest.
 func TestCurl(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		missing(t, "curl is not installed")
-	}
+	needs.Program(t, "curl")
 	r := newRig(t)
 	a, g := held(1, "one ", "two")
 	r.answer("go", a)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"lumos/backend/cmd/needs"
 )
 
 // startDemo builds and starts the program as README.md says, on a free port,
@@ -52,9 +54,7 @@ func startDemo(t *testing.T) string {
 
 // TestReadmeCurl does what README.md's minute with curl shows.
 func TestReadmeCurl(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		missing(t, "curl is not installed")
-	}
+	needs.Program(t, "curl")
 	addr := startDemo(t)
 	tr := newTranscript()
 	for _, block := range readmeSessions(t, "A minute with curl") {
@@ -75,9 +75,7 @@ func TestReadmeCurl(t *testing.T) {
 
 // TestReadmeWscat plays README.md's minute with the real wscat, at a terminal.
 func TestReadmeWscat(t *testing.T) {
-	if _, err := exec.LookPath("script"); err != nil {
-		missing(t, "script, which makes a terminal, is not installed")
-	}
+	needs.Program(t, "script") // which makes a terminal
 	bin, err := filepath.Abs(filepath.Join(npmPackages(t, "wscat"), "node_modules", ".bin"))
 	if err != nil {
 		t.Fatal(err)

@@ -26,11 +26,12 @@ type remote struct {
 // command is what interop/harness.mjs posts.
 type command struct {
 	Do     string
-	Said   string   // the message in question
-	Tokens []string // answer: what the model says to it
-	Hold   *int     // answer: it waits in front of this token
-	Status int      // answer: refuse instead
-	After  []int    // cut: the next connections break after so many bytes
+	Said   string           // the message in question
+	Tokens []string         // answer: what the model says to it
+	Think  map[int][]string // answer: what it thinks in front of a token
+	Hold   *int             // answer: it waits in front of this token
+	Status int              // answer: refuse instead
+	After  []int            // cut: the next connections break after so many bytes
 }
 
 func newRemote(t testing.TB, r *rig) *remote {
@@ -80,6 +81,7 @@ func (c *remote) answer(in command) {
 		c.gates[in.Said] = g
 		c.mu.Unlock()
 	}
+	a.Between = in.Think
 	if in.Status != 0 {
 		a = mistralsim.Answer{Status: in.Status, Body: `{"message":"no"}`}
 	}

@@ -12,13 +12,14 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/MicahParks/jwkset"
-	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"lumos/backend/session"
 )
@@ -38,136 +39,107 @@ const (
 // keyAlgorithms are those of tokens that are checked with public keys.
 var keyAlgorithms = []string{"RS256", "ES256"}
 
-// keySet is the public keys at a URL (RFC 7517): a jwkset.Storage that fetches
-// them when they are old or when a key is missing. It does not use the
-// library's own fetching, where a token with an unknown key waits for its turn
-// under the same limit of time as the fetch, one odd key spoils the whole set,
-// and the answer may be of any size.
+// keySet is the public keys at a URL (RFC 7517). It fetches them when they are old, or
+// when a token fails by them: the issuer may have others by now. The libraries' own
+// fetching lets one odd key spoil the whole set, takes an answer of any size, and never
+// looks again for a token that names no key.
 type keySet struct {
-	jwkset.Storage // those of the last fetch that succeeded
-	url            string
-	client         *http.Client
-	every          time.Duration
-	log            *slog.Logger
-	keys           keyfunc.Keyfunc
-
-	mu       sync.Mutex // guards what follows
-	tried    time.Time  // when the last fetch began
-	fetched  time.Time  // when the last that succeeded began; zero: none did
-	fetching chan struct{}
+	url     string
+	client  *http.Client
+	log     *slog.Logger
+	fetches singleflight.Group
+	rate    *rate.Limiter // of fetches
+	keys    atomic.Pointer[fetched]
 }
 
-func newKeySet(cfg TokenConfig) (*keySet, error) {
+// fetched are the keys of the last fetch that succeeded.
+type fetched struct {
+	at   time.Time
+	keys []jwkset.JWK
+}
+
+func newKeySet(cfg TokenConfig) *keySet {
 	k := &keySet{
-		Storage: jwkset.NewMemoryStorage(), url: cfg.JWKSURL, every: cfg.RefetchEvery, log: cfg.Logger,
+		url: cfg.JWKSURL, log: cfg.Logger, rate: rate.NewLimiter(rate.Every(defaultRefetchEvery), 1),
 		client: &http.Client{
 			Timeout:       keysTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-	if k.every == 0 {
-		k.every = defaultRefetchEvery
+	if cfg.RefetchEvery > 0 {
+		k.rate.SetLimit(rate.Every(cfg.RefetchEvery))
 	}
 	if k.log == nil {
 		k.log = slog.Default()
 	}
-	var err error
-	if k.keys, err = keyfunc.New(keyfunc.Options{Storage: k}); err != nil {
-		return nil, err
+	k.refetch()
+	return k
+}
+
+// current returns the keys that are known; nil: none were fetched yet.
+func (k *keySet) current() *fetched {
+	f := k.keys.Load()
+	if f != nil && time.Since(f.at) > keysFresh {
+		k.refetch()
 	}
-	k.refresh()
-	return k, nil
+	return f
 }
 
 // find returns the key, or the keys, that a token may be signed with.
-func (k *keySet) find(ctx context.Context, token *jwt.Token) (any, error) {
-	return k.keys.KeyfuncCtx(ctx)(token)
-}
-
-// KeyRead implements jwkset.Storage.
-func (k *keySet) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
-	k.refreshOld()
-	key, err := k.Storage.KeyRead(ctx, id)
-	if !errors.Is(err, jwkset.ErrKeyNotFound) {
-		return key, err
+// Errors: errKeysAway.
+func (f *fetched) find(token *jwt.Token) (any, error) {
+	if f == nil {
+		return nil, errKeysAway
 	}
-	if err := k.await(ctx, k.refresh()); err != nil {
-		return key, err
-	}
-	return k.Storage.KeyRead(ctx, id)
-}
-
-// KeyReadAll implements jwkset.Storage. It serves tokens that name no key.
-func (k *keySet) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
-	k.refreshOld()
-	all, err := k.Storage.KeyReadAll(ctx)
-	if err != nil || len(all) > 0 {
-		return all, err
-	}
-	if err := k.await(ctx, k.refresh()); err != nil {
-		return nil, err
-	}
-	return k.Storage.KeyReadAll(ctx)
-}
-
-func (k *keySet) refreshOld() {
-	k.mu.Lock()
-	old := time.Since(k.fetched) > keysFresh
-	k.mu.Unlock()
-	if old {
-		k.refresh()
-	}
-}
-
-// refresh begins a fetch, unless the last one began a short while ago, and
-// returns a channel that is closed when the one that is under way ends; nil:
-// none is.
-func (k *keySet) refresh() <-chan struct{} {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.fetching == nil && time.Since(k.tried) >= k.every {
-		k.tried, k.fetching = time.Now(), make(chan struct{})
-		go k.fetch(k.tried)
-	}
-	return k.fetching
-}
-
-// await waits for a fetch. Errors: errKeysAway if none has succeeded yet; ctx's.
-func (k *keySet) await(ctx context.Context, fetching <-chan struct{}) error {
-	if fetching != nil {
-		select {
-		case <-fetching:
-		case <-ctx.Done():
-			return ctx.Err()
+	id, named := token.Header["kid"]
+	var all jwt.VerificationKeySet
+	for _, key := range f.keys {
+		m := key.Marshal()
+		if alg := m.ALG.String(); (!named || id == m.KID) && (alg == "" || alg == token.Method.Alg()) {
+			all.Keys = append(all.Keys, key.Key())
 		}
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.fetched.IsZero() {
-		return errKeysAway
+	if len(all.Keys) == 0 {
+		return nil, errors.New("there is no such key")
 	}
-	return nil
+	return all, nil
+}
+
+// newer returns keys that were fetched since had were, for a token that failed by
+// those. It waits for a fetch, if there may be one now. Errors: ctx's.
+func (k *keySet) newer(ctx context.Context, had *fetched) (*fetched, error) {
+	select {
+	case <-k.refetch():
+	case <-ctx.Done():
+		return had, ctx.Err()
+	}
+	return k.keys.Load(), nil
+}
+
+// refetch begins a fetch, if none is under way and the last began long enough ago. The
+// channel gets a value behind that.
+func (k *keySet) refetch() <-chan singleflight.Result {
+	return k.fetches.DoChan("", func() (any, error) {
+		if k.rate.Allow() {
+			k.fetch()
+		}
+		return nil, nil
+	})
 }
 
 // fetch replaces the keys, or keeps those that are there.
-func (k *keySet) fetch(began time.Time) {
+func (k *keySet) fetch() {
+	began := time.Now()
 	err := session.Rescue(k.log, "fetching the keys of tokens", uuid.Nil, func() error {
 		keys, err := k.load()
-		if err != nil {
-			return err
+		if err == nil {
+			k.keys.Store(&fetched{began, keys})
 		}
-		return k.KeyReplaceAll(context.Background(), keys)
+		return err
 	})
 	if err != nil && !errors.Is(err, session.ErrPanicked) {
 		k.log.Warn("the keys of tokens could not be fetched", "url", k.url, "error", err)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err == nil {
-		k.fetched = began
-	}
-	close(k.fetching)
-	k.fetching = nil
 }
 
 func (k *keySet) load() ([]jwkset.JWK, error) {

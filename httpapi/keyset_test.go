@@ -205,6 +205,39 @@ func TestKeyRotation(t *testing.T) {
 	}
 }
 
+// TestRotationWithoutNames: S11. Tokens that name no key are tried by the new ones when
+// they fail by the old, as are those whose key has another under its name; the old ones
+// are refused from then on, and a flood of bad ones fetches nothing.
+func TestRotationWithoutNames(t *testing.T) {
+	k := testKeys()
+	const every = 200 * time.Millisecond
+	for name, head := range map[string]map[string]any{"without a kid": nil, "under the same kid": kid("one")} {
+		t.Run(name, func(t *testing.T) {
+			i := newIssuer(t, jwk("one", k.ec))
+			r := newRig(t, withKeys(t, i, every))
+			old := sign(t, jwt.SigningMethodES256, k.ec, head, claimsOf("me"))
+			young := sign(t, jwt.SigningMethodES256, k.ec2, head, claimsOf("me"))
+			r.lets(t, old, 201)
+			i.serve(jwk("one", k.ec2))
+			r.lets(t, old, 201) // nothing has failed yet
+			eventually(t, "the new key is known", func() bool {
+				return r.do("POST", "/sessions", "", authorized(young)).StatusCode == 201
+			})
+			r.lets(t, old, 401)
+			began, before := time.Now(), i.asked.Load()
+			for range 50 {
+				r.lets(t, old, 401)
+				r.lets(t, "x.y.z", 401) // it is none: no key would help
+			}
+			if fetched, most := i.asked.Load()-before, int64(time.Since(began)/every)+1; fetched > most {
+				t.Errorf("100 bad tokens fetched the keys %d times, want at most %d", fetched, most)
+			}
+			i.answer(500, "")
+			r.lets(t, young, 201)
+		})
+	}
+}
+
 // TestKeysAway: without keys nobody is let in, and told to come later; with
 // the keys of yesterday everybody goes on.
 func TestKeysAway(t *testing.T) {

@@ -1,8 +1,15 @@
 package httpapi_test
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -10,10 +17,13 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/google/uuid"
 
 	"lumos/backend/httpapi"
 	"lumos/backend/hub"
 	"lumos/backend/llm/mistralsim"
+	"lumos/backend/session"
+	"lumos/backend/session/storetest"
 )
 
 func withLimits(l hub.Limits) rigOption { return withHub(func(c *hub.Config) { c.Limits = l }) }
@@ -130,6 +140,48 @@ func TestReplyLimit(t *testing.T) {
 	})
 }
 
+// TestReplyLimitBehindATakeOver: H4. A reply that was taken over counts for its client at
+// the node that writes it now, until it ends.
+func TestReplyLimitBehindATakeOver(t *testing.T) {
+	var shared storetest.Shared
+	a := session.NewManager(node(shared.Node()))
+	running, kill := context.WithCancel(t.Context())
+	killed := make(chan error)
+	go func() { killed <- a.Run(running) }()
+	made, err := a.New(t.Context(), "", uuid.Nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	turn := storetest.Submit("wait")
+	turn.Client = "ip 192.0.2.1"
+	if said, err := a.Say(t.Context(), made.Ref(), turn); err != nil || !said.Started {
+		t.Fatal(said, err)
+	}
+	kill()
+	if err := <-killed; err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, behindProxy, withLimits(hub.Limits{RepliesPerClient: 1}),
+		withStore(shared.Node))
+	answer, g := held(1, "so ", "long")
+	r.answer("wait", answer)
+	p := r.join("/ws/" + made.ID.String())
+	g.wait(t)
+	me, other := from("192.0.2.1"), from("192.0.2.2")
+	r.do("POST", "/chat", `{"message":"hi"}`, me).wantError(429, "rate_limited")
+	r.do("POST", "/chat", `{"message":"hi"}`, other).want(200)
+	g.open()
+	if got := p.reply(); got.text != "so long" {
+		t.Errorf("the reply is %+v", got)
+	}
+	eventually(t, "it counts no more", func() bool { return r.do("POST", "/chat", `{"message":"hi"}`, me).StatusCode == 200 })
+}
+
+// node is a store's Backend and Kind with a configuration.
+func node(b session.Backend, k session.Kind) (session.Backend, session.Kind, session.Config) {
+	return b, k, session.Config{Logger: slog.New(slog.DiscardHandler)}
+}
+
 // TestConnectionLimits: per client and in all, for those that are open; a
 // conversation's own connection can always be taken over.
 func TestConnectionLimits(t *testing.T) {
@@ -196,6 +248,99 @@ func TestStreamLimit(t *testing.T) {
 		synctest.Wait()
 		r.join("/ws", as("me")).leave()
 	}, withSecret(t), withLimits(hub.Limits{ConnectionsPerClient: 2, Connections: 3}))
+}
+
+// TestStreamsCount: what is being written counts as a connection, also the answer to a
+// message, which itself is not refused for that, and a session that is read slowly.
+func TestStreamsCount(t *testing.T) {
+	r := newRig(t, behindProxy, withLimits(hub.Limits{ConnectionsPerClient: 1}))
+	me, other := from("192.0.2.1"), from("192.0.2.2")
+	id := r.newSession()
+	full := func() bool {
+		p := r.dial("/ws/"+id, dialFrom("192.0.2.1"))
+		_, err := p.read()
+		_ = p.ws.CloseNow()
+		return err != nil
+	}
+	free := func() bool { return !full() }
+	sdk := `{"id":"` + newID() + `","trigger":"submit-message","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"wait"}]}]}`
+	for path, body := range map[string]string{"/chat": `{"message":"wait"}`, "/api/chat": sdk} {
+		answer, g := held(1, "so ", "long")
+		r.answer("wait", answer)
+		s := r.follow("POST", path, body, me, header("Accept", "text/event-stream"))
+		g.wait(t)
+		if !full() {
+			t.Errorf("a stream of POST %s is no connection", path)
+		}
+		r.do("GET", "/sessions/"+id, "", me).wantError(429, "rate_limited")
+		r.do("GET", "/sessions/"+id+"/stream", "", me).wantError(429, "rate_limited")
+		r.do("GET", "/sessions/"+id, "", other).want(200)
+		r.do("POST", "/chat", `{"message":"hi"}`, me).want(200)
+		r.follow("POST", "/chat", `{"message":"hi"}`, me, header("Accept", "text/event-stream")).rest()
+		g.open()
+		s.rest()
+		eventually(t, "there is room behind POST "+path, free)
+	}
+	// Somebody who does not read what a GET is answered.
+	r.answer("much", mistralsim.Answer{Tokens: slices.Repeat([]string{strings.Repeat("y", 1<<10)}, 10<<10)})
+	r.do("POST", "/chat", chatBody(id, "much"), other).want(200)
+	stalled, err := net.Dial("tcp", r.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = fmt.Fprintf(stalled, "GET /sessions/%s HTTP/1.1\r\nHost: hub\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n", id)
+	eventually(t, "a session that is read is a connection", full)
+	_ = stalled.Close()
+	eventually(t, "there is room when it has left", free)
+}
+
+// TestSessionBytes: MAX_SESSION_BYTES bounds all that a conversation holds, on whatever
+// branch, for whatever way something is said. A reply that runs is not cut by it.
+func TestSessionBytes(t *testing.T) {
+	const most = 100
+	r := newRig(t, withLimits(hub.Limits{SessionBytes: most}))
+	r.answer("éééé", mistralsim.Answer{Text: strings.Repeat("x", 60)})
+	p := r.join("/ws")
+	id := p.ready.Conversation
+	p.say("", "éééé") // 8 bytes, and 60
+	first := p.reply()
+	const fits, long = 32, 33
+	said := strings.Repeat("a", long)
+	r.do("POST", "/chat", chatBody(id, said)).wantError(409, "conversation_full")
+	p.ask(message("", said))
+	if f := p.want("error"); f.Code != "conversation_full" || !strings.Contains(f.ErrorText, "as long as it may be") {
+		t.Errorf("refused with %+v", f)
+	}
+	sdk := `{"id":"` + id + `","trigger":"submit-message","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"` + said + `"}]}]}`
+	r.do("POST", "/api/chat", sdk).wantError(409, "conversation_full")
+	p.say("", said[:fits])
+	last := p.reply()
+	if last.end.Metadata.FinishReason != "stop" {
+		t.Errorf("the reply ends as %+v", last.end)
+	}
+	r.do("POST", "/chat", chatBody(id, "b")).wantError(409, "conversation_full")
+	p.ask(map[string]string{"type": "regenerate"})
+	if f := p.want("error"); f.Code != "conversation_full" {
+		t.Errorf("a regeneration: %+v", f)
+	}
+	if s := r.session(id); len(s.Messages) != 4 || s.Messages[1].ID != first.id || s.Messages[3].ID != last.id {
+		t.Errorf("it holds %+v", s.Messages)
+	}
+}
+
+// TestBodyOfAPage: a body on /api/chat may have 4 × MAX_SESSION_BYTES, of which the list
+// before the message may be anything; 413 beyond.
+func TestBodyOfAPage(t *testing.T) {
+	const most = 200 << 10 // 4 times that is more than a message may need
+	r := newRig(t, withLimits(hub.Limits{SessionBytes: most}))
+	body := func(size int) string {
+		head := `{"id":"` + newID() + `","trigger":"submit-message","data":"`
+		tail := `","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"hi"}]}]}`
+		return head + strings.Repeat("x", size-len(head)-len(tail)) + tail
+	}
+	r.follow("POST", "/api/chat", body(4*most)).rest()
+	r.do("POST", "/api/chat", body(4*most+1)).wantError(413, "message_too_large")
+	r.do("POST", "/chat", `{"message":"hi","data":"`+strings.Repeat("x", 4*most)+`"}`).wantError(413, "message_too_large")
 }
 
 // TestDeepChatConnectionLimit: that widget is refused before the upgrade.
@@ -285,7 +430,7 @@ func TestUpstreamLimit(t *testing.T) {
 		pass(time.Second)
 		g.open()
 		first.reply()
-		if got := second.reply(); got.text != "You said: second again" {
+		if got := second.reply(); got.text != "You said: second\n\nsecond again" { // the model never saw the first
 			t.Errorf("who waited got %+v", got)
 		}
 	}, withLimits(hub.Limits{Upstream: 1}), patientModel)
@@ -327,15 +472,47 @@ func TestClientsByAddress(t *testing.T) {
 	}
 }
 
-// TestUnknownProxy: a private peer is taken for a proxy and not limited, what
-// it forwards does not count, and the log says so once.
+// TestUnknownProxy: a private peer is taken for a proxy and not limited, and the log
+// says so once.
 func TestUnknownProxy(t *testing.T) {
 	r := newRig(t, withLimits(hub.Limits{MessagesPerMinute: 1}))
 	for range 3 {
-		r.do("POST", "/sessions", "", from("192.0.2.1")).want(201)
+		r.do("POST", "/sessions", "").want(201)
 	}
 	if n := strings.Count(r.log.String(), "TRUSTED_PROXIES"); n != 1 {
 		t.Errorf("the log tells it %d times, want once", n)
+	}
+}
+
+// TestUnlistedProxy: the first X-Forwarded-For of a peer that is not listed is warned
+// of, also where the hub listens on a loopback address alone; a stranger who sends
+// one does not use the warning up.
+func TestUnlistedProxy(t *testing.T) {
+	r := newRig(t)
+	h := httpapi.New(httpapi.Config{
+		Hub: r.hub, Sessions: r.sessions, Static: http.NotFoundHandler(), Logger: slog.New(slog.NewTextHandler(r.log, nil)),
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, LoopbackOnly: true,
+	})
+	ask := func(peer string) {
+		req := httptest.NewRequest("POST", "http://127.0.0.1/sessions", nil)
+		req.RemoteAddr = peer
+		req.Header.Set("X-Forwarded-For", "192.0.2.9")
+		h.ServeHTTP(httptest.NewRecorder(), req)
+	}
+	ask("10.1.2.3:1")
+	if log := r.log.String(); strings.Contains(log, "TRUSTED_PROXIES") {
+		t.Errorf("of a proxy that is listed: %s", log)
+	}
+	for range 3 {
+		for _, peer := range []string{"192.0.2.1:1", "127.0.0.1:1", "172.16.0.1:1"} {
+			ask(peer)
+		}
+	}
+	for _, peer := range []string{"192.0.2.1", "127.0.0.1"} {
+		line := regexp.MustCompile(`(?m)^.*WARN.*X-Forwarded-For is ignored.*TRUSTED_PROXIES.*address"?[=:]"?` + regexp.QuoteMeta(peer) + `"?.*$`)
+		if n := len(line.FindAllString(r.log.String(), -1)); n != 1 {
+			t.Errorf("%d warnings of %s:\n%s", n, peer, r.log.String())
+		}
 	}
 }
 

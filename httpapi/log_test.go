@@ -65,12 +65,12 @@ func TestLogOfEverything(t *testing.T) {
 		}
 	}
 	for _, pattern := range []string{
-		`level=INFO msg=request method=POST path=/chat status=200 bytes=\d+ took=\S+ request_id=my-name\.1\n`,
-		`msg="reply ended" session=` + id[:8] + ` end=stop bytes=` + "21" + ` took=\S+ first_text=\S+ prompt_tokens=\d+ completion_tokens=\d+ request_id=my-name\.1\n`,
+		`level=INFO msg=request method=POST path=/chat status=200 bytes=\d+ took_s=[\d.e-]+ request_id=my-name\.1\n`,
+		`msg="reply ended" session=` + id[:8] + ` end=stop bytes=` + "21" + ` took_s=[\d.e-]+ first_text_s=[\d.e-]+ prompt_tokens=\d+ completion_tokens=\d+ request_id=my-name\.1\n`,
 		`level=WARN msg="reply ended" session=\S{8} end=error `,
 		`msg=request method=GET path=/sessions/` + id[:8] + `… status=200 `,
 		`msg=request method=GET path=/ws status=101 `,
-		`msg="connection ended" session=` + id[:8] + ` took=\S+ request_id=\S{36}\n`,
+		`msg="connection ended" session=` + id[:8] + ` took_s=[\d.e-]+ request_id=\S{36}\n`,
 		`path=/sessions status=401 `, `path=/chat status=413 `, `path=/chat status=429 `,
 	} {
 		if !regexp.MustCompile(pattern).MatchString(log) {

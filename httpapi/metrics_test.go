@@ -19,7 +19,7 @@ func TestMetrics(t *testing.T) {
 	metrics := hub.NewMetrics(registry)
 	r := newRig(t, behindProxy,
 		withHub(func(c *hub.Config) { c.Metrics, c.Limits = metrics, hub.Limits{MessagesPerMinute: 5, ReplyBytes: 1000} }),
-		withAPI(func(c *httpapi.Config) { c.Metrics, c.Registry = metrics, registry }))
+		withAPI(func(c *httpapi.Config) { c.Registry = registry }))
 	answer, g := held(1, "one ", "two")
 	r.answer("wait", answer)
 	p := r.join("/ws", dialFrom("192.0.2.1"))

@@ -28,8 +28,8 @@ func (s *server) handle(f handler) http.Handler {
 	})
 }
 
-// guarded is f, whose panics the log has without their text: that may be what
-// somebody has said.
+// guarded is f, of whose panic the log is told here: without its text, which may be
+// what somebody has said.
 func (s *server) guarded(f handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		defer func() {
@@ -62,7 +62,7 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 			// (RFC 9112, section 6.1).
 			h.Set("Connection", "close")
 		}
-		rec := &recorder{ResponseWriter: w, rc: http.NewResponseController(w), timeout: s.WriteTimeout}
+		rec := &recorder{ResponseWriter: w, rc: http.NewResponseController(w), timeout: s.WriteTimeout, most: s.maxHistoryBody()}
 		rec.extend() // what the connection's last request left may be over
 		r = rec.watchBody(r)
 		defer func() {
@@ -86,7 +86,7 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 			s.count(rec)
 			s.Logger.LogAttrs(r.Context(), level(r), "request",
 				slog.String("method", r.Method), slog.String("path", logPath(r)), slog.Int("status", rec.status),
-				slog.Int("bytes", rec.bytes), slog.Duration("took", time.Since(began).Round(time.Microsecond)),
+				slog.Int("bytes", rec.bytes), slog.Float64("took_s", time.Since(began).Round(time.Microsecond).Seconds()),
 				slog.String("request_id", id))
 			rec.discardBody()
 		}()
@@ -132,7 +132,7 @@ func logPath(r *http.Request) string {
 	}
 	for i, s := range segments {
 		switch s {
-		case "openapi.yaml", "asyncapi.yaml", "widget.js", "transport.js":
+		case "openapi.yaml", "asyncapi.yaml", "widget.js", "widget-more.js", "transport.js":
 		default:
 			if len(s) > idShown {
 				segments[i] = strings.ToValidUTF8(s[:idShown], "") + "…"

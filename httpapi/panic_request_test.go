@@ -4,15 +4,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-
-	"lumos/backend/session"
 )
 
 // TestPanicNamesItsRequest: the line that has a panic's stack names the request, as the
 // line of the request does, and is the only one of it.
 func TestPanicNamesItsRequest(t *testing.T) {
-	f := &fuse{method: "Find", left: 1}
-	r := newRig(t, withStore(func(s session.Store) session.Store { return fused{s, f} }))
+	f := &fuse{method: "Load", left: 1}
+	r := newRig(t, withStore(store(shared).behind(&f.Faults)))
 	f.arm(someID)
 	r.do("GET", "/sessions/"+newID(), "", header("X-Request-Id", "the-one")).wantError(http.StatusInternalServerError, "internal")
 	r.stop()

@@ -22,10 +22,10 @@ func (p panicking) GenerateContent(ctx context.Context, messages []llms.MessageC
 	var said string
 	for _, m := range messages {
 		if text, ok := m.Parts[0].(llms.TextContent); ok && m.Role == llms.ChatMessageTypeHuman {
-			said = text.Text
+			said = text.Text[max(0, strings.LastIndex(text.Text, "\n\n")):] // of messages that are joined, the last
 		}
 	}
-	where, found := strings.CutPrefix(said, panicSecret+": ")
+	where, found := strings.CutPrefix(strings.TrimSpace(said), panicSecret+": ")
 	if !found {
 		return p.Model.GenerateContent(ctx, messages, options...)
 	}
@@ -74,6 +74,10 @@ func TestModelPanics(t *testing.T) {
 			reply := other.begin()
 			other.delta(&reply, "one ")
 			said, panics := panicSecret+": "+where, 0
+			next := "You said: and now?"
+			if had == "" { // the model is told of what it did not answer, too
+				next = "You said: " + said + "\n\nand now?"
+			}
 
 			p := r.join("/ws")
 			id := p.ready.Conversation
@@ -92,7 +96,7 @@ func TestModelPanics(t *testing.T) {
 				t.Errorf("stored is %+v", m)
 			}
 			p.say("", "and now?")
-			if got := p.reply(); got.text != "You said: and now?" || got.end.Type != "finish" {
+			if got := p.reply(); got.text != next || got.end.Type != "finish" {
 				t.Errorf("the next reply is %+v", got)
 			}
 
@@ -116,7 +120,7 @@ func TestModelPanics(t *testing.T) {
 				t.Errorf("deep-chat is told %+v", f)
 			}
 			deep.say("and now?")
-			deep.wantShown("You said: and now?")
+			deep.wantShown(next)
 
 			g.open()
 			other.delta(&reply, "one two")

@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// writeChunk is how much is written under one deadline, in bytes.
+const writeChunk = 32 << 10
+
 // recorder notes what was answered, and gives the client the write timeout for
 // every part of it: the server has no limit of its own, which would end
 // streams. It has Unwrap and nothing else beside, so that
@@ -21,6 +24,7 @@ type recorder struct {
 	bytes   int
 	late    bool // the client took nothing for the timeout
 	body    *requestBody
+	most    int  // bytes of a body that is left over that are read away
 	early   bool // the response does not wait for the rest of body
 }
 
@@ -93,7 +97,7 @@ func (r *recorder) answerEarly(status int) {
 	case r.body.request.Header.Get("Expect") != "": // the client waits for 100 Continue, and may never send the body
 		return
 	}
-	if r.body.request.ContentLength > maxHistoryBody {
+	if r.body.request.ContentLength > int64(r.most) {
 		r.Header().Set("Connection", "close")
 	}
 	r.early = r.rc.EnableFullDuplex() == nil
@@ -107,7 +111,7 @@ func (r *recorder) discardBody() {
 		return
 	}
 	_ = r.rc.Flush()
-	_, _ = io.CopyN(io.Discard, r.body, maxHistoryBody+1)
+	_, _ = io.CopyN(io.Discard, r.body, int64(r.most)+1)
 	if !r.body.ended {
 		if conn, _, err := r.rc.Hijack(); err == nil {
 			_ = conn.Close()

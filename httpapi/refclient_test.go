@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,10 +17,53 @@ type refMessage struct {
 	Content      string     `json:"content"`
 	Timestamp    *time.Time `json:"timestamp"` // nil: an abort or error does not tell it
 	FinishReason string     `json:"finish_reason"`
+	Reasoning    string     `json:"reasoning"`
 
-	partial bool   // its end was not seen
-	text    []byte // of a partial one: its content so far
-	offset  int64  // of a partial one: the last that the hub told
+	partial bool      // its end was not seen
+	parts   []refPart // of a partial one: what there is so far
+	offset  int64     // of a partial one: the last that the hub told
+}
+
+// refPart is a part of a reply as a client holds it.
+type refPart struct {
+	kind  string // text or reasoning
+	begin int64  // the offset of its first byte
+	body  []byte
+}
+
+// partsOf returns the text of all parts of a kind.
+func partsOf(parts []refPart, kind, between string) string {
+	var all []string
+	for _, p := range parts {
+		if p.kind == kind {
+			all = append(all, string(p.body))
+		}
+	}
+	return strings.Join(all, between)
+}
+
+// text is what a partial message says so far.
+func (m *refMessage) text() string { return partsOf(m.parts, "text", "") }
+
+// cut keeps what stands before an offset.
+func (m *refMessage) cut(offset int64) error {
+	for i, p := range m.parts {
+		keep := offset - p.begin
+		if keep <= 0 {
+			m.parts = m.parts[:i]
+			break
+		}
+		if keep < int64(len(p.body)) {
+			m.parts[i].body = p.body[:keep:keep]
+			m.parts = m.parts[:i+1]
+			break
+		}
+	}
+	if offset > m.offset {
+		return fmt.Errorf("it goes on from %d, but %d is held", offset, m.offset)
+	}
+	m.offset = offset
+	return nil
 }
 
 // refFrame is any frame from the hub.
@@ -62,13 +106,14 @@ type refPage struct {
 	messages []*refMessage
 	more     bool  // there are older messages than those
 	asked    int64 // the offset that it asked to resume from
+	thinks   bool  // it is told of reasoning
 
 	// Of the connection.
-	welcome  bool   // ready was seen
-	running  string // the reply that ready announced, until its start
-	current  string // the reply whose chunks come
-	textOpen bool
-	textDone bool
+	welcome bool   // ready was seen
+	running string // the reply that ready announced, until its start
+	current string // the reply whose chunks come
+	open    string // the kind of the part that was started
+	onward  bool   // start has just come: a part may be gone on with
 }
 
 // resume is the query with which the page comes back.
@@ -84,13 +129,16 @@ func (p *refPage) resume() url.Values {
 	if p.client != "" {
 		q.Set("client", p.client)
 	}
+	if p.thinks {
+		q.Set("reasoning", "1")
+	}
 	return q
 }
 
 // connected begins a connection that asked to resume with q.
 func (p *refPage) connected(q url.Values) {
 	p.asked, _ = strconv.ParseInt(q.Get("offset"), 10, 64)
-	p.welcome, p.running, p.current, p.textOpen, p.textDone = false, "", "", false, false
+	p.welcome, p.running, p.current, p.open, p.onward = false, "", "", "", false
 }
 
 // find returns the index of the message that the page holds under id, or -1.
@@ -151,6 +199,11 @@ func (p *refPage) apply(f *refFrame, size int) error {
 		return p.message(f)
 	case "start":
 		return p.start(f)
+	case "reasoning-start", "reasoning-delta", "reasoning-end":
+		if !p.thinks {
+			return errors.New("it was not asked for")
+		}
+		return p.chunk(f)
 	case "text-start", "text-delta", "text-end", "finish", "abort":
 		return p.chunk(f)
 	case "error":
@@ -189,7 +242,7 @@ func (p *refPage) ready(f *refFrame, size int) error {
 		return errors.New("it leaves a part of a reply and does not go on with it")
 	}
 	for _, m := range f.Messages {
-		if (m.Role == "assistant") != (m.FinishReason != "") || m.Timestamp == nil || p.find(m.ID) >= 0 {
+		if !p.thinks && m.Reasoning != "" || (m.Role == "assistant") != (m.FinishReason != "") || m.Timestamp == nil || p.find(m.ID) >= 0 {
 			return fmt.Errorf("the message %s is odd, or comes twice", m.ID)
 		}
 		p.messages = append(p.messages, m)
@@ -230,10 +283,15 @@ func (p *refPage) start(f *refFrame) error {
 	}
 	last := p.last()
 	if !last.partial {
-		last.partial, last.text = true, []byte(last.Content)
+		last.partial, last.parts, last.offset = true, nil, 0
 	}
-	p.current, p.textOpen, p.textDone = f.MessageID, false, false
-	return nil
+	// A client cannot count the hub's bytes: it knows the beginning, and the place
+	// that it named.
+	if f.Offset == nil || *f.Offset != 0 && *f.Offset != p.asked {
+		return fmt.Errorf("it goes on from %v; %d was asked for", f.Offset, p.asked)
+	}
+	p.current, p.open, p.onward, p.asked = f.MessageID, "", *f.Offset > 0, 0
+	return last.cut(*f.Offset)
 }
 
 // chunk does what a chunk of the current reply says.
@@ -243,36 +301,42 @@ func (p *refPage) chunk(f *refFrame) error {
 	}
 	m := p.last()
 	switch f.Type {
-	case "text-start":
-		if p.textOpen || p.textDone || f.Offset == nil {
-			return errors.New("text-start twice, or without its offset")
+	case "text-start", "reasoning-start":
+		kind, n := strings.TrimSuffix(f.Type, "-start"), len(m.parts)
+		switch {
+		case p.open != "" || f.Offset == nil:
+			return errors.New("a part inside a part, or without its offset")
+		case p.onward && *f.Offset != m.offset:
+			return fmt.Errorf("it goes on from %d, not %d", *f.Offset, m.offset)
+		case p.onward && n > 0 && m.parts[n-1].kind == kind:
+		case n > 0 && m.parts[n-1].kind == kind:
+			return errors.New("neighbours of one kind")
+		case !p.onward && *f.Offset != m.offset+p.mark(kind, m.offset):
+			return fmt.Errorf("a part at %d behind %d", *f.Offset, m.offset)
+		default:
+			m.parts = append(m.parts, refPart{kind: kind, begin: *f.Offset})
 		}
-		// A client cannot count the hub's bytes: it knows the beginning, and
-		// the place that it named.
-		if *f.Offset != 0 && *f.Offset != p.asked || *f.Offset > int64(len(m.text)) {
-			return fmt.Errorf("it goes on from %d; %d was asked for", *f.Offset, p.asked)
-		}
-		m.text, m.offset = m.text[:*f.Offset], *f.Offset
-		p.asked, p.textOpen = 0, true
+		m.offset, p.open, p.onward = *f.Offset, kind, false
 		return nil
-	case "text-delta":
-		if !p.textOpen || p.textDone || f.Delta == "" || len(f.Delta) > refMaxDelta || f.Offset == nil {
+	case "text-delta", "reasoning-delta":
+		if p.open != strings.TrimSuffix(f.Type, "-delta") || f.Delta == "" || len(f.Delta) > refMaxDelta || f.Offset == nil {
 			return fmt.Errorf("a delta of %d bytes, or out of its place", len(f.Delta))
 		}
-		m.text = append(m.text, f.Delta...)
-		if m.offset = *f.Offset; m.offset != int64(len(m.text)) { // a page could not tell
-			return fmt.Errorf("offset %d, but %d bytes came", m.offset, len(m.text))
+		last := &m.parts[len(m.parts)-1]
+		last.body = append(last.body, f.Delta...)
+		if m.offset = *f.Offset; m.offset != last.begin+int64(len(last.body)) {
+			return fmt.Errorf("offset %d, but %d bytes came behind %d", m.offset, len(last.body), last.begin)
 		}
 		return nil
-	case "text-end":
-		if !p.textOpen || p.textDone {
-			return errors.New("text-end out of its place")
+	case "text-end", "reasoning-end":
+		if p.open != strings.TrimSuffix(f.Type, "-end") {
+			return errors.New("the end of a part out of its place")
 		}
-		p.textDone = true
+		p.open = ""
 		return nil
 	}
-	if !p.textDone {
-		return errors.New("an end without text-end")
+	if p.open != "" {
+		return errors.New("an end inside a part")
 	}
 	switch f.Type {
 	case "finish":
@@ -282,7 +346,16 @@ func (p *refPage) chunk(f *refFrame) error {
 	case "error":
 		m.FinishReason = "error"
 	}
-	m.Content, m.text, m.partial = string(m.text), nil, false
+	m.Content, m.Reasoning, m.parts, m.partial = m.text(), partsOf(m.parts, "reasoning", "\n\n"), nil, false
 	p.current = ""
 	return nil
+}
+
+// mark is how long the mark of a part is that begins at an offset: 0 for a text that
+// is the first, and where reasoning is left out.
+func (p *refPage) mark(kind string, offset int64) int64 {
+	if !p.thinks || kind == "text" && offset == 0 {
+		return 0
+	}
+	return 2
 }

@@ -25,6 +25,9 @@ func (p *refPage) differs(stored []*refMessage) string {
 		if h.Content != s.Content {
 			return fmt.Sprintf("message %d: %s", i, textDiff(h.Content, s.Content))
 		}
+		if p.thinks && h.Reasoning != s.Reasoning {
+			return fmt.Sprintf("message %d, reasoning: %s", i, textDiff(h.Reasoning, s.Reasoning))
+		}
 	}
 	return ""
 }

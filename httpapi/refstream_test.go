@@ -2,11 +2,13 @@ package httpapi_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -17,9 +19,9 @@ type refStream struct {
 	lastID  string // of the last event that came whole; "" : none did
 	session string
 	reply   string
-	text    []byte
-	open    bool   // text-start was seen
-	closed  bool   // text-end was seen
+	parts   []refPart
+	offset  int64  // of the last event
+	open    string // the kind of the part that was started
 	end     string // the type of the chunk that ended the reply
 	done    bool   // [DONE] was seen
 }
@@ -100,26 +102,34 @@ func (s *refStream) take(id, data string) error {
 	} else if s.reply == "" || c.ID != "" && c.ID != s.reply || s.end != "" {
 		return errors.New("no such reply is being streamed")
 	}
-	if c.Type != "start" && c.Type != "text-start" && !s.open {
-		return errors.New("it comes before text-start")
-	}
-	switch c.Type {
-	case "text-start":
-		s.open = true
-	case "text-delta":
-		if s.closed || c.Delta == "" || len(c.Delta) > refMaxDelta {
-			return fmt.Errorf("a delta of %d bytes, or behind text-end", len(c.Delta))
+	switch kind, what, _ := strings.Cut(c.Type, "-"); {
+	case what == "start":
+		if n := len(s.parts); s.open != "" || n > 0 && s.parts[n-1].kind == kind {
+			return errors.New("a part inside a part, or behind one of its kind")
 		}
-		s.text = append(s.text, c.Delta...)
-	case "text-end":
-		s.closed = true
-	case "finish", "abort", "error":
-		if !s.closed {
-			return errors.New("an end without text-end")
+		if s.open = kind; kind != "text" || s.offset > 0 {
+			s.offset += 2
+		}
+		s.parts = append(s.parts, refPart{kind: kind, begin: s.offset})
+	case what == "delta":
+		if s.open != kind || c.Delta == "" || len(c.Delta) > refMaxDelta {
+			return fmt.Errorf("a delta of %d bytes, or outside of its part", len(c.Delta))
+		}
+		last := &s.parts[len(s.parts)-1]
+		last.body = append(last.body, c.Delta...)
+		s.offset += int64(len(c.Delta))
+	case what == "end": // which may come twice
+		if n := len(s.parts); n == 0 || s.parts[n-1].kind != kind || s.open != "" && s.open != kind {
+			return errors.New("the end of a part out of its place")
+		}
+		s.open = ""
+	case c.Type == "finish", c.Type == "abort", c.Type == "error":
+		if s.open != "" {
+			return errors.New("an end inside a part")
 		}
 		s.end = c.Type
 	}
-	place := strconv.Itoa(len(s.text))
+	place := strconv.FormatInt(s.offset, 10)
 	if s.end != "" {
 		place = "end"
 	}
@@ -127,4 +137,22 @@ func (s *refStream) take(id, data string) error {
 		return fmt.Errorf("the event's id is %s, but the place is %s", id, place)
 	}
 	return nil
+}
+
+// text is what came of the text.
+func (s *refStream) text() string { return partsOf(s.parts, "text", "") }
+
+// clone returns s as it is now.
+func (s *refStream) clone() refStream {
+	c := *s
+	c.parts = cloneParts(s.parts)
+	return c
+}
+
+func cloneParts(parts []refPart) []refPart {
+	parts = slices.Clone(parts)
+	for i := range parts {
+		parts[i].body = bytes.Clone(parts[i].body)
+	}
+	return parts
 }

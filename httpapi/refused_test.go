@@ -141,7 +141,7 @@ func TestRefusedBeforeBody(t *testing.T) {
 // TestTooManyRepliesBeforeBody: a client for whom as many replies run as may is refused
 // before its body is there, too, and heard again when one has ended.
 func TestTooManyRepliesBeforeBody(t *testing.T) {
-	onStores(t, nil, func(t *testing.T, stores rigOption) {
+	onStores(t, func(t *testing.T, stores rigOption) {
 		r := newRig(t, stores, behindProxy, withLimits(hub.Limits{RepliesPerClient: 1}))
 		answer, gate := held(1, "one ", "two")
 		r.answer("go", answer)

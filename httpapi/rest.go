@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/gorilla/mux"
 
+	"lumos/backend/httpapi/wire"
 	"lumos/backend/hub"
 	"lumos/backend/hub/jsonread"
+	"lumos/backend/hub/reply"
 	"lumos/backend/session"
 )
 
@@ -31,7 +32,7 @@ func (s *server) handleCreateSession(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/sessions/"+made.ID.String())
+	w.Header().Set("Location", "sessions/"+made.ID.String()) // relative, for a proxy's path prefix
 	writeJSON(w, http.StatusCreated, made)
 	return nil
 }
@@ -46,7 +47,9 @@ func (s *server) handleGetSession(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, found)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = wire.WriteSession(w, found) // an error is the client's going
 	return nil
 }
 
@@ -84,6 +87,7 @@ func (s *server) handleStop(w http.ResponseWriter, r *http.Request) error {
 // chatResponse is ChatResponse of the contract.
 type chatResponse struct {
 	Response     string         `json:"response"`
+	Reasoning    string         `json:"reasoning,omitempty"`
 	Conversation uuid.UUID      `json:"conversation_id"`
 	Timestamp    time.Time      `json:"timestamp"`
 	MessageID    uuid.UUID      `json:"message_id"`
@@ -104,14 +108,17 @@ func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	reply, _, err := s.Hub.Say(r.Context(), caller(r), found.Ref(), turn)
+	from := caller(r)
+	from.Waits = !wantsStream(r)
+	said, _, err := s.Hub.Say(r.Context(), from, found.Ref(), turn)
 	if err != nil {
 		return err
 	}
 	if wantsStream(r) {
-		return s.stream(w, r, reply, hub.Place{})
+		defer s.Hub.CountStream(caller(r))()
+		return s.stream(w, r, said, reply.Offset{}, &wire.AISDK{})
 	}
-	end, err := s.Hub.Wait(r.Context(), reply)
+	end, err := s.Hub.Wait(r.Context(), said)
 	if err != nil {
 		return err
 	}
@@ -131,20 +138,18 @@ func (s *server) openChat(r *http.Request, conversation, key uuid.UUID) (session
 }
 
 // writeReply answers with a reply that has ended.
-func writeReply(w http.ResponseWriter, conversation uuid.UUID, end hub.End) error {
+func writeReply(w http.ResponseWriter, conversation uuid.UUID, end *reply.End) error {
 	m := end.Message
 	switch {
 	case errors.Is(end.Err, session.ErrNotFound):
 		return end.Err
-	case errors.Is(end.Err, hub.ErrDraining), errors.Is(end.Err, session.ErrPanicked):
-		return end.Err
 	case end.Err != nil:
 		return hub.ErrorOf(hub.CodeStoreUnavailable)
 	case m.FinishReason == session.FinishError:
-		return end.Failure()
+		return hub.Failure(&m)
 	}
 	writeJSON(w, http.StatusOK, chatResponse{
-		Response: m.Content, Conversation: conversation, Timestamp: m.Timestamp,
+		Response: m.Text(), Reasoning: m.Reasoning(), Conversation: conversation, Timestamp: m.Timestamp,
 		MessageID: m.ID, FinishReason: m.FinishReason, Usage: m.Usage,
 	})
 	return nil
@@ -152,11 +157,11 @@ func writeReply(w http.ResponseWriter, conversation uuid.UUID, end hub.End) erro
 
 // session finds the session that the path names, if the request may see it.
 func (s *server) session(r *http.Request) (session.Ref, error) {
-	id, err := parseSessionID(mux.Vars(r)["session_id"])
-	if err != nil {
-		return session.Ref{}, err
+	named, ok := s.pathID(r)
+	if !ok {
+		return session.Ref{}, s.errNoName()
 	}
-	found, err := s.Sessions.Check(r.Context(), id, subject(r))
+	found, err := s.Sessions.Check(r.Context(), named.id, subject(r))
 	return found.Ref(), err
 }
 

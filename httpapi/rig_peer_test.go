@@ -26,6 +26,7 @@ type frame struct {
 	Conversation string `json:"conversation_id"`
 	Model        string
 	More         bool
+	Watching     bool
 	Messages     []history
 	Outcome      string
 	Code         string
@@ -48,6 +49,7 @@ type history struct {
 	Content      string
 	ID           string
 	FinishReason string `json:"finish_reason"`
+	Reasoning    string
 }
 
 // peer is a WebSocket client that checks every frame that it gets.
@@ -187,7 +189,8 @@ func message(id, content string) map[string]string {
 type replied struct {
 	id     string
 	after  string
-	offset int // where the deltas began
+	offset int  // where the deltas began
+	open   bool // text-start came
 	text   string
 	end    frame
 }
@@ -200,22 +203,34 @@ func (p *peer) reply() replied {
 	return r
 }
 
-// begin reads start and text-start.
+// begin reads start, and the start of the part that a stream goes on in.
 func (p *peer) begin() replied {
 	p.t.Helper()
-	start, text := p.want("start"), p.want("text-start")
-	if text.ID != start.MessageID {
-		p.t.Errorf("text-start of %s behind start of %s", text.ID, start.MessageID)
+	start := p.want("start")
+	r := replied{id: start.MessageID, after: start.After, offset: *start.Offset}
+	if r.offset > 0 {
+		p.open(&r, p.want("text-start"))
 	}
-	return replied{id: start.MessageID, after: start.After, offset: *text.Offset}
+	return r
+}
+
+// open takes a text-start.
+func (p *peer) open(r *replied, f frame) {
+	p.t.Helper()
+	if r.open || f.ID != r.id || *f.Offset != r.offset {
+		p.t.Errorf("text-start of %s at %d in %s, which is at %d", f.ID, *f.Offset, r.id, r.offset)
+	}
+	r.open = true
 }
 
 // delta reads deltas until the reply has want.
 func (p *peer) delta(r *replied, want string) {
 	p.t.Helper()
 	for r.text != want {
-		f := p.want("text-delta")
-		p.take(r, f)
+		if !r.open {
+			p.open(r, p.want("text-start"))
+		}
+		p.take(r, p.want("text-delta"))
 		if !strings.HasPrefix(want, r.text) {
 			p.t.Fatalf("the reply says %.80q, want %.80q", r.text, want)
 		}
@@ -233,22 +248,32 @@ func (p *peer) take(r *replied, f frame) {
 // finish reads a reply from its first delta on.
 func (p *peer) finish(r *replied) {
 	p.t.Helper()
+	var end frame
 	for {
 		f, err := p.read()
 		switch {
 		case err != nil:
 			p.t.Fatalf("the reply breaks off behind %.80q: %v", r.text, err)
-		case f.Type == "text-delta":
+		case f.Type == "text-start":
+			p.open(r, f)
+			continue
+		case f.Type == "text-delta" && r.open:
 			p.take(r, f)
 			continue
-		case f.Type != "text-end" || f.ID != r.id:
+		case f.Type == "text-end" && f.ID == r.id && r.open:
+			r.open = false
+			if end, err = p.read(); err != nil {
+				p.t.Fatalf("the reply breaks off behind text-end: %v", err)
+			}
+		case r.open:
 			p.t.Fatalf("got %+v in a reply", f)
+		default:
+			end = f // of a reply without text
 		}
 		break
 	}
-	end, err := p.read()
-	if err != nil || end.Type != "finish" && end.Type != "abort" && end.Type != "error" {
-		p.t.Fatalf("got %+v, %v; want the reply's end", end, err)
+	if end.Type != "finish" && end.Type != "abort" && end.Type != "error" {
+		p.t.Fatalf("got %+v, want the reply's end", end)
 	}
 	if end.Type == "error" && end.ID != r.id {
 		p.t.Errorf("the error is of %q, want the reply %s", end.ID, r.id)

@@ -1,87 +1,79 @@
 package httpapi_test
 
 import (
-	"context"
-	"sync"
+	"log/slog"
+	"testing"
+	"time"
 
-	"github.com/google/uuid"
+	"github.com/alicebob/miniredis/v2"
 
 	"lumos/backend/session"
+	"lumos/backend/session/redisstore"
+	"lumos/backend/session/storetest"
 )
 
-// faultyStore is a store that can be away.
-type faultyStore struct {
-	session.Store
+// store opens what a rig keeps its sessions in.
+type store func() (session.Backend, session.Kind)
 
-	mu  sync.Mutex
-	err error // of every step from now on; nil: it works
-}
+// shared opens a store like Redis that needs no time and no network.
+func shared() (session.Backend, session.Kind) { return new(storetest.Shared).Node() }
 
-// fail has every step from now on return err.
-func (f *faultyStore) fail(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.err = err
-}
-
-func (f *faultyStore) failure() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.err
-}
-
-func (f *faultyStore) Create(ctx context.Context, c session.Creation) (session.Session, error) {
-	if err := f.failure(); err != nil {
-		return session.Session{}, err
+// onRedis returns a node's store in a Redis; ttl is as in its Config. It is closed behind
+// the rig's end, if the rig opens it.
+func onRedis(t testing.TB, addr string, ttl time.Duration) store {
+	return func() (session.Backend, session.Kind) {
+		s, err := redisstore.Open(redisstore.Config{URL: "redis://" + addr, TTL: ttl, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		return s, s.Kind()
 	}
-	return f.Store.Create(ctx, c)
 }
 
-func (f *faultyStore) Find(ctx context.Context, id uuid.UUID) (session.Session, error) {
-	if err := f.failure(); err != nil {
-		return session.Session{}, err
+// behind returns a store whose calls f may fail.
+func (s store) behind(f *storetest.Faults) store {
+	return func() (session.Backend, session.Kind) {
+		b, kind := s()
+		f.Backend = b
+		return f, kind
 	}
-	return f.Store.Find(ctx, id)
 }
 
-func (f *faultyStore) Get(ctx context.Context, ref session.Ref, after session.Position) (session.Session, error) {
-	if err := f.failure(); err != nil {
-		return session.Session{}, err
-	}
-	return f.Store.Get(ctx, ref, after)
-}
-
-func (f *faultyStore) Say(ctx context.Context, ref session.Ref, t session.Turn) (session.Said, error) {
-	if err := f.failure(); err != nil {
-		return session.Said{}, err
-	}
-	return f.Store.Say(ctx, ref, t)
-}
-
-func (f *faultyStore) Finish(ctx context.Context, ref session.Ref, m session.Message) error {
-	if err := f.failure(); err != nil {
+// failing has all calls fail with err but those for texts: what a reply says is shown
+// when it is stored, and these tests are about what is not shown.
+func failing(err error) func(storetest.Call) error {
+	return func(c storetest.Call) error {
+		if c.Method == "Append" || c.Method == "Read" {
+			return nil
+		}
 		return err
 	}
-	return f.Store.Finish(ctx, ref, m)
 }
 
-func (f *faultyStore) Delete(ctx context.Context, ref session.Ref) error {
-	if err := f.failure(); err != nil {
-		return err
-	}
-	return f.Store.Delete(ctx, ref)
+// onStores runs a test on every kind of store.
+func onStores(t *testing.T, test func(t *testing.T, stores rigOption)) {
+	t.Helper()
+	t.Run("memory", func(t *testing.T) { test(t, withStore(session.Memory)) })
+	t.Run("redis", func(t *testing.T) { test(t, withStore(onRedis(t, miniredis.RunT(t).Addr(), 0))) })
 }
 
-func (f *faultyStore) Hold(ctx context.Context, ref session.Ref) error {
-	if err := f.failure(); err != nil {
-		return err
+// nodesOnStores runs a test on two nodes that share a store; the calls of the first
+// one's are f's to fail.
+func nodesOnStores(t *testing.T, test func(t *testing.T, near, far rigOption, f *storetest.Faults)) {
+	t.Helper()
+	run := func(name string, near, far func(t *testing.T) store) {
+		t.Run(name, func(t *testing.T) {
+			f := new(storetest.Faults)
+			test(t, withStore(near(t).behind(f)), withStore(far(t)), f)
+		})
 	}
-	return f.Store.Hold(ctx, ref)
-}
-
-func (f *faultyStore) Ready(ctx context.Context) error {
-	if err := f.failure(); err != nil {
-		return err
-	}
-	return f.Store.Ready(ctx)
+	var s storetest.Shared
+	one := func(*testing.T) store { return s.Node }
+	run("shared", one, one)
+	var addr string
+	run("redis", func(t *testing.T) store {
+		addr = miniredis.RunT(t).Addr()
+		return onRedis(t, addr, 0)
+	}, func(t *testing.T) store { return onRedis(t, addr, 0) })
 }

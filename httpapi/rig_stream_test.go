@@ -24,6 +24,7 @@ type stream struct {
 	resp  *http.Response
 	lines *bufio.Reader
 	read  bytes.Buffer // all of the body so far
+	id    string       // of the reply, as far as it was told
 	text  string       // the deltas so far
 	pings int
 	done  bool // [DONE] came
@@ -34,13 +35,19 @@ func (r *rig) follow(method, path, body string, change ...func(*http.Request)) *
 	r.t.Helper()
 	change = append([]func(*http.Request){header("Accept", "text/event-stream")}, change...)
 	resp, req := r.send(method, path, body, change...)
-	s := &stream{t: r.t, req: req, resp: resp}
-	s.lines = bufio.NewReader(io.TeeReader(resp.Body, &s.read))
+	s := newStream(r.t, req, resp)
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
 		rest, _ := io.ReadAll(s.lines)
 		r.t.Fatalf("%s %s: %s, %s: %s", method, path, resp.Status, resp.Header.Get("Content-Type"), rest)
 	}
-	r.t.Cleanup(func() { _ = resp.Body.Close() })
+	return s
+}
+
+// newStream reads a response as a stream.
+func newStream(t testing.TB, req *http.Request, resp *http.Response) *stream {
+	s := &stream{t: t, req: req, resp: resp}
+	s.lines = bufio.NewReader(io.TeeReader(resp.Body, &s.read))
+	t.Cleanup(func() { _ = resp.Body.Close() })
 	return s
 }
 
@@ -70,6 +77,9 @@ func (s *stream) next() (e event, ok bool) {
 			}
 		case line == "" && e.Type != "":
 			s.text += e.Delta
+			if e.MessageID != "" {
+				s.id = e.MessageID
+			}
 			return e, true
 		case line != "":
 			s.t.Fatalf("the line %q", line)

@@ -21,7 +21,7 @@ import (
 const rigKey = "not-a-real-key"
 
 // rigPatience is how long a test waits for what must come. Nothing is measured by it.
-const rigPatience = 20 * time.Second
+const rigPatience = 60 * time.Second
 
 // rig is the whole server, with the simulator for a model.
 type rig struct {
@@ -44,17 +44,20 @@ type rig struct {
 
 // rigOption changes one of the configurations before it is used.
 type rigOption struct {
-	hub   func(*hub.Config)
-	api   func(*httpapi.Config)
-	llm   func(*llm.Config)
-	sim   func(*mistralsim.Config)
-	store func(session.Store) session.Store
+	hub      func(*hub.Config)
+	api      func(*httpapi.Config)
+	llm      func(*llm.Config)
+	sim      func(*mistralsim.Config)
+	sessions func(*session.Config)
+	store    store
+	events   func(session.Events) session.Events // what hears of the sessions in the hub's place
 }
 
-func withAPI(f func(*httpapi.Config)) rigOption               { return rigOption{api: f} }
-func withHub(f func(*hub.Config)) rigOption                   { return rigOption{hub: f} }
-func withLLM(f func(*llm.Config)) rigOption                   { return rigOption{llm: f} }
-func withStore(f func(session.Store) session.Store) rigOption { return rigOption{store: f} }
+func withAPI(f func(*httpapi.Config)) rigOption      { return rigOption{api: f} }
+func withHub(f func(*hub.Config)) rigOption          { return rigOption{hub: f} }
+func withLLM(f func(*llm.Config)) rigOption          { return rigOption{llm: f} }
+func withSessions(f func(*session.Config)) rigOption { return rigOption{sessions: f} }
+func withStore(s store) rigOption                    { return rigOption{store: s} }
 
 // forgetful has the simulator keep no requests.
 var forgetful = rigOption{sim: func(c *mistralsim.Config) { c.Record = -1 }}
@@ -86,22 +89,26 @@ func (r *rig) start(n network, options []rigOption) {
 		BaseURL: upstream, APIKey: rigKey, HTTPClient: &http.Client{Transport: transport},
 		MaxRetries: 1, MaxRetryWait: time.Millisecond, Logger: log,
 	}
-	var store session.Store = session.NewMemory(0, 0)
+	sessions, open := session.Config{Logger: log}, store(session.Memory)
 	cfg := hub.Config{ModelName: "test-model", Logger: log}
 	api := httpapi.Config{Static: static.Handler(), Logger: log}
 	for _, o := range options {
 		if o.llm != nil {
 			o.llm(&model)
 		}
+		if o.sessions != nil {
+			o.sessions(&sessions)
+		}
 		if o.store != nil {
-			store = o.store(store)
+			open = o.store
 		}
 	}
 	mistral, err := llm.NewMistral(model)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.sessions = session.NewManager(store)
+	backend, kind := open()
+	r.sessions = session.NewManager(backend, kind, sessions)
 	cfg.Model, cfg.Sessions = mistral, r.sessions
 	for _, o := range options {
 		if o.hub != nil {
@@ -109,6 +116,11 @@ func (r *rig) start(n network, options []rigOption) {
 		}
 	}
 	r.hub = hub.New(cfg)
+	for _, o := range options {
+		if o.events != nil {
+			r.sessions.Watch(o.events(r.hub))
+		}
+	}
 	api.Hub, api.Sessions = r.hub, r.sessions
 	for _, o := range options {
 		if o.api != nil {
@@ -138,7 +150,7 @@ func (r *rig) start(n network, options []rigOption) {
 func (r *rig) run(h http.Handler) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = r.sessions.Run(ctx, r.hub.Gone) })
+	running.Go(func() { _ = r.sessions.Run(ctx) })
 	running.Go(func() { _ = r.hub.Run(ctx) })
 	r.endHub = func() { cancel(); running.Wait() }
 	r.serving.Store(&h)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -11,49 +12,128 @@ import (
 )
 
 const (
-	// maxHistoryBody bounds a request of the AI SDK's, in bytes: it repeats the
-	// whole conversation every time, with files and what tools have put out.
-	maxHistoryBody = 32 << 20
 	// maxSDKID bounds an id that the AI SDK or a page has made, in bytes.
 	maxSDKID = 1 << 10
+	// mostShown and mostShownIDs are how many messages of the list, and bytes of
+	// their ids, are kept to find the one that the user's follows. It is nearly
+	// always the one right before it.
+	mostShown    = 1 << 10
+	mostShownIDs = 64 << 10
 )
 
 // sdkRequest is what is taken of the body that the AI SDK's
 // DefaultChatTransport posts (https://ai-sdk.dev/docs/ai-sdk-ui/transport).
 type sdkRequest struct {
 	id, trigger, messageID string
-	messages               int        // how many there are
-	user                   sdkMessage // the user's last one
+	listed                 bool       // there is a list of messages
+	user                   sdkMessage // the user's last one, or the one that is sent alone
 	hasUser                bool
+	list                   shownList // the user's and the assistant's
 }
 
 // sdkMessage is one of its messages. An id or a text that is longer than
 // allowed is cut behind the first byte too many.
 type sdkMessage struct {
 	id, text []byte
-	fault    error // what is wrong with its parts
+	role     string
+	sum      session.Sum // of all of its text
+	fault    error       // what is wrong with its parts
 }
 
-// sdkReader reads such a body as a stream. Of all messages it keeps the user's
-// last, and beside it the one that is being read. Whether that is the user's is
-// known at its end.
+// shownList is the newest of a list of messages, each in a few bytes.
+type shownList struct {
+	ids   []byte
+	shown []shownMessage
+	user  int  // how many stand before the user's last one
+	older bool // there were more, which are forgotten
+}
+
+type shownMessage struct {
+	end  int // of its id, in ids
+	role session.Role
+	sum  session.Sum
+}
+
+// add notes the next message of the list.
+func (l *shownList) add(m *sdkMessage) {
+	id := m.id
+	if len(id) > maxSDKID {
+		id = nil // no message has it
+	}
+	if len(l.shown) == mostShown || len(l.ids)+len(id) > mostShownIDs {
+		l.forget((len(l.shown) + 1) / 2)
+	}
+	if m.role == string(session.User) {
+		l.user = len(l.shown)
+	}
+	l.ids = append(l.ids, id...)
+	l.shown = append(l.shown, shownMessage{len(l.ids), session.Role(m.role), m.sum})
+}
+
+// forget drops the n oldest.
+func (l *shownList) forget(n int) {
+	gone := l.shown[n-1].end
+	l.ids = l.ids[:copy(l.ids, l.ids[gone:])]
+	l.shown = l.shown[:copy(l.shown, l.shown[n:])]
+	for i := range l.shown {
+		l.shown[i].end -= gone
+	}
+	l.user, l.older = max(l.user-n, 0), true
+}
+
+// page is the list around the user's last message.
+func (l *shownList) page(conversation uuid.UUID) *session.Page {
+	p := &session.Page{Before: make([]session.Shown, 0, l.user), Older: l.older}
+	begin := 0
+	for i, m := range l.shown {
+		s := session.Shown{Role: m.role, Text: m.sum}
+		if id := l.ids[begin:m.end]; len(id) > 0 {
+			s.ID = sdkID(conversation, string(id))
+		}
+		begin = m.end
+		switch {
+		case i < l.user:
+			p.Before = append(p.Before, s)
+		case i > l.user:
+			p.Last = s
+		}
+	}
+	return p
+}
+
+// sdkReader reads such a body as a stream. Of all messages it keeps the ids, the
+// user's last, and beside it the one that is being read. Whether that is the
+// user's is known at its end.
 type sdkReader struct {
 	sdkRequest
 	in   *jsonread.Reader
 	most int // bytes of a message's text
 	this sdkMessage
 	word []byte // a string that is looked at and not kept
+
+	addText func(p []byte) // takes a piece of the message's text; made once
 }
 
 // readSDK reads the request's body.
 func (s *server) readSDK(w http.ResponseWriter, r *http.Request) (*sdkRequest, error) {
 	in := sdkReader{most: s.Hub.MaxMessageBytes()}
-	return &in.sdkRequest, readBody(w, r, max(maxHistoryBody, maxBody(s.MaxMessageBytes)), false, in.read)
+	return &in.sdkRequest, readBody(w, r, s.maxHistoryBody(), false, in.read)
+}
+
+// maxHistoryBody bounds a request of the AI SDK's, in bytes: it repeats the whole
+// conversation every time, with files and what tools have put out.
+func (s *server) maxHistoryBody() int {
+	return max(4*s.Hub.MaxSessionBytes(), maxBody(s.MaxMessageBytes))
 }
 
 func (s *sdkReader) read(in *jsonread.Reader) error {
 	s.in = in
-	return in.Object(func(name string) error {
+	s.addText = func(p []byte) {
+		s.this.sum = s.this.sum.Add(p)
+		s.this.text = append(s.this.text, p[:min(len(p), max(s.most+1-len(s.this.text), 0))]...)
+	}
+	alone, hasAlone := sdkMessage{}, false
+	err := in.Object(func(name string) error {
 		var err error
 		switch name {
 		case "id":
@@ -62,12 +142,30 @@ func (s *sdkReader) read(in *jsonread.Reader) error {
 			s.trigger, err = s.short()
 		case "messageId":
 			s.messageID, err = s.short()
+		case "message":
+			kind, failed := in.Kind()
+			if failed != nil {
+				return failed
+			}
+			hasAlone = kind != jsonread.Null
+			if err = s.message(name + "."); err == nil {
+				alone, s.this = s.this, alone
+			}
 		case "messages":
-			s.messages, s.hasUser = 0, false
-			err = in.Array(s.message)
+			kind, failed := in.Kind()
+			if failed != nil {
+				return failed
+			}
+			s.listed, s.hasUser = kind != jsonread.Null, false
+			s.list = shownList{ids: s.list.ids[:0], shown: s.list.shown[:0]}
+			err = in.Array(s.listedMessage)
 		}
 		return fieldError("", name, err)
-	}, "id", "trigger", "messageId", "messages")
+	}, "id", "trigger", "messageId", "message", "messages")
+	if !s.listed && hasAlone {
+		s.user, s.hasUser = alone, alone.role == string(session.User)
+	}
+	return err
 }
 
 // short reads a string as long as an id may be.
@@ -77,47 +175,75 @@ func (s *sdkReader) short() (string, error) {
 	return string(s.word), err
 }
 
-// message reads one of the messages.
-func (s *sdkReader) message() error {
-	s.messages++
+// listedMessage reads one of the messages.
+func (s *sdkReader) listedMessage() error {
+	if err := s.message("messages."); err != nil {
+		return err
+	}
+	switch s.this.role {
+	case string(session.User):
+		s.list.add(&s.this)
+		s.user, s.this, s.hasUser = s.this, s.user, true
+	case string(session.Assistant):
+		s.list.add(&s.this)
+	}
+	return nil
+}
+
+// message reads a message into s.this.
+func (s *sdkReader) message(where string) error {
 	s.this = sdkMessage{id: s.this.id[:0], text: s.this.text[:0]}
-	user := false
-	err := s.in.Object(func(name string) error {
+	return s.in.Object(func(name string) error {
 		var err error
 		switch name {
 		case "id":
 			s.this.id, err = s.in.String(s.this.id[:0], maxSDKID)
 		case "role":
 			s.word, err = s.in.String(s.word[:0], maxSDKID)
-			user = string(s.word) == string(session.User)
+			s.this.role = roleOf(s.word)
 		case "parts":
-			s.this.text, s.this.fault = s.this.text[:0], nil
-			return s.excuse("messages.", name, s.in.Array(s.part))
+			s.this.text, s.this.sum, s.this.fault = s.this.text[:0], session.Sum{}, nil
+			return s.excuse(where, name, s.in.Array(s.part))
 		}
-		return fieldError("messages.", name, err)
+		return fieldError(where, name, err)
 	}, "id", "role", "parts")
-	if err == nil && user {
-		s.user, s.this, s.hasUser = s.this, s.user, true
-	}
-	return err
 }
+
+// roleOf returns one of the roles that count, or "".
+func roleOf(word []byte) string {
+	for _, role := range []session.Role{session.User, session.Assistant} {
+		if string(word) == string(role) {
+			return string(role)
+		}
+	}
+	return ""
+}
+
+// errOtherPart: a message of the user's may have more than text for the page, but
+// the model would not be told of it.
+var errOtherPart = invalid(`A message may have parts of type "text" and "data-…" alone: files and others would be lost on the way to the model.`)
 
 // part reads one part of a message. A text counts if the part is one of type
 // text, which may be known only behind it.
 func (s *sdkReader) part() error {
-	begin, isText := len(s.this.text), false
+	begin, before := len(s.this.text), s.this.sum
+	var isText, isData bool
 	err := s.in.Object(func(name string) error {
 		var err error
 		if name == "text" {
-			s.this.text, err = s.in.String(s.this.text[:begin], s.most)
+			s.this.text, s.this.sum = s.this.text[:begin], before
+			err = s.in.Pieces(s.addText)
 		} else {
 			s.word, err = s.in.String(s.word[:0], maxSDKID)
-			isText = string(s.word) == "text"
+			isText, isData = string(s.word) == "text", strings.HasPrefix(string(s.word), "data-")
 		}
 		return s.excuse("messages.parts.", name, err)
 	}, "type", "text")
 	if !isText {
-		s.this.text = s.this.text[:begin]
+		s.this.text, s.this.sum = s.this.text[:begin], before
+		if !isData && s.this.fault == nil {
+			s.this.fault = errOtherPart
+		}
 	}
 	return s.excuse("messages.", "parts", err)
 }
@@ -134,13 +260,13 @@ func (s *sdkReader) excuse(in, name string, err error) error {
 	return s.in.Skip()
 }
 
-// turn is what the request asks of the conversation. The hub's own history
-// counts: of the messages only the last that the user wrote is taken.
+// turn is what the request asks of the conversation. What was said in it is the
+// hub's own; where the user's message stands in that is the page's.
 func (in *sdkRequest) turn(conversation uuid.UUID) (session.Turn, error) {
 	m := &in.user
 	switch {
 	case !in.hasUser:
-		return session.Turn{}, invalid(`"messages" holds no message of the user's.`)
+		return session.Turn{}, invalid(`There is no message of the user's in "messages", and none as "message".`)
 	case m.fault != nil:
 		return session.Turn{}, m.fault
 	case len(m.id) == 0:
@@ -152,17 +278,18 @@ func (in *sdkRequest) turn(conversation uuid.UUID) (session.Turn, error) {
 	if id == uuid.Nil {
 		return session.Turn{}, invalid("The nil UUID is no message's id.")
 	}
-	switch in.trigger {
-	case "regenerate-message":
-		return session.Turn{Kind: session.Again, Of: id}, nil
-	case "submit-message":
-		t := session.Turn{User: session.Message{ID: id, Content: string(m.text)}}
-		if in.messageID == string(m.id) {
-			t.Kind = session.Edit
-		}
-		return t, nil
+	page := &session.Page{Tail: true}
+	if in.listed {
+		page = in.list.page(conversation)
 	}
-	return session.Turn{}, invalid(`"trigger" must be submit-message or regenerate-message.`)
+	switch in.trigger {
+	case "submit-message", "":
+	case "regenerate-message":
+		page.Anew = true
+	default:
+		return session.Turn{}, invalid(`"trigger" must be submit-message or regenerate-message.`)
+	}
+	return session.Turn{User: session.Message{ID: id, Content: string(m.text)}, Page: page}, nil
 }
 
 // sdkID returns the UUID that a message's id stands for: the SDK makes ids of

@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lumos/backend/httpapi/wsconn"
 	"lumos/backend/hub"
 	"lumos/backend/session"
 )
@@ -38,14 +39,14 @@ type Config struct {
 	AllowedOrigins []string
 	// Tokens checks who is asking; nil: a session's id is the key to it.
 	Tokens *Tokens
-	// TrustedProxies are those whose X-Forwarded-For tells who the client is.
+	// TrustedProxies are those whose X-Forwarded-For tells who the client is, and
+	// whose X-Forwarded-Host which host it asked for.
 	TrustedProxies []netip.Prefix
-	// Metrics is what the hub was given; nil: none.
-	Metrics *hub.Metrics
 	// Registry has what GET /metrics tells, to which New adds its own; nil: that
 	// alone. One registry serves one server.
 	Registry *prometheus.Registry
-	// LoopbackOnly serves only the host names of this machine.
+	// LoopbackOnly serves only the host names of this machine, and those of
+	// AllowedOrigins.
 	LoopbackOnly bool
 	// WriteTimeout is how long a client may take nothing; 0: DefaultWriteTimeout.
 	WriteTimeout time.Duration
@@ -54,7 +55,10 @@ type Config struct {
 
 type server struct {
 	Config
+	Metrics   *hub.Metrics // the hub's
 	addresses addresses
+	foreign   foreignOrigins
+	sockets   wsconn.Config
 	requests  *prometheus.CounterVec
 }
 
@@ -73,20 +77,25 @@ func New(cfg Config) http.Handler {
 		cfg.Registry = prometheus.NewRegistry()
 	}
 	s := &server{
-		Config: cfg, requests: newRequests(cfg.Registry),
+		Config: cfg, Metrics: cfg.Hub.Metrics(), requests: newRequests(cfg.Registry),
 		addresses: addresses{trusted: cfg.TrustedProxies, log: cfg.Logger, level: slog.LevelWarn},
+	}
+	s.sockets = wsconn.Config{
+		Subprotocols: []string{subprotocol, subprotocolDeep}, MaxMessage: maxBody(cfg.MaxMessageBytes),
+		WriteTimeout: cfg.WriteTimeout, Refused: s.Metrics.Rejected, TimedOut: s.Metrics.WriteTimedOut,
+		Lateness: cfg.Hub.Lateness,
 	}
 	if cfg.LoopbackOnly { // no proxy of others is meant to be there
 		s.addresses.level = slog.LevelInfo
 	}
 
-	m := mux.NewRouter().SkipClean(true)
+	m := mux.NewRouter().SkipClean(true).UseEncodedPath() // an id is one segment, whatever is in it
 	route := func(method, path string, f handler) {
 		m.Handle(path, onRoute(path, s.handle(s.guarded(f)))).Methods(method)
 	}
 	private := func(method, path string, f handler) { route(method, path, s.private(f)) }
 	private("POST", "/sessions", s.handleCreateSession)
-	private("GET", "/sessions/{session_id}", s.handleGetSession)
+	private("GET", "/sessions/{session_id}", s.counted(s.handleGetSession))
 	private("DELETE", "/sessions/{session_id}", s.handleDeleteSession)
 	private("GET", "/sessions/{session_id}/stream", s.counted(s.handleStream))
 	private("POST", "/sessions/{session_id}/stop", s.handleStop)
@@ -103,7 +112,7 @@ func New(cfg Config) http.Handler {
 	route("GET", "/openapi.yaml", serveYAML(openAPI))
 	route("GET", "/asyncapi.yaml", serveYAML(asyncAPI))
 	m.Handle("/metrics", onRoute("/metrics", s.handleMetrics())).Methods("GET")
-	for _, path := range []string{"/", "/widget.js", "/transport.js"} {
+	for _, path := range []string{"/", "/widget.js", "/widget-more.js", "/transport.js"} {
 		m.Handle(path, onRoute(path, cfg.Static)).Methods("GET", "HEAD")
 	}
 	m.NotFoundHandler = s.handle(func(http.ResponseWriter, *http.Request) error {
@@ -117,7 +126,9 @@ func New(cfg Config) http.Handler {
 	// Outside the router, so that what matches no route is covered too.
 	var h http.Handler = m
 	h = s.guardOrigin(h)
-	h = s.guardHost(h)
+	if cfg.LoopbackOnly {
+		h = GuardHost(h, cfg.AllowedOrigins)
+	}
 	h = s.logRequests(h)
 	return h
 }

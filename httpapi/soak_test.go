@@ -40,7 +40,7 @@ type soak struct {
 func TestSoak(t *testing.T) {
 	const ttl = 12 * time.Second
 	var toModel *http.Client
-	w := &soak{rig: newRig(t, forgetful, withLLM(func(c *llm.Config) { toModel = c.HTTPClient }), withStore(func(session.Store) session.Store { return session.NewMemory(ttl, 0) }),
+	w := &soak{rig: newRig(t, forgetful, withLLM(func(c *llm.Config) { toModel = c.HTTPClient }), withSessions(func(c *session.Config) { c.TTL = ttl }),
 		withLimits(hub.Limits{MessagesPerMinute: 600, RepliesPerClient: 20, ConnectionsPerClient: 50, SessionMessages: 40, ReplyBytes: 1 << 20}),
 		withAPI(func(c *httpapi.Config) {
 			c.WriteTimeout = 5 * time.Second
@@ -50,10 +50,18 @@ func TestSoak(t *testing.T) {
 		if t.Failed() {
 			var left strings.Builder
 			_ = pprof.Lookup("goroutine").WriteTo(&left, 1)
-			t.Logf("%d sessions; %s", w.sessions.Store.(*session.Memory).Len(), left.String())
+			t.Logf("%d sessions; %s", w.sessions.Len(), left.String())
 		}
 	})
-	goroutines, heap := runtime.NumGoroutine(), memory()
+	goroutines, same := 0, 0
+	eventually(t, "all that runs has begun", func() bool {
+		now := runtime.NumGoroutine()
+		if same++; now != goroutines {
+			goroutines, same = now, 0
+		}
+		return same == 10
+	})
+	heap := memory()
 
 	over := make(chan struct{})
 	time.AfterFunc(*soakFor, func() { close(over) })
@@ -90,7 +98,7 @@ func TestSoak(t *testing.T) {
 		left = runtime.NumGoroutine()
 		return left <= goroutines
 	})
-	eventually(t, "all sessions have expired", func() bool { return w.sessions.Store.(*session.Memory).Len() == 0 })
+	eventually(t, "all sessions have expired", func() bool { return w.sessions.Len() == 0 })
 	var now int64
 	eventually(t, "the memory is given back", func() bool {
 		w.log.Reset()

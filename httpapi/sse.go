@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"mime"
 	"net/http"
 	"strconv"
@@ -11,38 +10,40 @@ import (
 
 	"github.com/google/uuid"
 
+	"lumos/backend/httpapi/wire"
 	"lumos/backend/hub"
+	"lumos/backend/hub/reply"
 	"lumos/backend/session"
 )
 
 // pingEvery is how often a stream that is silent shows that it is alive.
 const pingEvery = 15 * time.Second
 
-// handleStream is GET /sessions/{session_id}/stream: the running reply, or,
-// with Last-Event-ID, what its client lacks.
+// handleStream is GET /sessions/{session_id}/stream: the running reply, or, with
+// Last-Event-ID, what its client lacks.
 func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 	ref, err := s.session(r)
 	if err != nil {
 		return err
 	}
 	last := r.Header.Get("Last-Event-ID")
-	reply, from, err := s.findReply(r.Context(), ref, last)
+	found, from, err := s.findReply(r.Context(), ref, last)
 	if err != nil {
 		return err
 	}
-	if reply == nil {
+	if found == nil {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
 	if last != "" {
-		s.Metrics.Resumed(from.Offset > 0 || strings.HasSuffix(last, ":end"))
+		s.Metrics.Resumed(from.N > 0 || strings.HasSuffix(last, ":end"))
 	}
-	return s.stream(w, r, reply, from)
+	return s.stream(w, r, found, from, &wire.AISDK{Resumed: from.N > 0})
 }
 
-// counted is next as long as there is room for another connection: to follow
-// costs what a WebSocket does. The answer to a message is not counted, and not
-// refused: messages have limits of their own.
+// counted is next as long as there is room for another connection: to follow, or to
+// read a conversation slowly, costs what a WebSocket does. The stream that answers a
+// message is counted and not refused: messages have limits of their own.
 func (s *server) counted(next handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		closed, err := s.Hub.OpenStream(r.Context(), caller(r))
@@ -54,69 +55,76 @@ func (s *server) counted(next handler) handler {
 	}
 }
 
-// findReply returns what a client is to be sent who saw the event last of all:
-// a reply and a place in it, or nil. last may be anything.
-func (s *server) findReply(ctx context.Context, conversation session.Ref, last string) (*hub.Reply, hub.Place, error) {
+// findReply returns what a client is to be sent that saw the event last of all: a
+// reply and a place in it, or nil. last may be anything.
+func (s *server) findReply(ctx context.Context, ref session.Ref, last string) (found *reply.Reply, from reply.Offset, err error) {
 	seen, at, whole := parseEventID(last)
-	running, err := s.Hub.Running(ctx, conversation)
+	running, err := s.Hub.Running(ctx, ref)
 	if err != nil || seen == uuid.Nil {
-		return running, hub.Place{}, err
+		return running, reply.Offset{}, err
 	}
-	if running != nil && running.ID == seen {
-		return running, s.honoured(running, at), nil
+	if running != nil && running.Reply == seen {
+		return running, honored(running, at), nil
 	}
-	// Of what is behind seen, the first reply is the client's next.
-	behind, err := s.Sessions.Get(ctx, conversation, session.Position{ID: seen})
-	if err != nil || behind.After.ID != seen {
-		return running, hub.Place{}, err
+	next, err := s.replyBehind(ctx, ref, seen, whole)
+	if err != nil || next == nil {
+		return running, reply.Offset{}, err
 	}
-	if !whole {
-		behind, err = s.Sessions.Get(ctx, conversation, session.Position{Seq: behind.After.Seq - 1})
-		if err != nil {
-			return nil, hub.Place{}, err
-		}
+	if next.Reply == seen {
+		return next, honored(next, at), nil
 	}
-	for _, m := range behind.Messages {
-		if m.Role == session.Assistant {
-			reply := hub.Stored(conversation, m)
-			if m.ID != seen {
-				return reply, hub.Place{}, nil
-			}
-			return reply, s.honoured(reply, at), nil
-		}
-	}
-	return running, hub.Place{}, nil
+	return next, reply.Offset{}, nil
 }
 
-// honoured is the place if all before it is still part of the reply, otherwise
-// the beginning: this stream has no way to take back a part.
-func (s *server) honoured(r *hub.Reply, at hub.Place) hub.Place {
-	if !s.Hub.Honours(r, at) {
-		return hub.Place{}
+// replyBehind returns the first reply that is stored behind the one that was seen;
+// that one itself, if it was not seen whole; nil: there is none.
+func (s *server) replyBehind(ctx context.Context, ref session.Ref, seen uuid.UUID, whole bool) (*reply.Reply, error) {
+	behind, err := s.Sessions.Get(ctx, ref, session.Position{ID: seen})
+	if err != nil || behind.After.ID != seen {
+		return nil, err
+	}
+	if !whole {
+		if behind, err = s.Sessions.Get(ctx, ref, session.Position{Seq: behind.After.Seq - 1}); err != nil {
+			return nil, err
+		}
+	}
+	for i, m := range behind.Messages {
+		if m.Role == session.Assistant {
+			return reply.Stored(ref, &behind.Messages[i]), nil
+		}
+	}
+	return nil, nil
+}
+
+// honored is the place if all before it is still part of the reply, otherwise the
+// beginning: this stream has no way to take back a part.
+func honored(r *reply.Reply, at reply.Offset) reply.Offset {
+	if _, exact := r.Place(at); !exact {
+		return reply.Offset{}
 	}
 	return at
 }
 
 // parseEventID reads <message id>:<offset>, <message id>:<epoch>:<offset> or
 // <message id>:end. What is malformed is as if absent.
-func parseEventID(text string) (id uuid.UUID, at hub.Place, whole bool) {
+func parseEventID(text string) (id uuid.UUID, at reply.Offset, whole bool) {
 	name, rest, ok := strings.Cut(text, ":")
 	id, err := hub.ParseID(name)
 	if !ok || err != nil {
-		return uuid.Nil, hub.Place{}, false
+		return uuid.Nil, reply.Offset{}, false
 	}
 	if rest == "end" {
-		return id, hub.Place{}, true
+		return id, reply.Offset{}, true
 	}
 	if first, second, ok := strings.Cut(rest, ":"); ok {
 		if at.Epoch, err = strconv.ParseInt(first, 10, 64); err != nil || at.Epoch < 0 {
-			return uuid.Nil, hub.Place{}, false
+			return uuid.Nil, reply.Offset{}, false
 		}
 		rest = second
 	}
-	at.Offset, err = strconv.Atoi(rest)
-	if err != nil || at.Offset < 0 {
-		return uuid.Nil, hub.Place{}, false
+	at.N, err = strconv.Atoi(rest)
+	if err != nil || at.N < 0 {
+		return uuid.Nil, reply.Offset{}, false
 	}
 	return id, at, false
 }
@@ -135,141 +143,52 @@ func wantsStream(r *http.Request) bool {
 	return false
 }
 
-// stream sends a reply as server-sent events, from a place on. An error before
-// the first byte is told by status; behind it, by the missing end.
-func (s *server) stream(w http.ResponseWriter, r *http.Request, reply *hub.Reply, from hub.Place) error {
+// stream sends a reply as server-sent events, from a place on. An error before the
+// first byte is told by status; behind it, by the missing end.
+func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply, from reply.Offset, enc *wire.AISDK) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-cache")
+	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Vercel-Ai-Ui-Message-Stream", "v1")
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
-	ctx := r.Context()
+	ctx, cancel := s.Hub.Staying(r.Context())
+	defer cancel()
 	if expires := identityOf(r).expires; !expires.IsZero() { // whoever may go on comes again
-		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, expires)
 		defer cancel()
 	}
-	e := &eventStream{
-		w: w, rc: http.NewResponseController(w), ctx: ctx, metrics: s.Metrics,
-		begun: from.Offset > 0, sent: from.Offset, ping: time.NewTicker(pingEvery),
-	}
-	defer e.ping.Stop()
 	defer s.Metrics.StreamOpened()()
-	e.probe.Begin()
-	defer e.probe.End(s.Metrics)
-	e.buf = append(e.buf, ": ping\n\n"...)
-	// An error is the client's going or the store's being away: the stream
-	// just ends, and is resumed.
-	if s.Hub.Stream(ctx, reply, e, from) == nil {
-		e.buf = append(e.buf, "data: [DONE]\n\n"...)
-	}
-	_ = e.flush()
+	out := reply.NewOutbox(responseOut{w, http.NewResponseController(w)}, false, nil)
+	out.Meter = s.Metrics
+	defer out.Kill()
+	out.End(append(out.Begin(), ": ping\n\n"...))
+	ping := time.AfterFunc(pingEvery, func() {})
+	ping = time.AfterFunc(pingEvery, func() {
+		out.Post([]byte(": ping\n\n"))
+		ping.Reset(pingEvery)
+	})
+	defer ping.Stop()
+	// An error is the client's going or the store's being away: the stream just
+	// ends, and is resumed.
+	_, _ = rep.Follow(ctx, enc, out, from)
 	return errHandled
 }
 
-// eventStream is a hub.Sink that writes server-sent events.
-type eventStream struct {
-	w       http.ResponseWriter
-	rc      *http.ResponseController
-	ctx     context.Context
-	ping    *time.Ticker
-	buf     []byte
-	epoch   int64
-	begun   bool // the client has the beginning
-	started bool // and some of it from this stream
-	sent    int  // how much of the text it has
-
-	metrics *hub.Metrics
-	probe   hub.Probe
+// responseOut is a response as a reply.Out. It cannot write without blocking.
+type responseOut struct {
+	w  http.ResponseWriter
+	rc *http.ResponseController
 }
 
-// Start implements hub.Sink. A client that resumes has the beginning already,
-// unless the reply begins anew for it. Within a stream nothing can be taken
-// back: the client has to come again.
-func (e *eventStream) Start(r *hub.Reply, offset int) error {
-	e.epoch = r.Epoch()
-	if e.begun && offset == e.sent {
-		return nil
+// Write implements reply.Out.
+func (o responseOut) Write(p []byte, block bool) (int, error) {
+	if !block {
+		return 0, nil
 	}
-	if e.started || offset > 0 {
-		return hub.ErrCut
+	n, err := o.w.Write(p)
+	if err == nil {
+		err = o.rc.Flush()
 	}
-	e.begun, e.started, e.sent = true, true, 0
-	e.chunk(r, 0, hub.StartChunk(r))
-	e.chunk(r, 0, hub.TextStartChunk(r))
-	return nil
-}
-
-// Delta implements hub.Sink.
-func (e *eventStream) Delta(r *hub.Reply, delta []byte, offset int) error {
-	e.eventID(r, offset)
-	e.buf = hub.AppendDelta(append(e.buf, "data: "...), r.ID, delta, -1)
-	e.buf = append(e.buf, "\n\n"...)
-	e.started, e.sent = true, offset
-	e.probe.Delta(r, offset)
-	if len(e.buf) >= 32<<10 {
-		return e.flush()
-	}
-	return nil
-}
-
-// End implements hub.Sink.
-func (e *eventStream) End(r *hub.Reply, end *hub.End) error {
-	if end.Err != nil && !errors.Is(end.Err, session.ErrNotFound) {
-		return hub.ErrCut
-	}
-	e.chunk(r, r.Len(), hub.TextEndChunk(r))
-	e.buf = append(append(append(e.buf, "id: "...), r.ID.String()...), ":end\n"...)
-	e.data(hub.EndChunk(end))
-	return nil
-}
-
-// Wait implements hub.Sink.
-func (e *eventStream) Wait(wake <-chan struct{}) error {
-	for {
-		if err := e.flush(); err != nil {
-			return err
-		}
-		select {
-		case <-wake:
-			return nil
-		case <-e.ping.C:
-			e.buf = append(e.buf, ": ping\n\n"...)
-		case <-e.ctx.Done():
-			return e.ctx.Err()
-		}
-	}
-}
-
-func (e *eventStream) chunk(r *hub.Reply, offset int, c hub.Chunk) {
-	e.eventID(r, offset)
-	e.data(c)
-}
-
-func (e *eventStream) eventID(r *hub.Reply, offset int) {
-	e.buf = append(append(e.buf, "id: "...), r.ID.String()...)
-	if e.epoch != 0 {
-		e.buf = strconv.AppendInt(append(e.buf, ':'), e.epoch, 10)
-	}
-	e.buf = append(strconv.AppendInt(append(e.buf, ':'), int64(offset), 10), '\n')
-}
-
-func (e *eventStream) data(c hub.Chunk) {
-	e.buf = append(c.AppendJSON(append(e.buf, "data: "...)), "\n\n"...)
-}
-
-// flush writes what was held back.
-func (e *eventStream) flush() error {
-	if len(e.buf) == 0 {
-		return nil
-	}
-	_, err := e.w.Write(e.buf)
-	e.buf = e.buf[:0]
-	if err != nil {
-		return err
-	}
-	err = e.rc.Flush()
-	e.probe.Flushed(e.metrics)
-	return err
+	return n, err
 }

@@ -3,16 +3,19 @@ package httpapi_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"lumos/backend/session"
+	"lumos/backend/session/storetest"
 )
 
 // TestStoreAway: a connection for which there is no session to be had.
 func TestStoreAway(t *testing.T) {
-	f := &faultyStore{}
-	r := newRig(t, withStore(func(s session.Store) session.Store { f.Store = s; return f }))
+	f := new(storetest.Faults)
+	r := newRig(t, withStore(store(shared).behind(f)))
 	p := r.join("/ws")
-	a, g := held(1, "so", " far")
+	a, g := held(1, "so", " far", ".") // the last text may be stored with the end alone, and is shown then
+	a.Pace = 100 * time.Millisecond
 	r.answer("go", a)
 	p.say("", "go")
 	reply := p.begin()
@@ -24,7 +27,7 @@ func TestStoreAway(t *testing.T) {
 	waiting := r.later("POST", "/chat", chatBody(r.newSession(), "go"))
 	eventually(t, "the model is asked twice", func() bool { return r.asked() == 2 })
 
-	f.fail(session.ErrUnavailable)
+	f.Set(failing(session.ErrUnavailable))
 	p.ask(message(someID, "more"))
 	if e := p.want("error"); e.Code != "store_unavailable" || e.Ref != someID {
 		t.Errorf("got %+v", e)
@@ -51,12 +54,12 @@ func TestStoreAway(t *testing.T) {
 	for s.text != "so far" {
 		s.until("text-delta")
 	}
-	f.fail(nil)
+	f.Set(nil)
 	p.finish(&reply)
-	if events := s.rest(); !s.done || events[len(events)-1].Type != "finish" || reply.end.Type != "finish" {
+	if events := s.rest(); !s.done || s.text != "so far." || events[len(events)-1].Type != "finish" || reply.end.Type != "finish" {
 		t.Errorf("ended with %+v, [DONE] %v, over WebSocket %+v", events, s.done, reply.end)
 	}
-	if got := decode[chatReply](t, waiting().want(http.StatusOK)); got.Response != "so far" {
+	if got := decode[chatReply](t, waiting().want(http.StatusOK)); got.Response != "so far." {
 		t.Errorf("got %+v", got)
 	}
 	p.wantQuiet()

@@ -37,10 +37,10 @@ var upstreamFailures = []struct {
 	{"an empty 200", mistralsim.Answer{Status: 200}, 502, "upstream_error", 0, "", 1},
 	{"an error in the stream", mistralsim.Answer{Tokens: []string{"so", " far"}, EventAfter: 1,
 		Event: mistralsim.ErrorEvent("the upstream's own words", "internal", "1")}, 502, "upstream_error", 0, "so", 1},
-	{"an end as error", mistralsim.Answer{Tokens: []string{"so", " far"}, Finish: "error"}, 502, "upstream_error", 0, "so far", 1},
+	{"an end as error", mistralsim.Answer{Tokens: []string{"so", " far"}, Finish: "error"}, 502, "upstream_error", 0, "so far", 3},
 	{"silence before the header", mistralsim.Answer{Stall: mistralsim.StallHeaders}, 504, "upstream_timeout", 0, "", 1},
 	{"silence before the first token", mistralsim.Answer{Tokens: []string{"so"}, Stall: mistralsim.StallTokens}, 504, "upstream_timeout", 0, "", 1},
-	{"silence behind it", mistralsim.Answer{Tokens: []string{"so", " far"}, Stall: mistralsim.StallTokens, StallAfter: 1}, 504, "upstream_timeout", 0, "so", 1},
+	{"silence behind it", mistralsim.Answer{Tokens: []string{"so", " far"}, Stall: mistralsim.StallTokens, StallAfter: 1}, 504, "upstream_timeout", 0, "so", 2},
 }
 
 // wantSentence checks what a person is told: a sentence, and nothing of the

@@ -20,6 +20,8 @@ func numbered(n int) []string {
 	return tokens
 }
 
+func withMaxTokens(n int) rigOption { return withHub(func(c *hub.Config) { c.MaxTokens = n }) }
+
 // TestTokensLeft: who goes on after a cut may generate what is left of MAX_TOKENS
 // by the tokens that came, neither less nor, as far as can be told, more.
 func TestTokensLeft(t *testing.T) {

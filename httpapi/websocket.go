@@ -5,15 +5,15 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/coder/websocket"
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 
+	"lumos/backend/httpapi/wire"
+	"lumos/backend/httpapi/wsconn"
 	"lumos/backend/hub"
 	"lumos/backend/session"
 )
@@ -28,8 +28,8 @@ const (
 // storeTimeout bounds a step of the store on behalf of no request.
 const storeTimeout = 5 * time.Second
 
-// handleWebSocket is GET /ws and GET /ws/{session_id}. Behind the upgrade a
-// refusal is a close code: a browser cannot read the status of a handshake.
+// handleWebSocket is GET /ws and GET /ws/{session_id}. Behind the upgrade a refusal
+// is a close code: a browser cannot read the status of a handshake.
 func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 	arrived := time.Now()
 	if err := checkUpgrade(w, r); err != nil {
@@ -38,10 +38,10 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 	r, refused := s.identify(w, r)
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	var seat *hub.Seat
+	var claim *hub.Claim
 	defer func() {
-		if seat != nil { // nothing came of it
-			s.Hub.Leave(seat)
+		if claim != nil { // nothing came of it
+			s.Hub.Leave(claim)
 		}
 	}()
 	if deepChat(r) {
@@ -50,11 +50,11 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 			return refused
 		}
 		var err error
-		if seat, err = s.reserve(ctx, r); err != nil {
+		if claim, err = s.reserve(ctx, r); err != nil {
 			return err
 		}
 	}
-	sock, err := s.upgrade(w, r)
+	sock, err := wsconn.Accept(w, r, &s.sockets)
 	if err != nil {
 		return errHandled
 	}
@@ -63,29 +63,29 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 		hub.Refuse(sock, code, why)
 		return nil
 	}
-	join, code, why := s.joinSafely(ctx, r, seat)
+	join, code, why := s.joinSafely(ctx, r, claim)
 	if code != 0 {
 		hub.Refuse(sock, code, why)
 		return nil
 	}
-	if sock.gone() {
-		// It gave up while this node was paused or waited for the store, and may
-		// be connected elsewhere: it is not to take the conversation from itself.
+	if sock.Gone() {
+		// It gave up while this node was paused or waited for the store, and may be
+		// connected elsewhere: it is not to take the conversation from itself.
 		sock.Kill()
 		return nil
 	}
 	join.Arrived, join.From, join.Expires = arrived, caller(r), identityOf(r).expires
-	seat = nil // the hub's from now on
+	claim = nil // the hub's from now on
 	s.Hub.Serve(ctx, sock, join)
 	return nil
 }
 
-// joinSafely is join for a client that may have a seat. A panic of it closes the
+// joinSafely is join for a client that may have a claim. A panic of it closes the
 // connection with a code: net/http has nothing more to do with that, and would leave
 // it open.
-func (s *server) joinSafely(ctx context.Context, r *http.Request, seat *hub.Seat) (j hub.Join, code hub.CloseCode, why string) {
-	if seat != nil {
-		return hub.Join{Seat: seat, Offset: -1, Dialect: deepDialect(r)}, 0, ""
+func (s *server) joinSafely(ctx context.Context, r *http.Request, claim *hub.Claim) (j hub.Join, code hub.CloseCode, why string) {
+	if claim != nil {
+		return hub.Join{Ref: claim.Ref(), Claim: claim, Offset: -1, Dialect: deepDialect(r)}, 0, ""
 	}
 	err := session.Rescue(s.Logger, "a connection's beginning", uuid.Nil, func() error {
 		j, code, why = s.join(ctx, r)
@@ -94,44 +94,30 @@ func (s *server) joinSafely(ctx context.Context, r *http.Request, seat *hub.Seat
 	if err != nil {
 		code, why = s.Hub.CloseFor(session.Ref{}, err)
 	}
+	j.Text = r.URL.Query().Get("reasoning") != "1"
+	j.Dialect = &wire.ChatHub{Reasoning: !j.Text}
 	return j, code, why
-}
-
-// upgrade makes a socket of the request, whose context says nothing about the
-// peer from then on.
-func (s *server) upgrade(w http.ResponseWriter, r *http.Request) (socket, error) {
-	hw := &hijacker{ResponseWriter: w, timeout: s.WriteTimeout, metrics: s.Metrics, log: s.Logger, hub: s.Hub, most: maxBody(s.MaxMessageBytes)}
-	ws, err := websocket.Accept(hw, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{subprotocol, subprotocolDeep},
-		InsecureSkipVerify: true, // the Origin was checked, by our own rule
-		CompressionMode:    websocket.CompressionDisabled,
-	})
-	if err != nil {
-		return socket{}, err
-	}
-	// Every connection is closed here. The library's finalizer, on an object in a
-	// cycle, would keep each that broke off for ever.
-	runtime.SetFinalizer(ws, nil)
-	ws.SetReadLimit(int64(hw.most))
-	return socket{conn: hw.conn, ws: ws}, nil
 }
 
 // join reads where the client wants to go, and makes a session for one that
 // names none.
 func (s *server) join(ctx context.Context, r *http.Request) (hub.Join, hub.CloseCode, string) {
 	j := joinQuery(r.URL.Query())
-	if name, ok := mux.Vars(r)["session_id"]; ok {
-		id, err := hub.ParseID(name)
-		if err != nil {
+	if _, ok := mux.Vars(r)["session_id"]; ok {
+		named, ok := s.pathID(r)
+		if !ok {
 			return j, hub.CloseNotFound, "no such session"
 		}
-		found, err := s.Sessions.Check(ctx, id, subject(r))
+		found, err := s.Sessions.Check(ctx, named.id, subject(r))
 		if err != nil {
-			code, why := s.Hub.CloseFor(session.Ref{ID: id}, err)
+			code, why := s.Hub.CloseFor(session.Ref{ID: named.id}, err)
 			return j, code, why
 		}
-		j.Conversation = found.Ref()
+		j.Ref = found.Ref()
 		return j, 0, ""
+	}
+	if j.Watch {
+		return j, hub.CloseNotFound, "a connection that watches has to name its session"
 	}
 	if s.Hub.Draining() {
 		return j, hub.CloseGoingAway, "the server is going away"
@@ -142,7 +128,7 @@ func (s *server) join(ctx context.Context, r *http.Request) (hub.Join, hub.Close
 		code, why := s.Hub.CloseFor(session.Ref{}, err)
 		return j, code, why
 	}
-	j.Conversation = made.Ref()
+	j.Ref = made.Ref()
 	return j, 0, ""
 }
 
@@ -160,7 +146,7 @@ func (s *server) newSession(ctx context.Context, r *http.Request) (session.Sessi
 // joinQuery reads what a resuming client says. What is malformed counts as
 // left out.
 func joinQuery(q url.Values) hub.Join {
-	j := hub.Join{Offset: -1, Again: q.Get("again") == "1"}
+	j := hub.Join{Offset: -1, Again: q.Get("again") == "1", Watch: q.Get("watch") == "1"}
 	j.Client, _ = hub.ParseID(q.Get("client"))
 	j.After, _ = hub.ParseID(q.Get("after"))
 	if n, err := strconv.Atoi(q.Get("offset")); err == nil && n >= 0 {

@@ -89,7 +89,7 @@ func TestCloseWhenTheServerGoes(t *testing.T) {
 
 // TestCloseWhenFull: there is no room for another session, and then there is.
 func TestCloseWhenFull(t *testing.T) {
-	r := newRig(t, withStore(func(session.Store) session.Store { return session.NewMemory(0, 2) }))
+	r := newRig(t, withSessions(func(c *session.Config) { c.Sessions = 2 }))
 	one, two := r.join("/ws"), r.join("/ws")
 	r.dial("/ws").wantClose(1013)
 	a := r.do("POST", "/sessions", "").wantError(http.StatusServiceUnavailable, "store_unavailable")
@@ -131,7 +131,7 @@ func TestCloseWithoutAWord(t *testing.T) {
 	if got >= size {
 		t.Error("the client got all of it")
 	}
-	found, err := r.sessions.Find(t.Context(), uuid.MustParse(p.ready.Conversation)) // REST has the same short patience
+	found, err := r.sessions.Check(t.Context(), uuid.MustParse(p.ready.Conversation), "") // REST has the same short patience
 	if err != nil {
 		t.Fatal(err)
 	}

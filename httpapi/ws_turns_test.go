@@ -71,9 +71,7 @@ func TestSentTwiceAfterError(t *testing.T) {
 		case f.Type == "message":
 			acks = append(acks, f)
 		case f.Type == "start":
-			reply = replied{id: f.MessageID, after: f.After}
-		case f.Type == "text-start":
-			begun = true
+			reply, begun = replied{id: f.MessageID, after: f.After}, true
 		default:
 			t.Fatalf("got %+v", f)
 		}

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/tmc/langchaingo/llms"
 
+	"lumos/backend/hub/reply"
 	"lumos/backend/llm"
 	"lumos/backend/session"
 )
@@ -23,24 +23,33 @@ const (
 	maxRequests = 6
 	// maxWaiting is how long a reply may wait altogether before its last request.
 	maxWaiting = llm.DefaultMaxElapsed
+	// sampleEvery is how many deltas come for one whose way is measured.
+	sampleEvery = 32
 )
-
-// errSealed ends a call to the model whose reply was stopped.
-var errSealed = errors.New("hub: the reply was ended")
 
 // asking is a turn's way through the model. It belongs to the turn's goroutine.
 type asking struct {
 	h         *Hub
-	r         *Reply
+	t         *turn
+	r         *reply.Reply // of the turn
 	began     time.Time
 	first     time.Duration // until the first text; 0: none yet
 	budget    *llm.Budget
 	had       int  // bytes of text that another node wrote
+	text      int  // bytes of text that there are
+	size      int  // bytes of all parts, with what is held
+	estimate  int  // of the prompt's tokens; 0: the model was not asked yet
 	calls     int  // of the model
 	deltas    int  // parts of text that it streamed
 	continued int  // how often it went on after a cut
 	full      bool // the reply has as many bytes as it may
 	noEnd     bool // the stream with the last text ended properly, but without saying why
+
+	part    session.Part // the last one of the reply
+	thought bool         // this call brought reasoning
+	shown   bool         // of the reasoning that the model is at, some was appended
+	held    []byte       // the same, as long as nobody is there to see it
+	marked  []byte       // room for what begins a part
 }
 
 // ask calls the model until the reply is complete, and returns what is to be
@@ -54,44 +63,58 @@ func (a *asking) ask(ctx context.Context, history []session.Message) (session.Me
 		return failed(err), err
 	}
 	defer done()
-	a.budget, a.had = llm.NewBudget(maxRequests, maxWaiting), a.r.Len()
+	a.budget = llm.NewBudget(maxRequests, maxWaiting)
+	a.resume()
 	ctx = llm.WithBudget(ctx, a.budget)
-	p := h.newPrompt(history, h.cfg.MaxContextTokens)
-	trimmed := false
+	p := a.prompt(history, h.cfg.MaxContextTokens)
 	for {
-		text := a.r.content()
+		text := session.TextOf(a.r.String(a.r.Appended()))
 		left, ok := a.left(text)
 		if !ok {
-			return session.Message{FinishReason: session.FinishLength, Estimate: p.estimate}, nil
+			return session.Message{FinishReason: session.FinishLength}, nil
 		}
 		choice, err := a.call(ctx, p.messages(text), left)
-		added, noEnd := a.r.Len() > len(text), errors.Is(err, llm.ErrNoEnd)
+		added, noEnd := a.text > len(text), errors.Is(err, llm.ErrNoEnd)
 		whole := a.noEnd && noEnd && !added // it went on after such an end, and there is no more
-		if a.r.Len() > 0 && (added || noEnd) {
+		if a.text > 0 && (added || noEnd) {
 			a.noEnd = noEnd
 		}
 		switch {
 		case a.full:
 			h.metrics.Rejected("reply_bytes")
-			return session.Message{FinishReason: session.FinishLength, Estimate: p.estimate}, nil
+			return session.Message{FinishReason: session.FinishLength}, nil
 		case err == nil:
 			m := session.Message{FinishReason: finishReason(choice.StopReason)}
-			if a.continued == 0 { // of a reply in parts only the last part's usage is known
-				m.Usage, m.Estimate = usage(choice), p.estimate
+			if a.continued == 0 || text == "" { // of a reply in parts only the last part's usage is known
+				m.Usage = usage(choice)
 			}
 			return m, nil
-		case errors.Is(err, io.ErrUnexpectedEOF) && !whole && a.mayAsk(ctx):
+		case (errors.Is(err, io.ErrUnexpectedEOF) || (added || a.thought) && llm.Transient(err)) && !whole && a.mayAsk(ctx):
 			a.continued++
-		case llms.IsTokenLimitError(err) && !trimmed && a.mayAsk(ctx):
-			trimmed = true
-			p = h.newPrompt(history, h.cfg.MaxContextTokens/2)
+		case llms.IsTokenLimitError(err) && a.mayAsk(ctx) && a.shorten(&p, history):
 		case a.noEnd:
 			// As far as anybody can tell the reply is whole: there is no going on.
-			return session.Message{FinishReason: session.FinishOther, Estimate: p.estimate}, err
+			return session.Message{FinishReason: session.FinishOther}, err
 		default:
 			return failed(err), err
 		}
 	}
+}
+
+// prompt makes the prompt, and notes its size: the next one is to begin where it did,
+// however the reply ends.
+func (a *asking) prompt(history []session.Message, budget int) prompt {
+	p := a.h.newPrompt(history, budget)
+	a.estimate = p.estimate
+	return p
+}
+
+// shorten makes a prompt that was refused as too long about half as long, or reports
+// that it cannot be: the last message alone is too much.
+func (a *asking) shorten(p *prompt, history []session.Message) bool {
+	was := p.estimate
+	*p = a.prompt(history, p.size-1) // which does not fit, so it is cut to half of that
+	return p.estimate < was
 }
 
 // mayAsk says that the reply may cost another request. A model that knows no
@@ -120,107 +143,109 @@ func (a *asking) left(text string) (tokens int, ok bool) {
 }
 
 func failed(err error) session.Message {
-	return session.Message{FinishReason: session.FinishError, Failure: Classify(err).Code}
+	e := Classify(err)
+	return session.Message{FinishReason: session.FinishError, Failure: e.Code, Retry: Seconds(e.RetryAfter)}
 }
 
 // call asks the model once. A stream that ended early without saying so is
 // io.ErrUnexpectedEOF: some of langchaingo's models return nil for one.
 func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTokens int) (*llms.ContentChoice, error) {
-	streamed, deltas := 0, 0
-	had, first := a.r.Len(), a.first
-	most := a.h.cfg.Limits.ReplyBytes
+	had, first, deltas := a.text, a.first, a.deltas
+	a.forget()
 	options := append([]llms.CallOption{
 		llms.WithStreamingFunc(func(_ context.Context, chunk []byte) error {
-			if most > 0 && had+streamed+len(chunk) > most {
-				a.full = true
-				chunk = firstWhole(chunk, most-had-streamed)
+			if a.deltas%sampleEvery == 0 {
+				a.r.Sample(chunk)
 			}
-			streamed += len(chunk)
-			if deltas%sampleEvery == 0 {
-				a.r.sample.set(had + streamed)
+			a.deltas++
+			return a.say(chunk)
+		}),
+		llms.WithStreamingReasoningFunc(func(_ context.Context, thought, _ []byte) error {
+			if len(thought) == 0 { // it is told of text, too
+				return nil
 			}
-			deltas++
-			if a.first == 0 {
-				a.first = time.Since(a.began)
-			}
-			if !a.r.append(chunk) {
-				return errSealed
-			}
-			if a.full {
-				return errReplyFull
-			}
-			return nil
+			return a.think(thought)
 		}),
 		llm.WithoutContent(),
+		llm.WithCacheKey(a.r.Ref.ID.String()),
 	}, a.h.cfg.CallOptions...)
 	if maxTokens > 0 {
 		options = append(options, llms.WithMaxTokens(maxTokens))
 	}
 	a.calls++
-	var resp *llms.ContentResponse
-	err := a.h.rescue("the model", a.r.Conversation, func() (err error) {
-		resp, err = a.h.cfg.Model.GenerateContent(ctx, messages, options...)
-		return err
-	})
-	a.deltas += deltas
-	a.h.metrics.answered(deltas, a.first-first)
+	resp, err := a.h.cfg.Model.GenerateContent(ctx, messages, options...)
+	a.h.metrics.answered(a.deltas-deltas, a.first-first)
 	if err != nil {
 		return nil, err
 	}
 	if resp == nil || len(resp.Choices) == 0 {
 		return nil, io.ErrUnexpectedEOF
 	}
-	choice := resp.Choices[0]
+	choice, streamed := resp.Choices[0], a.text-had
 	if choice.StopReason == "" && (streamed == 0 || len(choice.Content) < streamed) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	return choice, nil
 }
 
-// firstWhole returns as much of p as fits into limit bytes and ends no
-// character early.
-func firstWhole(p []byte, limit int) []byte {
-	n := max(0, min(limit, len(p)))
-	for n > 0 && n < len(p) && !utf8.RuneStart(p[n]) {
-		n--
+// safely is ask of the turn's history. A panic of the model is its failure.
+func (a *asking) safely() (m session.Message, err error) {
+	err = a.h.rescue("a turn", a.r.Ref, func() (err error) {
+		m, err = a.ask(a.t.ctx, a.t.said.History)
+		return err
+	})
+	if panicked(err) {
+		m = failed(err)
 	}
-	return p[:n]
+	return m, err
 }
 
-// report logs and counts the reply, which ended as e says; err is the last
-// call's.
-func (a *asking) report(e End, err error) {
+// report logs and counts the reply; err is the last call's, or the store's.
+func (a *asking) report(m session.Message, err error) {
 	took := time.Since(a.began)
-	level, end, name := slog.LevelInfo, e.Message.FinishReason, e.Message.FinishReason
+	level, end := slog.LevelInfo, ""
 	var why []slog.Attr
-	switch {
+	switch e := a.r.End(); {
+	case e != nil && (e.Next != nil || errors.Is(e.Err, session.ErrLost)):
+		end = endMoved
+	case e == nil, errors.Is(e.Err, session.ErrUnavailable), errors.Is(e.Err, session.ErrPanicked):
+		if errors.Is(context.Cause(a.t.ctx), errYielding) {
+			end = endMoved
+			break
+		}
+		level, end = slog.LevelError, endNotStored
+		if err != nil {
+			why = []slog.Attr{slog.String("error", err.Error())}
+		}
 	case errors.Is(e.Err, session.ErrNotFound):
-		end, name = endDeleted, "deleted"
-	case e.Err == errMoved, errors.Is(e.Err, ErrDraining): // wrapped, it tells of what could not be stored
-		end, name = endMoved, "left to another node"
-	case e.Err != nil:
-		level, end, name = slog.LevelError, endNotStored, "not stored"
-		why = []slog.Attr{slog.String("error", e.Err.Error())}
-	case end == session.FinishError:
-		level = slog.LevelWarn
-		why = append([]slog.Attr{slog.String("code", e.Message.Failure)}, logged(err)...)
-	case end == session.FinishOther && err != nil: // other errors are of calls that the hub itself ended
-		why = logged(err)
+		end = endDeleted
+	default:
+		if m = *e.Message; m.FinishReason == session.FinishError {
+			level = slog.LevelWarn
+			why = append([]slog.Attr{slog.String("code", m.Failure)}, logged(err)...)
+		} else if m.FinishReason == session.FinishOther && err != nil {
+			why = logged(err)
+		}
+		end = m.FinishReason
 	}
-	a.h.metrics.ended(end, e.Message, a.r.unread, a.continued, took)
+	_, read := a.r.Followers()
+	a.h.metrics.ended(end, m, a.r.Appended()-read, a.continued, took)
 	attrs := []slog.Attr{
-		slog.String("session", ShortID(a.r.Conversation.ID)), slog.String("end", name),
-		slog.Int("bytes", len(e.Message.Content)), slog.Duration("took", took.Round(time.Millisecond)),
-		slog.Duration("first_text", a.first.Round(time.Millisecond)),
+		slog.String("session", ShortID(a.r.Ref.ID)), slog.String("end", end),
+		slog.Int("bytes", a.r.Appended()), slog.Float64("took_s", took.Round(time.Millisecond).Seconds()),
+		slog.Float64("first_text_s", a.first.Round(time.Millisecond).Seconds()),
 	}
-	if u := e.Message.Usage; u != nil {
+	if u := m.Usage; u != nil {
 		attrs = append(attrs, slog.Int("prompt_tokens", u.PromptTokens), slog.Int("completion_tokens", u.CompletionTokens))
+		if u.CachedTokens > 0 {
+			attrs = append(attrs, slog.Int("cached_tokens", u.CachedTokens))
+		}
 	}
 	if a.continued > 0 {
 		attrs = append(attrs, slog.Int("continued", a.continued))
 	}
-	if a.r.from.Request != "" {
-		attrs = append(attrs, slog.String("request_id", a.r.from.Request))
+	if a.t.from.Request != "" {
+		attrs = append(attrs, slog.String("request_id", a.t.from.Request))
 	}
 	a.h.log.LogAttrs(context.Background(), level, "reply ended", append(attrs, why...)...)
 }

@@ -5,64 +5,264 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"lumos/backend/session"
+
+	"lumos/backend/hub/reply"
 )
 
-// Conn is one WebSocket in a conversation. Its reader is a goroutine that waits
-// for what the client sends, and hands over to a new one with every message; its
-// follower is one that lives while there is something to write. Its place in the
-// conversation is all that it remembers between the two.
-type Conn struct {
-	hub          *Hub
-	sock         Socket
-	conversation session.Ref
-	arrived      time.Time
-	client       uuid.UUID
-	token        uuid.UUID // names it to other nodes
-	closed       atomic.Bool
-	asked        time.Time // when it was pinged; the hub loop's
-	dialect      Dialect
-	told         atomic.Int64 // Seq of the newest message that the client was told of
-	from         Caller
-	expires      int64 // Unix seconds; 0: never
-	excess       int   // messages in a row that came too fast; the reader's
-	outages      int   // frames in a row for which the store was away; the reader's
+// Join says how a client comes to a conversation.
+type Join struct {
+	Ref     session.Ref
+	Arrived time.Time // when its request came: of two connections the later one wins
+	Client  uuid.UUID // one per page load; nil: not told
+	Again   bool      // the page came back by itself, and takes over from itself only
+	Watch   bool      // it follows, beside the connection that has the conversation, and says nothing
+	After   uuid.UUID // the last message that it has; nil: it has nothing
+	Offset  int       // how much it has of that, a reply; negative: all
+	Epoch   int64     // in which that was so; 0: the first
+	Text    bool      // Offset counts text alone
+	Dialect Dialect
+	Claim   *Claim // what was reserved for it; nil: nothing
+	From    Caller
+	Expires time.Time // when the client's right to be here ends; zero: never
 
-	mu      sync.Mutex // guards what follows
-	work    *follow    // nil: no follower is there
-	look    bool       // the follower is to look again
-	owed    []*answer  // which the follower gives in their place
-	leaving CloseCode  // close with this when nothing is left to write; 0: stay
-	why     string
-
-	pos session.Position // the follower's
+	before *Conn // the connection that this one took over from
 }
 
-// read handles the next message that the client sends, and has another
-// goroutine wait for the one behind it: a stack that a message has made grow
-// never becomes small again, and an idle connection is little else than its stack.
+// Conn is one WebSocket in a conversation. Its reader is a goroutine that waits
+// for what the client sends, and makes a new one for every message; its writer is
+// one that lives while there is something to write, and alone writes. Its place
+// in the conversation is all that it remembers in between.
+type Conn struct {
+	// These do not change.
+	hub     *Hub
+	sock    Socket
+	out     *reply.Outbox
+	dialect Dialect
+	ref     session.Ref
+	id      uuid.UUID // names it to other nodes
+	arrived time.Time
+	client  uuid.UUID
+	watch   bool
+	from    Caller
+	expires int64 // Unix seconds; 0: never
+
+	refused int       // messages in a row that came too fast; the reader's
+	outages int       // frames in a row for which the store was away; the reader's
+	pinged  time.Time // when it was pinged; the hub loop's
+
+	// Owned by the writer: it has the right to send.
+	pos    session.Position // the client has everything up to here
+	resume resumption       // of which reply it has a part
+
+	mu       sync.Mutex    // guards what follows
+	writing  chan struct{} // closed when the writer has returned; nil: there is none
+	dirty    bool          // the writer is to look again
+	posted   bool          // it is to send what was posted
+	news     *turn         // what to look at, if it is only this
+	lastSent int64         // Seq that the client has, or has been passed
+	pending  []*pending    // answers that wait for their place
+	closing  CloseCode     // close with this when nothing is left to write; 0: stay
+	why      string
+	ended    bool
+}
+
+// resumption is the part of a reply that a client has.
+type resumption struct {
+	reply  uuid.UUID
+	offset reply.Offset
+}
+
+const takenOver = "another connection has this conversation"
+
+// Serve gives a socket to a conversation. It returns at once when that goes well:
+// the connection lives on its own goroutines. Otherwise the socket is closed with
+// the code that says why.
+func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
+	err := h.rescue("a connection's beginning", j.Ref, func() error { return h.serve(ctx, sock, j) })
+	if err != nil {
+		code, why := h.CloseFor(j.Ref, err)
+		Refuse(sock, code, why)
+	}
+}
+
+func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
+	claim := j.Claim
+	if claim == nil {
+		if h.draining.Load() { // or the one that has the place would lose it
+			return ErrDraining
+		}
+		if claim, err = h.claim(ctx, sock, j); err != nil {
+			return err
+		}
+	}
+	served := false
+	defer func() {
+		if !served {
+			h.Leave(claim)
+		}
+	}()
+	c := &Conn{
+		hub: h, sock: sock, dialect: j.Dialect, ref: j.Ref, id: claim.id,
+		arrived: j.Arrived, client: j.Client, watch: j.Watch, from: j.From,
+	}
+	if !j.Expires.IsZero() {
+		c.expires = j.Expires.Unix()
+	}
+	if j.Offset >= 0 {
+		c.resume = resumption{j.After, reply.Offset{Epoch: j.Epoch, N: j.Offset, TextOnly: j.Text}}
+	}
+	c.out = reply.NewOutbox(guardedOut{c}, true, c.kick)
+	c.out.Meter = h.metrics
+	sock.Start(c.out.PostRaw)
+	var refused error
+	err = h.do(func() {
+		if refused = h.mayJoin(c, &j); refused != nil {
+			return
+		}
+		h.enlist(c)
+		if claim.reserved { // its slot is c's from now on
+			delete(h.reserved, claim.ref)
+			claim.reserved = false
+		}
+		h.metrics.connected(1)
+		h.running.Add(1)
+		c.writing = make(chan struct{})
+		go c.join(&j)
+	})
+	if err = errors.Join(err, refused); err != nil {
+		return err
+	}
+	served = true
+	return nil
+}
+
+// mayJoin says whether a connection may be where it wants to be, takes a slot for one
+// that has none reserved, and closes the one whose place it takes. It runs on the loop.
+func (h *Hub) mayJoin(c *Conn, j *Join) error {
+	if h.draining.Load() {
+		return ErrDraining
+	}
+	var old *Conn
+	if r := h.rooms[c.ref]; r != nil && !c.watch {
+		old = r.conn
+	}
+	switch {
+	case old != nil && !old.over() && j.yieldsTo(old):
+		return session.ErrTaken
+	case old != nil:
+		old.Close(CloseTakenOver, takenOver)
+		j.before = old
+		if j.Claim == nil {
+			_ = h.slots.add(j.From.Client, Limits{}) // for old's, which is about to be free
+		}
+	case j.Claim == nil:
+		return h.occupy(j.From)
+	}
+	return nil
+}
+
+// yieldsTo tells whether old keeps the conversation: to a page that came back by
+// itself it is another's, or it came later, and the page has given the newcomer
+// up since.
+func (j *Join) yieldsTo(old *Conn) bool {
+	return j.Again && j.Client != uuid.Nil && j.Client != old.client || j.Arrived.Before(old.arrived)
+}
+
+// Refuse closes a socket that nobody reads, and returns when it has ended.
+func Refuse(sock Socket, code CloseCode, reason string) {
+	defer sock.Kill()
+	out := reply.NewOutbox(sock, true, nil)
+	sock.Start(out.PostRaw)
+	out.Last(sock.CloseFrame(code, reason))
+	out.Release()
+	for {
+		if _, err := sock.Read(); err != nil && !errors.Is(err, ErrBinary) {
+			return
+		}
+	}
+}
+
+// CloseFor returns how a connection of this conversation ends for which the store
+// has err, and logs what nobody foresaw.
+func (h *Hub) CloseFor(ref session.Ref, err error) (CloseCode, string) {
+	switch {
+	case errors.Is(err, session.ErrNotFound):
+		return CloseNotFound, "no such session, or it was deleted or has expired"
+	case errors.Is(err, session.ErrTaken):
+		return CloseTakenOver, takenOver
+	case errors.Is(err, session.ErrGivenUp):
+		return CloseTryLater, "no answer came from the client in time"
+	case errors.Is(err, session.ErrFull):
+		return CloseTryLater, "the server holds as many sessions as it may"
+	case errors.Is(err, ErrCrowded):
+		return CloseTryLater, "too many connections"
+	case errors.Is(err, ErrDraining), errors.Is(err, errStopped), h.draining.Load() && (panicked(err) || errors.Is(err, reply.ErrCut)):
+		return CloseGoingAway, "the server is going away"
+	case panicked(err):
+		return CloseTryLater, broke
+	}
+	switch Classify(err).Code {
+	case CodeRateLimited:
+		return CloseTryLater, "too many sessions in a minute"
+	case CodeInternal:
+		h.log.Error("a connection failed", "session", ShortID(ref.ID), "error", err)
+		return CloseTryLater, broke
+	}
+	return CloseTryLater, "the session store cannot be reached"
+}
+
+// read handles the next message that the client sends, and has another goroutine
+// wait for the one behind it. A grown stack stays grown, and an idle connection is
+// little else than its stack.
 func (c *Conn) read() {
 	goesOn := false
-	err := c.hub.rescue("a connection's reader", c.conversation, func() error {
-		c.sock.Await()
-		goesOn = c.readMessage()
-		return nil
-	})
-	if goesOn {
-		go c.read()
-		return
+	defer func() {
+		if p := recover(); p != nil { // of the socket, whose state is not known
+			_ = session.Panicked(c.hub.log, "a connection's reader", c.ref.ID, p)
+			c.end()
+		}
+		if goesOn {
+			go c.read()
+		} else {
+			c.hub.detach(c)
+		}
+	}()
+	c.sock.Await()
+	goesOn = c.readMessage()
+}
+
+// broke is the close reason of a connection that a panic ends.
+const broke = "something went wrong on the server"
+
+// guard calls f. A panic of f ends this connection, not the process, and guard
+// returns false then. Whoever has the right to send must not call it.
+func (c *Conn) guard(f func()) bool {
+	err := c.hub.rescue("a connection", c.ref, func() error { f(); return nil })
+	if err != nil {
+		c.Close(CloseTryLater, broke)
 	}
-	if err != nil { // the socket's state is unknown
-		c.drop()
-		c.kill()
-	}
-	_ = c.hub.rescue("a connection's end", c.conversation, func() error { c.hub.detach(c); return nil })
+	return err == nil
+}
+
+// guardedOut is the connection's socket. A panic of a write, which may have been
+// within a frame, ends the connection without another byte.
+type guardedOut struct{ c *Conn }
+
+// Write implements reply.Out.
+func (o guardedOut) Write(p []byte, block bool) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = session.Panicked(o.c.hub.log, "a connection's write", o.c.ref.ID, v)
+			o.c.sock.Kill()
+		}
+	}()
+	return o.c.sock.Write(p, block)
 }
 
 // readMessage handles one message, or reports that the connection has ended.
@@ -73,212 +273,79 @@ func (c *Conn) readMessage() bool {
 		c.Close(CloseUnsupported, "only text messages are understood")
 	case err != nil:
 		c.drop()
-		c.kill() // also behind the peer's answer to a close frame
 		return false
 	case !utf8.Valid(frame):
 		c.Close(CloseInvalidUTF8, "a text message must be UTF-8")
-	case !c.closed.Load():
-		if c.hub.rescue("a frame", c.conversation, func() error { c.handle(frame); return nil }) != nil {
-			c.Close(CloseTryLater, broke)
-		}
+	case !c.over() && !c.out.Closing(): // what is not answered is not done either
+		c.guard(func() { c.handle(frame) })
 	}
 	return true
 }
 
-// handle does what one frame asks for.
-func (c *Conn) handle(frame []byte) {
-	r, err := c.dialect.request(frame)
-	if err != nil {
-		c.refuse(err, r.ID)
-		return
-	}
-	ctx := context.Background()
-	switch r.Type {
-	case "message":
-		c.say(ctx, session.Turn{User: session.Message{ID: r.ID, Content: *r.Content}})
-	case "regenerate":
-		if !c.admitted(ctx, r.ID) {
-			return
-		}
-		_, _, err := c.hub.Say(ctx, c.from, c.conversation, session.Turn{Kind: session.Regenerate, Of: r.Of})
-		c.done(err, r.ID)
-	case "stop":
-		outcome, at, err := c.hub.Stop(ctx, c.conversation, r.ID)
-		if !c.done(err, r.ID) {
-			return
-		}
-		c.owe(&answer{outcome: outcome, behind: at.Seq})
-		c.remind()
-	case "ping":
-		c.write(c.dialect.pong())
-	}
-}
-
-// admitted tells whether the client may say something now. One that does not
-// heed it is sent away. A refusal for another reason, such as a
-// counter that is away, neither counts as one nor begins the count anew.
-func (c *Conn) admitted(ctx context.Context, ref uuid.UUID) bool {
-	err := c.hub.AdmitMessage(ctx, c.from)
-	if err == nil {
-		c.excess = 0
-		return true
-	}
-	c.refuse(err, ref)
-	if Classify(err).Code == CodeRateLimited {
-		if c.excess++; c.excess >= patienceForFlood {
-			c.Close(ClosePolicy, "messages kept coming too fast")
-		}
-	}
-	return false
-}
-
-// done tells whether a step of the store has succeeded; otherwise the frame is refused.
-func (c *Conn) done(err error, ref uuid.UUID) bool {
-	if err != nil {
-		c.refuse(err, ref)
-		return false
-	}
-	c.outages = 0
-	return true
-}
-
-func (c *Conn) say(ctx context.Context, t session.Turn) {
-	ref := t.User.ID
-	if !c.admitted(ctx, ref) {
-		return
-	}
-	if ref == uuid.Nil {
-		t.User.ID = uuid.New()
-	}
-	a := &answer{behind: unstored, said: t.User.ID, ref: ref}
-	c.owe(a)
-	seen := c.told.Load()
-	_, said, err := c.hub.Say(ctx, c.from, c.conversation, t)
-	if err != nil {
-		c.settle(a)
-	}
-	if !c.done(err, ref) {
-		return
-	}
-	if !said.Started {
-		seen = c.told.Load()
-	}
-	// One that is new is told by the follower, in its order. One that is known
-	// is acknowledged here, also when it is asked anew because its reply failed.
-	if said.User.Seq <= seen {
-		c.settle(a)
-		c.write(appendJSON(nil, saidFrame(said.User, said.Before)))
-		return
-	}
-	c.locate(a, said.User.Seq)
-}
-
-// refuse tells why a frame was not obeyed. A connection for which the store is away
-// again and again is sent away, to come back where it can be reached.
-func (c *Conn) refuse(err error, ref uuid.UUID) {
-	e := Classify(err)
-	if e.Code == CodeInternal && !panicked(err) {
-		c.hub.log.Error("a frame failed", "session", ShortID(c.conversation.ID), "error", err)
-	}
-	c.write(c.dialect.refusal(e, ref))
-	switch e.Code {
-	case CodeNotFound:
-		c.leave(c.hub.CloseFor(c.conversation, err))
-	case CodeStoreUnavailable:
-		if c.outages++; c.outages >= patienceForOutage {
-			c.Close(c.hub.CloseFor(c.conversation, err))
-		}
-	case CodeRateLimited: // no outage, and no proof that the store is back
-	default:
-		c.outages = 0
-	}
-}
-
-// write sends a frame of the reader's. The follower's frames go another way,
-// but no frame is ever inside another.
-func (c *Conn) write(frame []byte) {
-	if err := c.sock.Write(frame); err != nil {
-		c.drop()
-	}
-}
-
-// poke has the follower look at what there is to write. It does not block.
-func (c *Conn) poke() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed.Load() {
-		return
-	}
-	c.look = true
-	if c.work == nil {
-		c.work = newFollow(c)
-		c.hub.running.Add(1)
-		go c.work.run()
-	}
-}
-
-// Close ends the connection now, whatever there is left to write.
+// Close ends the connection behind what is being written.
 func (c *Conn) Close(code CloseCode, reason string) {
-	if c.closed.Swap(true) {
-		return
-	}
-	c.wakeFollower()
-	c.hub.spawn("closing a connection", c.conversation, func() {
-		closed := false
-		defer func() {
-			if !closed {
-				c.kill()
-			}
-		}()
-		c.sock.Close(code, reason)
-		closed = true
+	err := c.hub.rescue("closing a connection", c.ref, func() error {
+		c.out.PostRaw(c.sock.CloseFrame(code, reason), true)
+		return nil
 	})
+	if err != nil {
+		c.end()
+	}
 }
 
-// leave ends the connection when nothing is left to write.
-func (c *Conn) leave(code CloseCode, reason string) {
+// closeWhenIdle ends the connection when nothing is left to write.
+func (c *Conn) closeWhenIdle(code CloseCode, reason string) {
 	c.mu.Lock()
-	if c.leaving == 0 {
-		c.leaving, c.why = code, reason
+	if c.closing == 0 {
+		c.closing, c.why = code, reason
 	}
-	idle := c.work == nil
+	idle := c.writing == nil
 	c.mu.Unlock()
 	if idle {
 		c.Close(code, reason)
 	}
 }
 
-// drop ends the connection without a word: the peer does not listen.
+// drop ends the connection: the peer does not listen, or has left. A close frame
+// that waits is written first, if the peer takes it.
 func (c *Conn) drop() {
-	if c.closed.Swap(true) {
-		return // a close frame is on its way, which must reach the peer
-	}
-	c.wakeFollower()
-	c.kill()
+	limit := time.AfterFunc(closeWait, c.sock.Kill)
+	c.out.Acquire()
+	_, _ = c.out.Flush(true)
+	c.out.Release()
+	limit.Stop()
+	c.end()
 }
 
-// kill ends the socket.
-func (c *Conn) kill() {
-	_ = c.hub.rescue("ending a connection", c.conversation, func() error { c.sock.Kill(); return nil })
+// closeWait is how long the peer may take to read a close frame.
+const closeWait = 2 * time.Second
+
+// end frees whoever waits for the connection, and its socket.
+func (c *Conn) end() {
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	c.out.Kill()
+	c.sock.Kill()
 }
 
-func (c *Conn) wakeFollower() {
+func (c *Conn) over() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.work != nil {
-		c.work.poke()
-	}
+	return c.ended
 }
 
 // detach takes a connection that has ended out of the registry.
 func (h *Hub) detach(c *Conn) {
 	defer h.running.Done()
-	defer h.Leave(&Seat{conversation: c.conversation, token: c.token})
-	h.tell(c.conversation, func() {
-		h.delist(c)
-		h.checkDrained()
+	_ = h.rescue("a connection's end", c.ref, func() error {
+		return h.do(func() {
+			h.delist(c)
+			h.checkDrained()
+		})
 	})
 	h.metrics.connected(-1)
-	h.log.LogAttrs(context.Background(), slog.LevelInfo, "connection ended", slog.String("session", ShortID(c.conversation.ID)),
-		slog.Duration("took", time.Since(c.arrived).Round(time.Millisecond)), slog.String("request_id", c.from.Request))
+	h.log.LogAttrs(context.Background(), slog.LevelInfo, "connection ended", slog.String("session", ShortID(c.ref.ID)),
+		slog.Float64("took_s", time.Since(c.arrived).Round(time.Millisecond).Seconds()), slog.String("request_id", c.from.Request))
+	h.Leave(&Claim{ref: c.ref, id: c.id, watch: c.watch})
 }

@@ -1,229 +1,133 @@
 package hub
 
 import (
+	"context"
 	"errors"
-	"unicode/utf8"
+	"time"
 
 	"github.com/google/uuid"
 
-	"lumos/backend/hub/jsonread"
 	"lumos/backend/session"
+
+	"lumos/backend/hub/reply"
 )
 
-// Dialect is how a connection's client speaks. The hub has two: ChatHub and
-// DeepChat.
+// Dialect is how a WebSocket's client is spoken to. It is one client's alone and
+// may remember. What takes an Outbox is called by whoever has the right to send
+// to it, the rest by the connection's reader. A new dialect is one file of
+// httpapi/wire and one line where a connection chooses it.
 type Dialect interface {
-	// request reads a frame. The error is a *Error.
-	request(frame []byte) (request, error)
-	// refusal is the frame that tells why one was not obeyed.
-	refusal(e *Error, ref uuid.UUID) []byte
-
-	// silent tells whether the client is told nothing of what was said before.
-	silent() bool
-	// What the follower sends; f.send and f.write put it on its way.
-	ready(f *follow, r ready) error
-	said(f *follow, m said) error
-	start(f *follow, r *Reply, offset int) error
-	delta(f *follow, r *Reply, delta []byte, offset int) error
-	end(f *follow, r *Reply, e *End) error
-	stopped(f *follow, outcome string) error
-	pong() []byte
+	reply.Encoder
+	// Request reads a frame. An error is a *Error; the Request's ID is set as far as
+	// it could be read.
+	Request(frame []byte) (Request, error)
+	// Ready is told first; one that returns false tells nothing of what was said
+	// before.
+	Ready(out *reply.Outbox, r Ready) bool
+	// Message tells a user's message, and the one that it follows.
+	Message(out *reply.Outbox, m session.Message, after uuid.UUID)
+	// Follows says which message the next reply follows.
+	Follows(after uuid.UUID)
+	// Answer returns what a frame is answered with; nothing: it is not told.
+	Answer(a Answer) []byte
 }
 
-// ChatHub is the dialect of the contract, chathub.v1.
-type ChatHub struct{}
-
-func (ChatHub) silent() bool { return false }
-
-func (ChatHub) request(frame []byte) (request, error) { return parseRequest(frame) }
-
-func (ChatHub) refusal(e *Error, ref uuid.UUID) []byte {
-	return errorFrame(e, ref).AppendJSON(nil)
+// Request is a frame from the client.
+type Request struct {
+	Type    string // message, stop, regenerate, ping
+	ID, Of  uuid.UUID
+	Content string
+	Behind  *uuid.UUID // of a message: what it is to follow; nil: the last there is
+	Edit    bool       // of a message: its id is known, its text is new
 }
 
-func (ChatHub) ready(f *follow, r ready) error { return f.send(r) }
-func (ChatHub) said(f *follow, m said) error   { return f.send(m) }
-func (ChatHub) pong() []byte                   { return []byte(`{"type":"pong"}`) }
+// Answer answers a frame.
+type Answer struct {
+	Type       string // pong, stopped, error, message
+	Outcome    string // of a stop
+	ErrorText  string
+	Code       string
+	Ref        *uuid.UUID
+	RetryAfter int // seconds
 
-func (ChatHub) start(f *follow, r *Reply, offset int) error {
-	start, text := StartChunk(r), TextStartChunk(r)
-	start.After, start.Epoch, text.Offset = optional(f.after), r.Epoch(), &offset
-	if err := f.send(start); err != nil {
-		return err
+	Message session.Message // that was told before, with what it follows
+	After   uuid.UUID
+}
+
+// The outcomes of a stop.
+const (
+	OutcomeStopped        = "stopped"
+	OutcomeNothingRunning = "nothing_running"
+)
+
+// Ready is the first that a connection is told.
+type Ready struct {
+	Conversation uuid.UUID
+	CreatedAt    time.Time
+	Model        string
+	After        uuid.UUID // what the client has and the hub knows; nil: nothing
+	Running      uuid.UUID // the reply whose stream follows; nil: none
+	Watching     bool
+	More         bool // older messages are left out
+	Messages     []session.Message
+}
+
+// CloseCode is a WebSocket close code (RFC 6455, section 7.4; the contract's table
+// says what a client does on each).
+type CloseCode int
+
+// The close codes that the hub sends. 1002 is the socket's to send.
+const (
+	CloseGoingAway    CloseCode = 1001
+	CloseUnsupported  CloseCode = 1003
+	CloseInvalidUTF8  CloseCode = 1007
+	ClosePolicy       CloseCode = 1008
+	CloseTooLarge     CloseCode = 1009
+	CloseTryLater     CloseCode = 1013
+	CloseTakenOver    CloseCode = 4001
+	CloseUnauthorized CloseCode = 4401
+	CloseNotFound     CloseCode = 4404
+)
+
+// ErrBinary is what a Socket's Read returns for a binary message.
+var ErrBinary = errors.New("hub: binary message")
+
+// Socket is a WebSocket as the hub needs one. Await, Read and Responds are called
+// by one goroutine at a time; Write by whoever has the right to send; the others
+// by anybody.
+type Socket interface {
+	reply.Out
+	// Start says where the socket's own control frames go (reply.Outbox.PostRaw). It
+	// is called before all else.
+	Start(post func(frame []byte, last bool))
+	// Await returns when there is something to read, or the socket has ended. It
+	// needs little stack.
+	Await()
+	// Read returns the next text message, which may not be UTF-8.
+	Read() ([]byte, error)
+	// Responds returns nil when the peer has answered a ping that was sent since the
+	// call, an error when it has not by ctx's deadline. It is called before Read.
+	Responds(ctx context.Context) error
+	// Ping asks the peer for a sign of life. It does not wait for it: Active tells.
+	Ping()
+	// CloseFrame returns a close frame, and has the socket end a moment later.
+	CloseFrame(code CloseCode, reason string) []byte
+	// Kill ends the socket now, and frees whatever is blocked.
+	Kill()
+	// Active returns when bytes last passed, either way, but for pings.
+	Active() time.Time
+}
+
+var errNoUUID = errors.New("must be a UUID in the 36-character form")
+
+// ParseID reads a UUID in the 36-character form, which is the only one that the
+// contract knows.
+func ParseID(s string) (uuid.UUID, error) {
+	if len(s) != 36 {
+		return uuid.Nil, errNoUUID
 	}
-	return f.send(text)
+	return uuid.Parse(s)
 }
 
-func (ChatHub) delta(f *follow, r *Reply, delta []byte, offset int) error {
-	f.buf = AppendDelta(f.buf[:0], r.ID, delta, offset)
-	return f.write()
-}
-
-func (ChatHub) end(f *follow, r *Reply, e *End) error {
-	end := EndChunk(e)
-	if end.Type == "error" {
-		end.Code, end.ID = e.Message.Failure, r.ID
-		end.RetryAfter = Seconds(e.Failure().RetryAfter)
-	}
-	if err := f.send(TextEndChunk(r)); err != nil {
-		return err
-	}
-	return f.send(end)
-}
-
-func (ChatHub) stopped(f *follow, outcome string) error {
-	return f.send(stopped{Type: "stopped", Outcome: outcome})
-}
-
-// DeepChat is the dialect of the deep-chat widget (https://deepchat.dev) with
-// its websocket and stream.simulation settings: deltas as {"text":…}, and at
-// the end of a reply a phrase.
-type DeepChat struct {
-	EndPhrase string // not empty
-}
-
-// deepText is what the widget is told of a reply.
-type deepText struct {
-	Text      string `json:"text"`
-	Overwrite bool   `json:"overwrite,omitempty"`
-}
-
-type deepError struct {
-	Error string `json:"error"`
-}
-
-func (DeepChat) silent() bool { return true }
-
-func (DeepChat) request(frame []byte) (request, error) {
-	in := jsonread.NewBytes(frame)
-	m, err := readDeepChat(in)
-	if err == nil {
-		err = in.End()
-	}
-	if err != nil {
-		fault := err.Error()
-		var typ *jsonread.TypeError
-		if errors.As(err, &typ) {
-			fault = "a value " + fault
-		}
-		return request{}, &Error{Code: CodeInvalid, Text: `A frame must be {"messages":[{"role":"user","text":…}]}: ` + fault + "."}
-	}
-	if !m.found {
-		return request{}, &Error{Code: CodeInvalid, Text: "The frame holds no message of the user's."}
-	}
-	text := string(m.text)
-	return request{Type: "message", Content: &text}, nil
-}
-
-// deepMessage is the user's last message in a frame of the widget's.
-type deepMessage struct {
-	text  []byte
-	found bool
-}
-
-// readDeepChat reads a frame. Of all messages it keeps one, and the one that is
-// being read, whose role may come last.
-func readDeepChat(in *jsonread.Reader) (m deepMessage, err error) {
-	var text, role []byte
-	message := func() error {
-		text, role = text[:0], role[:0]
-		err := in.Object(func(name string) (err error) {
-			if name == "text" {
-				text, err = in.String(text[:0], maxFrameString)
-			} else {
-				role, err = in.String(role[:0], maxFrameString)
-			}
-			return err
-		}, "text", "role")
-		if err == nil && string(role) == string(session.User) {
-			m.text, text, m.found = text, m.text, true
-		}
-		return err
-	}
-	err = in.Object(func(string) error {
-		m.found = false
-		return in.Array(message)
-	}, "messages")
-	return m, err
-}
-
-func (DeepChat) refusal(e *Error, _ uuid.UUID) []byte {
-	return appendJSON(nil, deepError{e.Text})
-}
-
-// The widget shows whatever it does not know as an error: so it is told nothing
-// of these.
-func (DeepChat) ready(*follow, ready) error    { return nil }
-func (DeepChat) said(*follow, said) error      { return nil }
-func (DeepChat) stopped(*follow, string) error { return nil }
-func (DeepChat) pong() []byte                  { return nil }
-
-// start comes again when another node goes on with the reply. What the widget
-// has behind offset is taken back.
-func (d DeepChat) start(f *follow, r *Reply, offset int) error {
-	if offset == f.passed && !f.stale {
-		return nil
-	}
-	f.kept, f.passed, f.stale = f.kept[:0], offset, true
-	return d.again(f, r)
-}
-
-// delta keeps back what the widget would take for the end, until more has come.
-func (d DeepChat) delta(f *follow, r *Reply, delta []byte, offset int) error {
-	f.passed = offset
-	if f.stale {
-		return d.again(f, r)
-	}
-	f.kept = append(f.kept, delta...)
-	if string(f.kept) == d.EndPhrase {
-		return nil
-	}
-	text := string(f.kept)
-	f.kept = f.kept[:0]
-	return f.send(deepText{Text: text})
-}
-
-// again sends the text up to f.passed in place of what the widget has. Where that
-// cannot be yet, the next delta or the end does it: a copy may lack that text
-// still, an empty one is ignored by the widget, and the end phrase would end it.
-func (d DeepChat) again(f *follow, r *Reply) error {
-	text, ok := r.prefix(f.passed)
-	if !ok || text == "" || text == d.EndPhrase {
-		return nil
-	}
-	f.stale = false
-	return f.send(deepText{Text: text, Overwrite: true})
-}
-
-func (d DeepChat) end(f *follow, r *Reply, e *End) error {
-	if f.stale || len(f.kept) > 0 {
-		if err := d.last(f, r); err != nil {
-			return err
-		}
-	}
-	f.kept, f.passed, f.stale = f.kept[:0], 0, false
-	if err := f.send(deepText{Text: d.EndPhrase}); err != nil {
-		return err
-	}
-	if end := EndChunk(e); end.Type == "error" {
-		return f.send(deepError{end.ErrorText})
-	}
-	return nil
-}
-
-// last sends the whole text at the reply's end. One that is the end phrase goes in
-// two parts, and an empty one as a space, which the widget does not ignore.
-func (d DeepChat) last(f *follow, r *Reply) error {
-	whole := r.content()
-	if whole == "" {
-		whole = " "
-	}
-	if whole != d.EndPhrase {
-		return f.send(deepText{Text: whole, Overwrite: true})
-	}
-	_, half := utf8.DecodeRuneInString(whole)
-	if err := f.send(deepText{Text: whole[:half], Overwrite: f.stale}); err != nil || half == len(whole) {
-		return err
-	}
-	return f.send(deepText{Text: whole[half:]})
-}
+// Seconds returns d in whole seconds, rounded up, as Retry-After has it.
+func Seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tmc/langchaingo/llms"
 
+	"lumos/backend/hub/reply"
 	"lumos/backend/llm"
 	"lumos/backend/session"
 )
@@ -21,7 +22,9 @@ const (
 	CodeBusy             = "conversation_busy"
 	CodeReused           = "id_reused"
 	CodeLong             = "conversation_full"
+	CodeChanged          = "conversation_changed"
 	CodeTooLarge         = "message_too_large"
+	CodeWatching         = "watching"
 	CodeRateLimited      = "rate_limited"
 	CodeInternal         = "internal"
 	CodeUpstream         = "upstream_error"
@@ -35,8 +38,6 @@ const (
 var (
 	// ErrDraining: the hub is going away and takes nothing new.
 	ErrDraining = errors.New("hub: draining")
-	// ErrCut: the store could not take the end of a reply, so it is not told.
-	ErrCut = errors.New("hub: the reply's end could not be stored")
 )
 
 // Error is a failure as a client is told of it.
@@ -53,7 +54,8 @@ var sentences = map[string]string{
 	CodeNotFound:         "This conversation does not exist, has expired or was deleted. Begin a new one.",
 	CodeBusy:             "A reply is still being written in this conversation. Wait for its end or stop it.",
 	CodeReused:           "This message id was used before with another text. Use a new id for a new message.",
-	CodeLong:             "This conversation has as many messages as it may have. Begin a new one.",
+	CodeLong:             "This conversation is as long as it may be. Begin a new one.",
+	CodeChanged:          "This page shows another conversation than the one that is stored here. Load it again.",
 	CodeInternal:         "Something went wrong on the server. Try again.",
 	CodeUpstream:         "The model's service failed. Try again.",
 	CodeUpstreamAuth:     "The model's service did not accept the server's key. Tell whoever runs this server.",
@@ -76,6 +78,15 @@ func ErrorOf(code string) *Error {
 	return e
 }
 
+// Failure is what clients are told of a reply that ended as session.FinishError.
+func Failure(m *session.Message) *Error {
+	e := ErrorOf(m.Failure)
+	if m.Retry > 0 {
+		e.RetryAfter = time.Duration(m.Retry) * time.Second
+	}
+	return e
+}
+
 // Classify returns what a client is told of err, which may be one of session's
 // errors, of the hub's, or a *llms.Error.
 func Classify(err error) *Error {
@@ -92,13 +103,15 @@ func Classify(err error) *Error {
 		return ErrorOf(CodeReused)
 	case errors.Is(err, session.ErrLong):
 		return ErrorOf(CodeLong)
+	case errors.Is(err, session.ErrChanged):
+		return ErrorOf(CodeChanged)
 	case errors.Is(err, session.ErrNothing):
 		return &Error{Code: CodeInvalid, Text: "There is no such reply at the end of this conversation that could be written anew."}
 	case errors.Is(err, session.ErrFull):
 		return &Error{Code: CodeStoreUnavailable, Text: "The server holds as many conversations as it may. Try again later.", RetryAfter: time.Minute}
 	case errors.Is(err, ErrCrowded):
 		return &Error{Code: CodeRateLimited, Text: "There are too many connections. Close one, or try again later.", RetryAfter: crowdRetry}
-	case errors.Is(err, session.ErrUnavailable), errors.Is(err, session.ErrLost), errors.Is(err, ErrCut):
+	case errors.Is(err, session.ErrUnavailable), errors.Is(err, session.ErrLost), errors.Is(err, reply.ErrCut):
 		return ErrorOf(CodeStoreUnavailable)
 	case errors.Is(err, ErrDraining), errors.Is(err, errStopped): // a request that came in the last moment
 		return ErrorOf(CodeDraining)

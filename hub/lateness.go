@@ -8,13 +8,12 @@ import (
 const (
 	// pulseEvery is how often Run looks whether it runs when it should.
 	pulseEvery = time.Second
-	// lateAfter is the shortest pause that counts: the process was stopped, or the
+	// lateAfter is from which pause on it did not: the process was stopped, or the
 	// machine had no time for it.
 	lateAfter = 2 * pulseEvery
 )
 
-// lateness adds up the time for which the process did not run. Only Run calls beat;
-// any goroutine may read sum.
+// lateness sums up for how long the process did not run. Run beats; anybody reads.
 type lateness struct {
 	last time.Time    // of the beats; Run's
 	sum  atomic.Int64 // nanoseconds
@@ -29,5 +28,5 @@ func (l *lateness) beat(now time.Time) {
 }
 
 // Lateness returns for how long, in all, the process has not run when it should have.
-// Input that piled up meanwhile is no flood of its sender's.
+// What came in meanwhile came at the pace of others, and is read at once.
 func (h *Hub) Lateness() time.Duration { return time.Duration(h.late.sum.Load()) }

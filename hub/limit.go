@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,6 +21,8 @@ type Caller struct {
 	Client string
 	// Request names the request, for the log.
 	Request string
+	// Waits says that it is told of a reply when that has ended, and not before.
+	Waits bool
 }
 
 // Limits bound what clients may do. 0 is no limit.
@@ -27,7 +31,8 @@ type Limits struct {
 	RepliesPerClient     int // that run at a time
 	ConnectionsPerClient int // at this hub, with those who follow by a stream
 	Connections          int // at this hub, with those who follow by a stream
-	SessionMessages      int // in one conversation
+	SessionMessages      int // on one path of a conversation
+	SessionBytes         int // of UTF-8 that a conversation holds, beyond which nothing more is said in it
 	ReplyBytes           int // a longer reply ends there, as session.FinishLength
 	Upstream             int // replies that are with the model at a time
 	// Counter counts messages and replies; nil: in this process.
@@ -77,15 +82,15 @@ func (h *Hub) AdmitRequest(ctx context.Context, from Caller) error {
 	if from.Client == "" || most == 0 {
 		return nil
 	}
-	full, err := h.counter.Full(ctx, repliesOf(from), most)
+	full, err := h.counter.Full(ctx, repliesOf(from.Client), most)
 	if err != nil || !full {
 		return err
 	}
 	return h.tooManyReplies()
 }
 
-// repliesOf is the counter's key for a caller's replies.
-func repliesOf(from Caller) string { return "reply " + from.Client }
+// repliesOf is the counter's key for a client's replies.
+func repliesOf(client string) string { return "reply " + client }
 
 // AdmitSession counts a session that is begun. Errors as for AdmitMessage.
 func (h *Hub) AdmitSession(ctx context.Context, from Caller) error {
@@ -114,11 +119,19 @@ func (h *Hub) enter(ctx context.Context, from Caller, reply uuid.UUID) error {
 	if from.Client == "" || most == 0 {
 		return nil
 	}
-	ok, err := h.counter.Enter(ctx, repliesOf(from), reply, most)
+	ok, err := h.counter.Enter(ctx, repliesOf(from.Client), reply, most)
 	if err != nil || ok {
 		return err
 	}
 	return h.tooManyReplies()
+}
+
+// enterAgain counts a reply that was taken over: here, and no more at the node that
+// counted it before. It refuses nothing, and a store that is away goes uncounted.
+func (h *Hub) enterAgain(ctx context.Context, client string, reply uuid.UUID) {
+	if client != "" && h.cfg.Limits.RepliesPerClient != 0 {
+		_, _ = h.counter.Enter(ctx, repliesOf(client), reply, math.MaxInt32)
+	}
 }
 
 func (h *Hub) tooManyReplies() error {
@@ -129,9 +142,10 @@ func (h *Hub) tooManyReplies() error {
 	}
 }
 
-func (h *Hub) leave(from Caller, reply uuid.UUID) {
-	if from.Client != "" && h.cfg.Limits.RepliesPerClient != 0 {
-		h.counter.Leave(repliesOf(from), reply)
+// leave ends what enter began, wherever that was.
+func (h *Hub) leave(client string, reply uuid.UUID) {
+	if client != "" && h.cfg.Limits.RepliesPerClient != 0 {
+		h.counter.Leave(repliesOf(client), reply)
 	}
 }
 
@@ -139,99 +153,88 @@ func (h *Hub) leave(from Caller, reply uuid.UUID) {
 // client.
 var ErrCrowded = errors.New("hub: too many connections")
 
-// Crowded returns ErrCrowded if there is no room for another connection of the
-// caller's. It is a look in advance: Serve and Reserve decide.
-func (h *Hub) Crowded(from Caller) error {
-	var err error
-	_ = h.do(func() { err = h.crowded(from) })
-	return err
+// slots counts what is open at this hub: connections, streams, and sessions that are
+// being read.
+type slots struct {
+	mu      sync.Mutex // guards what follows
+	all     int
+	clients map[string]int
 }
 
-// full names the limit that leaves no room for another connection of the
-// caller's; "": none does. It runs on the loop.
-func (h *Hub) full(from Caller) string {
-	limits := h.cfg.Limits
+// add counts one more. It reports the limit that leaves no room for it, and does not
+// count it then; "": there is room. Without limits there always is.
+func (s *slots) add(client string, limits Limits) (full string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case limits.Connections > 0 && len(h.conns)+len(h.reserved)+h.streams >= limits.Connections:
+	case limits.Connections > 0 && s.all >= limits.Connections:
 		return "connections"
-	case limits.ConnectionsPerClient > 0 && from.Client != "" && h.clients[from.Client] >= limits.ConnectionsPerClient:
+	case limits.ConnectionsPerClient > 0 && client != "" && s.clients[client] >= limits.ConnectionsPerClient:
 		return "client_connections"
 	}
+	s.all++
+	s.clients[client]++
 	return ""
 }
 
-// crowded runs on the loop.
-func (h *Hub) crowded(from Caller) error {
-	limit := h.full(from)
-	if limit == "" {
+// free ends an add.
+func (s *slots) free(client string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all--
+	if s.clients[client]--; s.clients[client] == 0 {
+		delete(s.clients, client)
+	}
+}
+
+// occupy counts one connection more. Errors: ErrCrowded.
+func (h *Hub) occupy(from Caller) error {
+	full := h.slots.add(from.Client, h.cfg.Limits)
+	if full == "" {
 		return nil
 	}
-	h.metrics.Rejected(limit)
+	h.metrics.Rejected(full)
 	return ErrCrowded
 }
 
-// OpenStream counts somebody who follows a reply without a WebSocket as a
-// connection until closed is called. It waits a moment for room: who comes back
-// may be quicker than the news that its last connection is gone.
-// Errors: ErrCrowded; ErrDraining once Run has ended; ctx's.
+// Crowded returns ErrCrowded if there is no room for another connection of the
+// caller's. It is a look in advance: Serve and Reserve decide.
+func (h *Hub) Crowded(from Caller) error {
+	err := h.occupy(from)
+	if err == nil {
+		h.slots.free(from.Client)
+	}
+	return err
+}
+
+// CountStream counts a stream, for which there always is room, as a connection until
+// closed is called.
+func (h *Hub) CountStream(from Caller) (closed func()) {
+	_ = h.slots.add(from.Client, Limits{})
+	return func() { h.slots.free(from.Client) }
+}
+
+// OpenStream counts somebody who follows a reply without a WebSocket, or reads a
+// session, as a connection until closed is called. It waits a moment for room: who
+// comes back may be quicker than the news that its last connection is gone.
+// Errors: ErrCrowded; ctx's.
 func (h *Hub) OpenStream(ctx context.Context, from Caller) (closed func(), err error) {
-	for begun := time.Now(); ; {
-		wait := time.Since(begun) < streamPatience
-		var refused error
-		err := h.do(func() {
-			switch {
-			case h.full(from) == "":
-				h.streams++
-				h.clients[from.Client]++
-				wait = false
-			case !wait:
-				refused = h.crowded(from)
+	look := time.NewTicker(streamRetry)
+	defer look.Stop()
+	for begun := time.Now(); h.slots.add(from.Client, h.cfg.Limits) != ""; {
+		if time.Since(begun) >= streamPatience {
+			if err := h.occupy(from); err != nil {
+				return nil, err
 			}
-		})
-		if err != nil || refused != nil {
-			return nil, orDraining(err, refused)
+			break
 		}
-		if !wait {
-			return func() { h.closeStream(from) }, nil
-		}
-		pause := time.NewTimer(streamRetry)
 		select {
-		case <-pause.C:
+		case <-look.C:
 		case <-ctx.Done():
-			pause.Stop()
 			return nil, ctx.Err()
 		}
 	}
-}
-
-func (h *Hub) closeStream(from Caller) {
-	h.tell(session.Ref{}, func() {
-		h.streams--
-		h.discount(from.Client)
-	})
-}
-
-// enlist makes c its conversation's connection. It runs on the loop.
-func (h *Hub) enlist(c *Conn) {
-	h.delist(h.conns[c.conversation])
-	h.conns[c.conversation] = c
-	h.clients[c.from.Client]++
-}
-
-// delist takes c, if it is there, out of the registry. It runs on the loop.
-func (h *Hub) delist(c *Conn) {
-	if c == nil || h.conns[c.conversation] != c {
-		return
-	}
-	delete(h.conns, c.conversation)
-	h.discount(c.from.Client)
-}
-
-// discount notes that a client has one connection less. It runs on the loop.
-func (h *Hub) discount(client string) {
-	if h.clients[client]--; h.clients[client] == 0 {
-		delete(h.clients, client)
-	}
+	return func() { h.slots.free(from.Client) }, nil
 }
 
 // awaitUpstream waits until the reply may go to the model, first come, first

@@ -4,13 +4,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/tmc/langchaingo/llms"
 
 	"lumos/backend/session"
 )
 
 // Metrics is what the hub tells Prometheus of itself. No label holds anything
-// that a client chooses. A nil *Metrics takes everything and keeps nothing; all
-// methods may be called concurrently.
+// that a client chooses. All methods may be called concurrently.
 type Metrics struct {
 	connections, streams, running, waiting                prometheus.Gauge
 	replies, tokens, resumes, retries, failures, rejected *prometheus.CounterVec
@@ -33,10 +33,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		replies: f.counters("replies_total", "Replies that ended here, by how.", "end",
 			session.FinishStop, session.FinishLength, session.FinishContentFilter, session.FinishOther,
 			session.FinishStopped, session.FinishError, endDeleted, endMoved, endNotStored),
-		tokens: f.counters("tokens_total", "Tokens as the model counted them.", "kind", "prompt", "completion"),
+		tokens: f.counters("tokens_total", "Tokens as the model counted them; cached are those of the prompt that were in its cache.", "kind", "prompt", "completion", "cached"),
 		resumes: f.counters("resumes_total", "Clients that came back in the middle of a reply or behind a message, by what they got.",
 			"outcome", resumeExact, resumeWhole, resumeOver),
-		retries: f.counters("upstream_retries_total", "Requests to the model that were repeated, by why.", "code"),
+		retries: f.counters("upstream_retries_total", "Requests to the model that were repeated, by why.", "code",
+			string(llms.ErrCodeRateLimit), string(llms.ErrCodeProviderUnavailable), string(llms.ErrCodeTimeout)),
 		failures: f.counters("upstream_errors_total", "Replies that failed, by why.", "code",
 			CodeUpstream, CodeUpstreamAuth, CodeUpstreamBusy, CodeUpstreamTimeout, CodeInternal),
 		rejected: f.counters("rejected_total", "What was refused or cut short, by what.", "reason", reasons...),
@@ -54,7 +55,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		redis:      f.histogram("redis_seconds", "Round trips to Redis, one step or many together.", fast),
 		replyTime:  f.histogram("reply_seconds", "From a message to its reply's end.", slow),
 		firstToken: f.histogram("first_token_seconds", "From a message to its reply's first text.", slow),
-		deltaTime:  f.histogram("delta_seconds", "From text's arrival to its being written to a socket; one in 32 is measured.", fast),
+		deltaTime:  f.histogram("delta_seconds", "From text's arrival to its being written to a socket; at most one in 32 is measured.", fast),
 		stopTime:   f.histogram("stop_seconds", "From a stop to the reply's being stored.", fast),
 	}
 }
@@ -113,23 +114,16 @@ func (f factory) histogram(name, help string, buckets []float64) prometheus.Hist
 
 // Rejected counts something that was refused for one of the reasons.
 func (m *Metrics) Rejected(reason string) {
-	if m != nil {
-		m.rejected.WithLabelValues(reason).Inc()
-	}
+	m.rejected.WithLabelValues(reason).Inc()
 }
 
 // Retried counts a request to the model that is repeated because of code.
 func (m *Metrics) Retried(code string) {
-	if m != nil {
-		m.retries.WithLabelValues(code).Inc()
-	}
+	m.retries.WithLabelValues(code).Inc()
 }
 
 // RedisAsked counts a round trip to Redis.
 func (m *Metrics) RedisAsked(_ string, took time.Duration, failed bool) {
-	if m == nil {
-		return
-	}
 	m.redis.Observe(took.Seconds())
 	if failed {
 		m.redisErrs.Inc()
@@ -138,16 +132,21 @@ func (m *Metrics) RedisAsked(_ string, took time.Duration, failed bool) {
 
 // WriteTimedOut counts a client that was dropped for taking nothing.
 func (m *Metrics) WriteTimedOut() {
-	if m != nil {
-		m.writeTimeouts.Inc()
-	}
+	m.writeTimeouts.Inc()
+}
+
+// Sent implements reply.Meter.
+func (m *Metrics) Sent(deltas int) {
+	m.sent.Add(float64(deltas))
+}
+
+// Delivered implements reply.Meter.
+func (m *Metrics) Delivered(took time.Duration) {
+	m.deltaTime.Observe(took.Seconds())
 }
 
 // StreamOpened counts an SSE stream until the function that it returns is called.
 func (m *Metrics) StreamOpened() (closed func()) {
-	if m == nil {
-		return func() {}
-	}
 	m.streams.Inc()
 	return m.streams.Dec
 }
@@ -163,47 +162,32 @@ func (m *Metrics) Resumed(exact bool) {
 }
 
 func (m *Metrics) resumed(outcome string) {
-	if m != nil {
-		m.resumes.WithLabelValues(outcome).Inc()
-	}
+	m.resumes.WithLabelValues(outcome).Inc()
 }
 
 func (m *Metrics) connected(n float64) {
-	if m != nil {
-		m.connections.Add(n)
-	}
+	m.connections.Add(n)
 }
 
 func (m *Metrics) writing(n float64) {
-	if m != nil {
-		m.running.Add(n)
-	}
+	m.running.Add(n)
 }
 
 func (m *Metrics) queued(n float64) {
-	if m != nil {
-		m.waiting.Add(n)
-	}
+	m.waiting.Add(n)
 }
 
 func (m *Metrics) stopTook(d time.Duration) {
-	if m != nil {
-		m.stopTime.Observe(d.Seconds())
-	}
+	m.stopTime.Observe(d.Seconds())
 }
 
 func (m *Metrics) adopted() {
-	if m != nil {
-		m.adoptions.Inc()
-	}
+	m.adoptions.Inc()
 }
 
 // answered counts what the model sent in one call; first: how long its first
 // text took; 0: it is none, or was not the reply's first.
 func (m *Metrics) answered(deltas int, first time.Duration) {
-	if m == nil {
-		return
-	}
 	m.received.Add(float64(deltas))
 	if first > 0 {
 		m.firstToken.Observe(first.Seconds())
@@ -213,9 +197,6 @@ func (m *Metrics) answered(deltas int, first time.Duration) {
 // ended counts a reply that ended so, as stored in e. Of its text, unread
 // bytes had no reader.
 func (m *Metrics) ended(end string, e session.Message, unread, continued int, took time.Duration) {
-	if m == nil {
-		return
-	}
 	m.replies.WithLabelValues(end).Inc()
 	m.continuations.Add(float64(continued))
 	if end == endDeleted || end == endMoved {
@@ -228,6 +209,7 @@ func (m *Metrics) ended(end string, e session.Message, unread, continued int, to
 		tokens = float64(u.CompletionTokens)
 		m.tokens.WithLabelValues("prompt").Add(float64(u.PromptTokens))
 		m.tokens.WithLabelValues("completion").Add(tokens)
+		m.tokens.WithLabelValues("cached").Add(float64(u.CachedTokens))
 	}
 	if len(e.Content) > 0 {
 		m.unread.Add(tokens * float64(unread) / float64(len(e.Content)))

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -15,28 +16,48 @@ import (
 type prompt struct {
 	parts    []llms.MessageContent
 	estimate int // tokens, before correction
+	size     int // and behind it
 }
 
 // newPrompt takes the system prompt and the newest messages that fit into
 // budget tokens. The estimate is corrected by what the model counted for the
 // conversation's last reply.
+//
+// In it, user and assistant take turns and the user begins, since templates of open
+// weights refuse anything else: an answer whose question does not fit is left out,
+// and so is one without text, of which Mistral refuses a lone one; what the user
+// then said twice in a row is joined by an empty line.
 func (h *Hub) newPrompt(history []session.Message, budget int) prompt {
 	overhead := llm.EstimateTokens(h.cfg.SystemPrompt)
-	content := func(i int) string { return history[i].Content }
-	first, estimate := llm.Window(len(history), content, overhead, budget, ratio(history))
-	p := prompt{estimate: estimate}
+	content := func(i int) string { return history[i].Text() }
+	sent := func(i int) int { return history[i].Estimate }
+	measured := ratio(history)
+	first, estimate := llm.Window(len(history), content, sent, overhead, budget, measured)
+	p := prompt{estimate: estimate, size: int(llm.Corrected(estimate, measured))}
 	if h.cfg.SystemPrompt != "" {
 		p.parts = append(p.parts, llms.TextParts(llms.ChatMessageTypeSystem, h.cfg.SystemPrompt))
 	}
-	for _, m := range history[first:] {
-		switch {
-		case m.Role == session.User:
-			p.parts = append(p.parts, llms.TextParts(llms.ChatMessageTypeHuman, m.Content))
-		case strings.TrimSpace(m.Content) != "": // Mistral refuses an empty one
-			p.parts = append(p.parts, llms.TextParts(llms.ChatMessageTypeAI, m.Content))
+	before := llms.ChatMessageTypeSystem
+	for i := first; i < len(history); i++ {
+		role, text := roleOf(history[i]), history[i].Text()
+		if strings.TrimSpace(text) == "" || history[i].Role != session.User && before == llms.ChatMessageTypeSystem {
+			continue
 		}
+		if role == before {
+			last := &p.parts[len(p.parts)-1]
+			last.Parts = []llms.ContentPart{llms.TextPart(last.Parts[0].(llms.TextContent).Text + "\n\n" + text)}
+			continue
+		}
+		p.parts, before = append(p.parts, llms.TextParts(role, text)), role
 	}
 	return p
+}
+
+func roleOf(m session.Message) llms.ChatMessageType {
+	if m.Role == session.User {
+		return llms.ChatMessageTypeHuman
+	}
+	return llms.ChatMessageTypeAI
 }
 
 // messages returns the prompt, with the text that the reply has already as a
@@ -87,11 +108,16 @@ func usage(c *llms.ContentChoice) *session.Usage {
 	if !ok || !ok2 {
 		return nil
 	}
-	return &session.Usage{PromptTokens: prompt, CompletionTokens: completion, TotalTokens: prompt + completion}
+	cached, _ := c.GenerationInfo["PromptCachedTokens"].(int)
+	return &session.Usage{PromptTokens: prompt, CompletionTokens: completion, TotalTokens: prompt + completion, CachedTokens: cached}
 }
 
 // MaxMessageBytes returns how many bytes the content of a message may have.
 func (h *Hub) MaxMessageBytes() int { return h.cfg.MaxMessageBytes }
+
+// MaxSessionBytes returns how many bytes a conversation may hold; 8 MiB, as by default,
+// where no limit is set.
+func (h *Hub) MaxSessionBytes() int { return cmp.Or(h.cfg.Limits.SessionBytes, 8<<20) }
 
 // CheckContent tells whether a message may be said. The error is a *Error.
 func (h *Hub) CheckContent(content string) error {

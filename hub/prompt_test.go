@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"github.com/google/uuid"
 	"strings"
 	"testing"
 
@@ -36,13 +37,17 @@ func TestPrompt(t *testing.T) {
 		{"first message", "", []session.Message{user("hi")}, "", 1000, "U:hi"},
 		{"with a system prompt", "Be brief.", []session.Message{user("hi")}, "", 1000, "S:Be brief. U:hi"},
 		{"a conversation", "", []session.Message{user("a"), reply("b"), user("c")}, "", 1000, "U:a A:b U:c"},
-		{"an empty reply is not sent", "", []session.Message{user("a"), reply(""), user("c")}, "", 1000, "U:a U:c"},
-		{"nor is one of white space", "", []session.Message{user("a"), reply(" \n"), user("c")}, "", 1000, "U:a U:c"},
+		{"an empty reply is not sent", "", []session.Message{user("a"), reply(""), user("c")}, "", 1000, "U:a\n\nc"},
+		{"nor is one of white space", "", []session.Message{user("a"), reply(" \n"), user("c")}, "", 1000, "U:a\n\nc"},
+		{"three without an answer", "", []session.Message{user("a"), reply(""), user("b"), user("c"), reply("d"), user("e")}, "", 1000, "U:a\n\nb\n\nc A:d U:e"},
+		{"an answer without its question", "S", []session.Message{user(long), reply("b"), user("c")}, "", 500, "S:S U:c"},
+		{"two answers in a row", "", []session.Message{user("a"), reply("b"), reply("c"), user("d")}, "", 1000, "U:a A:b\n\nc U:d"},
+		{"going on behind one without an answer", "", []session.Message{user("a"), reply(""), user("c")}, "half", 1000, "U:a\n\nc A:half"},
 		{"going on", "S", []session.Message{user("a")}, "half a", 1000, "S:S U:a A:half a"},
 		{"what is old is left out", "S", []session.Message{user(long), reply(long), user("c")}, "", 500, "S:S U:c"},
 		{"what is last stays, however long", "", []session.Message{user("a"), reply("b"), user(long)}, "", 10, "U:" + strings.TrimSpace(long)},
 	} {
-		h := New(Config{Sessions: session.NewManager(session.NewMemory(0, 0)), SystemPrompt: tt.system})
+		h := New(Config{Sessions: session.NewMemory(session.Config{}), SystemPrompt: tt.system})
 		p := h.newPrompt(tt.history, tt.budget)
 		if got := parts(p.messages(tt.written)); got != tt.want {
 			t.Errorf("%s: %.80q, want %.80q", tt.name, got, tt.want)
@@ -89,7 +94,7 @@ func TestFinishReason(t *testing.T) {
 }
 
 func TestShortID(t *testing.T) {
-	id := newReply(session.Ref{ID: [16]byte{1}}, [16]byte{2}, "").Conversation.ID
+	id := uuid.New()
 	if got := ShortID(id); len(got) != 8 || !strings.HasPrefix(id.String(), got) {
 		t.Errorf("got %q", got)
 	}

@@ -1,61 +1,48 @@
 package hub
 
 import (
-	"encoding/json"
-
 	"github.com/google/uuid"
 
 	"lumos/backend/session"
 )
 
-// maxReady bounds the messages in a ready frame, in bytes of JSON.
+// maxReady bounds the contents of the messages in a ready frame, in bytes.
 const maxReady = 256 << 10
 
-// begin sends ready, and finds where the client stands.
-func (f *follow) begin(j *Join) error {
-	if j.before != nil {
-		j.before.yield()
-	}
-	c := f.c
-	s, err := f.get(session.Position{ID: j.After})
+// ready tells where the conversation stands, and finds where the client does.
+func (c *Conn) ready(j *Join) error {
+	s, err := c.get(session.Position{ID: j.After})
 	if err != nil {
 		return err
 	}
-	if c.dialect.silent() {
-		f.at(s.Last())
-		return nil
+	r := Ready{
+		Conversation: c.ref.ID, CreatedAt: s.CreatedAt, Model: c.hub.cfg.ModelName, Watching: c.watch,
 	}
-	r := ready{Type: "ready", Conversation: c.conversation.ID, CreatedAt: s.CreatedAt, Model: c.hub.cfg.ModelName}
-	if j.Offset >= 0 {
-		f.resume, f.offset, f.epoch = j.After, j.Offset, j.Epoch
+	if s.Running != nil {
+		r.Running = s.Running.Reply
 	}
 	known := false
 	switch {
 	case j.After == uuid.Nil:
 	case s.Running != nil && s.Running.Reply == j.After:
-		known, r.After = true, &j.After
+		known, r.After = true, j.After
 	case s.After.ID != j.After:
-		if s.After.ID != uuid.Nil { // it was edited, and what is before it is not here
-			s, err = f.get(session.Position{})
-			if err != nil {
-				return err
-			}
+		// It is on another branch, was edited, or is not known here: what the client
+		// has in common with the path is not all that is before it.
+		if s, err = c.get(session.Position{}); err != nil {
+			return err
 		}
 		c.hub.metrics.resumed(resumeOver)
 	case j.Offset < 0:
-		known, r.After = true, &j.After
+		known, r.After = true, j.After
 		c.hub.metrics.resumed(resumeExact)
 	default: // a reply that has ended comes again, whole
-		s, err = f.get(session.Position{Seq: s.After.Seq - 1})
-		if err != nil {
+		if s, err = c.get(session.Position{Seq: s.After.Seq - 1}); err != nil {
 			return err
 		}
-		known, r.After = s.After.ID != uuid.Nil, optional(s.After.ID)
-		f.resume, f.offset = uuid.Nil, 0
+		known, r.After = s.After.ID != uuid.Nil, s.After.ID
+		c.resume = resumption{}
 		c.hub.metrics.resumed(resumeWhole)
-	}
-	if s.Running != nil {
-		r.Running = &s.Running.Reply
 	}
 	var last session.Position
 	if known {
@@ -63,46 +50,57 @@ func (f *follow) begin(j *Join) error {
 	} else {
 		r.Messages, last, r.More = newest(s)
 	}
-	if err := f.send(r); err != nil {
-		return err
+	if !c.dialect.Ready(c.out, r) {
+		last = s.Last()
 	}
-	f.at(last)
-	return f.flush()
+	c.at(last)
+	_, err = c.out.Flush(true)
+	return err
 }
 
-// oldest returns the first messages of s that go into a ready frame, and the
-// place behind them. The others follow as frames of their own.
-func oldest(s session.Session) ([]json.RawMessage, session.Position) {
-	messages, last, size := []json.RawMessage{}, s.After, 0
+// sizeOf is about how many bytes a message takes in a ready frame.
+func sizeOf(m session.Message) int {
+	n := 192 + len(m.Content)
+	for _, c := range []byte(m.Content) {
+		switch {
+		case c == '"', c == '\\':
+			n++
+		case c < ' ':
+			n += len(`\u0000`) - 1
+		}
+	}
+	return n
+}
+
+// oldest returns the first messages of s that go into a ready frame, and the place
+// behind them. The others follow as frames of their own.
+func oldest(s session.Session) ([]session.Message, session.Position) {
+	n, size, last := 0, 0, s.After
 	for _, m := range s.Messages {
-		b := appendJSON(nil, m)
-		if size += len(b) + 1; size > maxReady {
+		if size += sizeOf(m); size > maxReady {
 			break
 		}
-		messages, last = append(messages, b), m.Position()
+		n, last = n+1, m.Position()
 	}
-	return messages, last
+	return s.Messages[:n], last
 }
 
 // newest returns the last messages of s that go into a ready frame, the place
-// behind them, and whether there are older ones. A last message too large for
-// the frame follows it, as frames of its own.
-func newest(s session.Session) ([]json.RawMessage, session.Position, bool) {
+// behind them, and whether there are older ones. A last message too large for the
+// frame follows it, as frames of its own.
+func newest(s session.Session) ([]session.Message, session.Position, bool) {
 	n, first, size := len(s.Messages), len(s.Messages), 0
-	messages := make([]json.RawMessage, n)
 	for first > 0 {
-		b := appendJSON(nil, s.Messages[first-1])
-		if size += len(b) + 1; size > maxReady {
+		if size += sizeOf(s.Messages[first-1]); size > maxReady {
 			break
 		}
 		first--
-		messages[first] = b
 	}
-	if first < n || n == 0 {
-		return messages[first:], s.Last(), first > 0
+	switch {
+	case first < n || n == 0:
+		return s.Messages[first:], s.Last(), first > 0
+	case n == 1:
+		return nil, s.After, false
 	}
-	if n == 1 {
-		return messages[first:], s.After, false
-	}
-	return messages[first:], s.Messages[n-2].Position(), true
+	return nil, s.Messages[n-2].Position(), true
 }

@@ -3,112 +3,204 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
 	"time"
 
+	"github.com/google/uuid"
+
 	"lumos/backend/session"
+
+	"lumos/backend/hub/reply"
 )
 
-// turn has the model answer and ends the reply. It is r's one writer.
-func (h *Hub) turn(r *Reply, said session.Said) {
-	defer h.drop(r)
-	if err := h.rescue("a turn", r.Conversation, func() error { h.runTurn(r, said); return nil }); err != nil {
-		if r.seal() {
-			h.end(r, failed(err), nil)
+// turn is a reply that is written here. It belongs to its goroutine, but for
+// cancel, which anybody may call.
+type turn struct {
+	r      *reply.Reply
+	said   session.Said
+	from   Caller
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	began  time.Time
+	unseen bool // who asked waits for the end, and no connection was there
+}
+
+var (
+	// errStopRequested ends a turn's call to the model: the reply is to end as stopped.
+	errStopRequested = errors.New("hub: the reply was stopped")
+	// errTextEnded ends it where the text has ended: another node writes the reply,
+	// or its session is gone.
+	errTextEnded = errors.New("hub: the reply is written elsewhere, or gone")
+	// errYielding ends it where another node, or the next process, is to go on.
+	errYielding = errors.New("hub: the reply is left to another node")
+)
+
+// Say takes one turn in a conversation and returns the reply to it, which may be
+// running or have ended; nil when said.Done. The reply does not depend on ctx.
+//
+// Errors: session's for Say; ErrDraining; *Error for a content that is empty or
+// too large, or a caller that has too many replies.
+func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.Turn) (*reply.Reply, session.Said, error) {
+	if err := h.prepare(&t, from); err != nil {
+		return nil, session.Said{}, err
+	}
+	if err := h.enter(ctx, from, t.Reply); err != nil {
+		return nil, session.Said{}, err
+	}
+	var said session.Said
+	err := h.rescue("a message", ref, func() (err error) {
+		said, err = h.sessions.Say(context.WithoutCancel(ctx), ref, t)
+		return err
+	})
+	if err == nil && said.Started {
+		r := reply.Of(said.Text)
+		return r, said, h.start(r, said, from)
+	}
+	h.leave(from.Client, t.Reply)
+	switch {
+	case errors.Is(err, session.ErrLong):
+		h.metrics.Rejected("session_messages")
+		return nil, session.Said{}, err
+	case errors.Is(err, session.ErrBusy):
+		// Who waits for its end cares for it, also when nobody writes it any more.
+		_, _ = h.Running(ctx, ref)
+		return nil, session.Said{}, err
+	case err != nil:
+		return nil, session.Said{}, err
+	case said.Ended != nil:
+		if t.Page != nil || t.Behind != nil { // the tip may have moved to it
+			_ = h.do(func() { h.eachIn(ref, func(c *Conn) { c.poke(nil) }) })
 		}
-		h.settle(r)
+		return reply.Stored(ref, said.Ended), said, nil
+	case said.Done:
+		return nil, said, nil
 	}
+	r, err := h.Running(ctx, ref)
+	switch {
+	case err != nil:
+		return nil, session.Said{}, err
+	case r == nil || r.Reply != said.Running.Reply:
+		return h.Say(ctx, from, ref, t) // it has ended meanwhile, and is found stored
+	}
+	return r, said, nil
 }
 
-// runTurn does the turn. What its panic leaves undone, turn does.
-func (h *Hub) runTurn(r *Reply, said session.Said) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	if !r.begin(cancel, h.cfg.AbandonAfter, func() { h.forsake(r) }) {
-		h.settle(r)
-		return
+// prepare checks and completes what is said.
+func (h *Hub) prepare(t *session.Turn, from Caller) error {
+	if h.draining.Load() {
+		return ErrDraining
 	}
-	if h.shared != nil && !h.publish(r) {
-		r.seal()
-		r.finish(End{Err: errMoved})
-		return
-	}
-	h.metrics.writing(1)
-	defer h.metrics.writing(-1)
-	a := asking{h: h, r: r, began: time.Now()}
-	m, err := a.ask(ctx, said.History)
-	if r.seal() {
-		h.end(r, m, failureOf(m, err))
-	}
-	a.report(h.settle(r), err)
-	if r.Len() >= hugeReply {
-		// What it was written in is garbage now, as large as it is and in pieces too
-		// small for the next one's text: left to itself the process would hold two
-		// copies of every such reply.
-		debug.FreeOSMemory()
-	}
-}
-
-// failureOf is what is told of err, with which the reply m failed; nil: it did not.
-func failureOf(m session.Message, err error) *Error {
-	if m.FinishReason != session.FinishError {
+	t.Reply, t.Model, t.Client = uuid.New(), h.cfg.ModelName, from.Client
+	t.Most, t.MostBytes = h.cfg.Limits.SessionMessages, int64(h.cfg.Limits.SessionBytes)
+	if t.Kind == session.Regenerate {
 		return nil
 	}
-	return Classify(err)
+	if err := h.CheckContent(t.User.Content); err != nil {
+		return err
+	}
+	if t.User.ID == uuid.Nil {
+		t.User.ID = uuid.New()
+	}
+	t.User.Timestamp = session.Now()
+	return nil
 }
 
-// end stores the reply, whose text cannot change any more, and tells the
-// followers. The caller has sealed it.
-func (h *Hub) end(r *Reply, m session.Message, failure *Error) {
-	e := End{Err: session.ErrPanicked, failure: failure}
-	defer func() { r.finish(e) }()
-	m = r.ended(m)
-	err := h.store(r, m)
-	if panicked(err) { // maybe at something that only this end has
-		m.FinishReason, m.Failure, m.Usage = session.FinishError, CodeInternal, nil
-		e.failure = nil
-		err = h.store(r, m)
+// start begins the turn that writes r, and brings it to those who are in the
+// conversation. It is the one trip through the loop that a message takes.
+func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
+	t := &turn{r: r, said: said, from: from, began: time.Now(), unseen: from.Waits}
+	t.ctx, t.cancel = context.WithCancelCause(context.Background())
+	h.turns.Store(r.Reply, t)
+	if cause := h.over.Load(); cause != nil { // what is not there yet is not there for Drain
+		t.cancel(*cause)
 	}
-	switch {
-	case h.shared == nil, err == nil, errors.Is(err, session.ErrNotFound):
-	case errors.Is(err, session.ErrLost):
-		err = errMoved
-	case h.stopped() && errors.Is(err, session.ErrUnavailable):
+	r.OnEnd(func() { t.cancel(errTextEnded) })
+	err := h.do(func() {
+		h.running.Add(1)
+		h.written.Add(1)
+		h.eachIn(r.Ref, func(c *Conn) { t.unseen = false; c.poke(t) })
+		go h.run(t)
+	})
+	if err != nil { // the hub has ended: the reply is the next process's to write, if there is one
+		h.turns.Delete(r.Reply)
+		h.yield(t)
+		return ErrDraining
+	}
+	return nil
+}
+
+// run is the turn's goroutine: it has the model answer and ends the reply. A
+// panic of the model's ends the reply, not the process.
+func (h *Hub) run(t *turn) {
+	defer h.running.Done()
+	defer func() {
+		h.written.Add(-1)
+		if h.draining.Load() {
+			_ = h.do(h.checkDrained)
+		}
+	}()
+	defer h.turns.Delete(t.r.Reply)
+	defer func() {
+		_ = h.rescue("a client's count", t.r.Ref, func() error { h.leave(t.from.Client, t.r.Reply); return nil })
+	}()
+	defer t.cancel(nil)
+	_ = h.rescue("a turn", t.r.Ref, func() error { h.write(t); return nil })
+}
+
+// write is run, whose goroutine it is on.
+func (h *Hub) write(t *turn) {
+	h.metrics.writing(1)
+	defer h.metrics.writing(-1)
+	a := asking{h: h, t: t, r: t.r, began: time.Now()}
+	m, err := a.safely()
+	switch cause := context.Cause(t.ctx); {
+	case t.r.End() != nil:
+	case errors.Is(cause, errYielding):
+		h.yield(t)
+	case errors.Is(cause, errStopRequested), errors.Is(cause, errStopped):
+		m = session.Message{FinishReason: session.FinishStopped}
+		fallthrough
 	default:
-		h.abandon(r) // or it would be held, and never end
+		a.release()
+		m.Estimate = a.estimate
+		if failed := h.finish(t, m); failed != nil {
+			err = failed
+		}
 	}
-	if h.shared != nil && errors.Is(err, session.ErrUnavailable) { // whoever comes when the store is back goes on
-		err = fmt.Errorf("%w: %w", errMoved, err)
+	a.report(m, err)
+	if t.r.Appended() >= hugeReply {
+		// What it was written in is garbage now, as large as it is: left to itself
+		// the process would hold two copies of every such reply.
+		debug.FreeOSMemory()
 	}
-	e.Message, e.Err = m, err
 }
 
 // hugeReply is the length, in bytes, from which on a reply is worth a garbage
 // collection of its own: far beyond what MAX_TOKENS allows by default.
 const hugeReply = 1 << 20
 
-// ended returns m, which says why the reply ended, with all else that is stored.
-func (r *Reply) ended(m session.Message) session.Message {
-	m.ID, m.Role, m.Model = r.ID, session.Assistant, r.Model
-	m.Content, m.Timestamp, m.Epochs = r.content(), session.Now(), r.writers()
-	return m
-}
+// storeTimeout bounds one step of the store.
+const storeTimeout = 5 * time.Second
 
-// store stores an ended reply. A store that is away is asked again for as long as
-// followers wait for it. Errors: the store's for Finish; session.ErrPanicked.
-func (h *Hub) store(r *Reply, m session.Message) error {
+// finish stores the end of a reply. A store that is away is asked again for as
+// long as followers wait for it; then the reply is left to whoever finds it.
+// Where storing it panics it is stored, if it can be, as having failed.
+func (h *Hub) finish(t *turn, m session.Message) error {
 	const again = 250 * time.Millisecond
-	for began := time.Now(); ; {
-		err := h.rescue("storing a reply's end", r.Conversation, func() error {
+	for began, broken := time.Now(), false; ; {
+		err := h.rescue("storing a reply's end", t.r.Ref, func() error {
 			ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 			defer cancel()
-			return h.sessions.Finish(ctx, r.Conversation, m)
+			return h.sessions.Finish(ctx, t.r.Text, m)
 		})
 		switch {
 		case err == nil, errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrLost):
 			return err
+		case panicked(err) && !broken:
+			broken, m = true, session.Message{FinishReason: session.FinishError, Failure: CodeInternal}
+			continue
 		case !errors.Is(err, session.ErrUnavailable), time.Since(began) > session.AwayAfter:
+			h.yield(t)
 			return err
 		}
 		pause := time.NewTimer(again)
@@ -121,48 +213,92 @@ func (h *Hub) store(r *Reply, m session.Message) error {
 	}
 }
 
-// publish gives the reply's text to the Log, or reports that it is another's
-// to write.
-func (h *Hub) publish(r *Reply) bool {
-	wake, ok := h.shared.Write(r.ID, writing{h, r})
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.store = wake
-	return ok
-}
-
-// abandon lets go of a reply that cannot be stored: another node may go on
-// with it when the store is back.
-func (h *Hub) abandon(r *Reply) {
-	_ = h.rescue("handing over a reply", r.Conversation, func() error {
+// yield gives up the right to write a reply.
+func (h *Hub) yield(t *turn) {
+	err := h.rescue("handing over a reply", t.r.Ref, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 		defer cancel()
-		return h.shared.Yield(ctx, r.Conversation, r.ID)
+		return h.sessions.Yield(ctx, t.r.Text)
 	})
-}
-
-func (r *Reply) writers() []session.Epoch {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.epochs
-}
-
-// storeTimeout bounds one step of the store.
-const storeTimeout = 5 * time.Second
-
-// settle waits until whoever sealed the reply has ended it.
-func (h *Hub) settle(r *Reply) End {
-	e, _ := r.wait(context.Background())
-	if h.shared == nil && (errors.Is(e.Err, session.ErrLost) || errors.Is(e.Err, errStopped)) {
-		// It was ended before the store had it. Its conversation would be busy for ever.
-		_ = h.store(r, r.ended(session.Message{FinishReason: session.FinishStopped}))
+	if err != nil && !panicked(err) {
+		h.log.Warn("a reply could not be handed over at once", "session", ShortID(t.r.Ref.ID), "error", err)
 	}
-	return e
 }
 
-// giveUp stops a reply, whoever follows it.
-func (h *Hub) giveUp(r *Reply) {
-	if r.seal() {
-		h.end(r, session.Message{FinishReason: session.FinishStopped}, nil)
+// Running returns the reply that is running in a conversation, wherever it is
+// written, or nil. It is to be followed within moments.
+func (h *Hub) Running(ctx context.Context, ref session.Ref) (*reply.Reply, error) {
+	text, err := h.sessions.Follow(ctx, ref)
+	if err != nil || text == nil {
+		return nil, err
 	}
+	return reply.Of(text), nil
+}
+
+// Wait returns when the reply has ended, wherever it is written.
+// Errors: ctx's; reply.ErrCut, where the store is away for too long; ErrDraining.
+func (h *Hub) Wait(ctx context.Context, r *reply.Reply) (*reply.End, error) {
+	ctx, cancel := h.Staying(ctx)
+	defer cancel()
+	return r.Follow(ctx, reply.Discard{}, reply.NewOutbox(reply.Discard{}, false, nil), reply.AtEnd)
+}
+
+// Stop ends the running reply, if only is nil or names it or the message that it
+// answers. It returns OutcomeStopped when the reply ended as stopped and is
+// stored, and the place of the reply, if one was running.
+// Errors: session.ErrNotFound, session.ErrUnavailable; ctx's.
+func (h *Hub) Stop(ctx context.Context, ref session.Ref, only uuid.UUID) (outcome string, at session.Position, err error) {
+	err = h.rescue("stopping a reply", ref, func() (err error) {
+		outcome, at, err = h.stop(ctx, ref, only)
+		return err
+	})
+	return outcome, at, err
+}
+
+func (h *Hub) stop(ctx context.Context, ref session.Ref, only uuid.UUID) (string, session.Position, error) {
+	began := time.Now()
+	r, err := h.Running(ctx, ref)
+	if err != nil {
+		return "", session.Position{}, err
+	}
+	if r == nil || only != uuid.Nil && only != r.Reply && only != r.User.ID {
+		return OutcomeNothingRunning, session.Position{}, nil
+	}
+	at := session.Position{ID: r.Reply, Seq: r.Seq}
+	if err := h.sessions.Stop(ctx, ref, r.Reply); err != nil {
+		return "", at, err
+	}
+	end, err := h.Wait(ctx, r)
+	switch {
+	case err != nil:
+		return "", at, err
+	case end.Err == nil && end.Message.FinishReason == session.FinishStopped:
+		h.metrics.stopTook(time.Since(began))
+		return OutcomeStopped, at, nil
+	}
+	return OutcomeNothingRunning, at, nil
+}
+
+// Delete forgets a conversation: its reply is stopped, its connections closed
+// with CloseNotFound. Errors: session.ErrNotFound, session.ErrUnavailable.
+func (h *Hub) Delete(ctx context.Context, ref session.Ref) error { return h.sessions.Delete(ctx, ref) }
+
+// stopAbandoned stops the replies that nobody has followed for AbandonAfter. It
+// runs on the loop.
+func (h *Hub) stopAbandoned() {
+	if h.cfg.AbandonAfter == 0 {
+		return
+	}
+	now := time.Now()
+	h.turns.Range(func(_, v any) bool {
+		t := v.(*turn)
+		idle := now.Sub(t.began)
+		for _, followed := range []time.Time{t.r.LastFollowed(), t.r.FollowedElsewhere()} {
+			idle = min(idle, now.Sub(followed))
+		}
+		if idle >= h.cfg.AbandonAfter {
+			t.cancel(errStopRequested)
+		}
+		return true
+	})
 }

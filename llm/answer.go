@@ -1,11 +1,12 @@
 package llm
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"io"
-	"net/http"
+	"strings"
 
 	"github.com/tmc/langchaingo/llms"
 )
@@ -14,16 +15,16 @@ import (
 func (c *call) begin() {
 	c.echo = c.given
 	c.text.Reset()
-	c.thought.Reset()
-	c.tools, c.finish, c.usage, c.hasUsage, c.done = nil, "", usage{}, false, false
-	c.deltas, c.fresh = 0, 0
+	c.finish, c.usage, c.hasUsage, c.done = "", usage{}, false, false
+	c.deltas, c.fresh, c.half = 0, 0, half{}
 }
 
-// read reads the answer to its end.
-func (c *call) read(ctx context.Context, body io.Reader, w *watch) *failure {
+// read reads the answer to its end. kind is what it was typed as.
+func (c *call) read(ctx context.Context, body io.Reader, kind string, w *watch) *failure {
 	p := parsers.Get().(*parser)
 	defer p.release()
-	idle := false // the first token came: the shorter limit holds
+	opened := false // it is known to be an event stream
+	idle := false   // the first token came: the shorter limit holds
 	for empty := 0; ; {
 		n, err := p.events.fill(body)
 		if n > 0 {
@@ -31,10 +32,23 @@ func (c *call) read(ctx context.Context, body io.Reader, w *watch) *failure {
 		} else if empty++; err == nil && empty > 100 {
 			err = io.ErrNoProgress
 		}
-		finished := c.finish != ""
-		heard, bad := c.take(p)
-		if f := c.deliver(p); f != nil {
-			return f
+		if !opened {
+			is, known := eventStream(p.events.held(), kind, err != nil)
+			if !known {
+				w.hear(false)
+				continue
+			}
+			if opened = is || err != nil && err != io.EOF; !opened {
+				return c.noStream(ctx, p.events.held(), body, kind)
+			}
+		}
+		finished, deltas := c.finish != "", c.deltas
+		bad := c.take(p)
+		if c.unwanted == nil {
+			c.unwanted = c.deliver(p)
+		}
+		if c.unwanted != nil {
+			return c.unwanted
 		}
 		if bad != nil && (c.finish == "" || c.finish == "error") {
 			return bad
@@ -51,14 +65,14 @@ func (c *call) read(ctx context.Context, body io.Reader, w *watch) *failure {
 			if err == io.EOF && unfinished && p.events.lastIs("[DONE]") {
 				c.done = true
 			}
-			return c.end(ctx, err, unfinished)
+			return c.end(ctx, p, err, unfinished)
 		case c.finish != "" && !finished:
 			w.allow(lateUsage)
-		case c.finish == "" && heard && c.begun && !idle:
+		case c.finish == "" && c.deltas > 0 && !idle:
 			idle = true
-			w.allow(c.m.idle)
-		case c.finish == "" && heard:
-			w.hear()
+			w.allow(c.budget.patient(c.m.idle))
+		case c.finish == "" && n > 0:
+			w.hear(c.deltas > deltas)
 		}
 	}
 }
@@ -72,44 +86,42 @@ func drain(body io.Reader, w *watch) {
 
 // take reads all events that the buffer holds. What an event before a bad one
 // said is kept.
-func (c *call) take(p *parser) (heard bool, bad *failure) {
+func (c *call) take(p *parser) *failure {
+	d := &p.decoder
 	for !c.done {
 		data, ok, err := p.events.next()
 		if err != nil {
-			return heard, broken(err)
+			return broken(err)
 		}
 		if !ok {
-			return heard, nil
+			return nil
 		}
-		heard = true
-		if string(data) == "[DONE]" {
-			c.done = true
-			return heard, nil
+		if data[0] != '{' { // or it is no use to look closer
+			if string(data) == "[DONE]" {
+				c.done = true
+				return nil
+			}
+			if !structured(data) { // a gateway's ping
+				continue
+			}
 		}
-		d := &p.decoder
 		text, thought := len(d.text), len(d.thought)
 		if err := d.event(data); err != nil {
-			return heard, broken(err)
-		}
-		if len(d.text) > text && !c.echo.done {
-			fresh, err := c.echo.cut(d.text[text:])
-			if d.text = append(d.text[:text], fresh...); err != nil {
-				return heard, broken(err)
-			}
-		}
-		if n := len(d.text) - text; n > 0 || len(d.thought) > thought {
-			c.deltas++
-			c.fresh += n
+			f := broken(err)
+			f.transient = true
+			return f
 		}
 		if d.failed {
-			why := parseReason(data, c.m.model)
-			return heard, c.m.explain(cmp.Or(why.status, http.StatusOK), why)
+			return c.m.explainEvent(parseReason(data, c.m.model))
 		}
-		if d.tools != nil {
-			if c.tools, err = joinTools(c.tools, d.tools); err != nil {
-				return heard, broken(err)
-			}
-			c.begun = true
+		var f *failure
+		if len(d.thought) > thought && (text > 0 || len(d.turns) > 0) {
+			f = c.inOrder(p, text, thought)
+		} else {
+			f = c.fit(d, text, thought)
+		}
+		if f != nil {
+			return f
 		}
 		if d.hasUsage {
 			c.usage, c.hasUsage = d.usage, true
@@ -118,26 +130,67 @@ func (c *call) take(p *parser) (heard bool, bad *failure) {
 			c.finish = d.finish
 		}
 		if c.finish == "error" {
-			return heard, fail(llms.ErrCodeProviderUnavailable, nil, "Mistral ended its answer with an error")
+			f := fail(llms.ErrCodeProviderUnavailable, nil, "the model's service ended its answer with an error")
+			f.transient, f.refusal = true, true
+			return f
 		}
 	}
-	return heard, nil
+	return nil
+}
+
+// fit makes what an event said fit to what was said before: halves of characters are
+// joined, and what the caller has already goes.
+func (c *call) fit(d *decoder, text, thought int) *failure {
+	if d.ragged || c.half.waits {
+		d.text = c.half.join(d.text, text, &c.half.text)
+		d.thought = c.half.join(d.thought, thought, &c.half.thought)
+	}
+	if len(d.text) > text && !c.echo.done {
+		fresh, err := c.echo.cut(d.text[text:])
+		if d.text = append(d.text[:text], fresh...); err != nil {
+			return broken(err)
+		}
+	}
+	if n := len(d.text) - text; n > 0 || len(d.thought) > thought {
+		c.deltas++
+		c.fresh += n
+	}
+	return nil
+}
+
+// inOrder is fit of an event with thoughts that follow behind text, which is handed
+// on before them: delivery has thoughts first.
+func (c *call) inOrder(p *parser, text, thought int) *failure {
+	d := &p.decoder
+	said, thoughts, deltas := bytes.Clone(d.text[text:]), bytes.Clone(d.thought[thought:]), c.deltas
+	d.text, d.thought = d.text[:text], d.thought[:thought]
+	from := turn{text, thought}
+	for _, at := range append(d.turns, turn{text + len(said), thought + len(thoughts)}) {
+		if c.unwanted = c.deliver(p); c.unwanted != nil {
+			return c.unwanted
+		}
+		d.text = append(d.text, said[from.text-text:at.text-text]...)
+		d.thought = append(d.thought, thoughts[from.thought-thought:at.thought-thought]...)
+		if f := c.fit(d, 0, 0); f != nil {
+			return f
+		}
+		from = at
+	}
+	c.deltas = min(c.deltas, deltas+1) // it is one event
+	return nil
 }
 
 // broken is the failure of a stream that holds what it must not.
 func broken(err error) *failure {
-	return fail(llms.ErrCodeProviderUnavailable, err, "Mistral's answer cannot be read: %v", err)
+	return fail(llms.ErrCodeProviderUnavailable, err, "the answer of the model's service cannot be read: %v", err)
 }
 
 // deliver hands on what the decoder holds.
 func (c *call) deliver(p *parser) *failure {
 	d := &p.decoder
 	if len(d.thought) > 0 {
-		c.begun = true
-		if c.collect {
-			c.thought.Write(d.thought)
-		}
 		if c.opts.StreamingReasoningFunc != nil {
+			c.thinks = true
 			if err := c.opts.StreamingReasoningFunc(c.ctx, d.thought, nil); err != nil {
 				return unwanted(err)
 			}
@@ -178,13 +231,16 @@ func unwanted(err error) *failure {
 
 // end judges an answer whose stream has ended; err is what ended it, and
 // unfinished says that this was inside an event.
-func (c *call) end(ctx context.Context, err error, unfinished bool) *failure {
+func (c *call) end(ctx context.Context, p *parser, err error, unfinished bool) *failure {
 	if c.finish == "" && c.done {
 		// Some gateways send no finish_reason. [DONE] is an explicit end all the same.
 		c.finish = "stop"
 	}
 	if c.finish == "" {
 		f := cut(c.ctx, ctx, err)
+		if f.Code == llms.ErrCodeTimeout && c.deltas > 0 {
+			f.transient = c.ctx.Err() == nil // one that never began to speak has been waited for
+		}
 		if err == io.EOF && !unfinished && c.ctx.Err() == nil {
 			f.Cause = ErrNoEnd
 			// An answer that only repeats the given text would do so again.
@@ -193,7 +249,17 @@ func (c *call) end(ctx context.Context, err error, unfinished bool) *failure {
 		return f
 	}
 	if !c.done && !errors.Is(err, io.EOF) {
-		c.m.log.Debug("Mistral's stream broke behind its finish_reason", "error", unquoted(err.Error()))
+		c.m.log.Debug("the model's stream broke behind its finish_reason", "error", unquoted(err.Error()))
+	}
+	// What waits for its other half is no character.
+	p.decoder.thought = appendEnd(p.decoder.thought[:0], c.half.thought)
+	if p.decoder.text = appendEnd(p.decoder.text[:0], c.half.text); len(p.decoder.text) > 0 && !c.echo.done {
+		if p.decoder.text, err = c.echo.cut(p.decoder.text); err != nil {
+			return broken(err)
+		}
+	}
+	if f := c.deliver(p); f != nil {
+		return f
 	}
 	return c.hand(c.echo.rest())
 }
@@ -201,19 +267,70 @@ func (c *call) end(ctx context.Context, err error, unfinished bool) *failure {
 // response is the answer as langchaingo has it.
 func (c *call) response() *llms.ContentResponse {
 	choice := &llms.ContentChoice{
-		Content:          c.text.String(),
-		StopReason:       c.finish,
-		ReasoningContent: c.thought.String(),
-		ToolCalls:        c.tools,
-		GenerationInfo:   map[string]any{},
-	}
-	if len(c.tools) > 0 {
-		choice.FuncCall = c.tools[0].FunctionCall
+		Content:        c.text.String(),
+		StopReason:     c.finish,
+		GenerationInfo: map[string]any{},
 	}
 	if c.hasUsage {
 		choice.GenerationInfo["PromptTokens"] = c.usage.prompt
 		choice.GenerationInfo["CompletionTokens"] = c.usage.completion
 		choice.GenerationInfo["TotalTokens"] = c.usage.total
+		choice.GenerationInfo["PromptCachedTokens"] = c.usage.cached
 	}
 	return &llms.ContentResponse{Choices: []*llms.ContentChoice{choice}}
+}
+
+// fieldNames begin the lines of an event stream.
+var fieldNames = [][]byte{[]byte("data:"), []byte("event:"), []byte("id:"), []byte("retry:"), []byte(":")}
+
+// eventStream says whether an answer that begins with b is an event stream: the
+// first bytes decide, since proxies type streams as they like. known is false as
+// long as there are too few; ended says that no more come. What is typed as an
+// event stream is one unless it begins as JSON or HTML do.
+func eventStream(b []byte, kind string, ended bool) (is, known bool) {
+	typed := kind == "text/event-stream"
+	const mark = "\xef\xbb\xbf"
+	b = bytes.TrimLeft(bytes.TrimPrefix(b, []byte(mark)), " \t\r\n")
+	if strings.HasPrefix(mark, string(b)) { // as the empty text does
+		return typed, ended
+	}
+	if typed {
+		return b[0] != '{' && b[0] != '<', true
+	}
+	for _, name := range fieldNames {
+		if bytes.HasPrefix(b, name) {
+			return true, true
+		}
+		if bytes.HasPrefix(name, b) && !ended {
+			return false, false
+		}
+	}
+	return false, true
+}
+
+// noStream is the failure of an answer that is something else: an error that came
+// with a status of 200, or nothing that a chat can use.
+func (c *call) noStream(ctx context.Context, begun []byte, body io.Reader, kind string) *failure {
+	rest, _ := io.ReadAll(io.LimitReader(body, maxErrorBody))
+	whole := append(bytes.Clone(begun), rest...)
+	if f := gaveUp(c.ctx, ctx); f != nil {
+		return f
+	}
+	var d decoder
+	if err := d.event(whole); err == nil && d.failed {
+		return c.m.explainEvent(parseReason(whole, c.m.model))
+	}
+	switch kind {
+	case "application/json", "text/html", "text/plain", "application/xml", "text/event-stream", "":
+	default: // which may be any text, and is logged
+		kind = "another type"
+	}
+	return fail(llms.ErrCodeProviderUnavailable, nil, "the server did not stream its answer but sent %s", cmp.Or(kind, "no type"))
+}
+
+// structured says whether an event's data is for a program: an object or an array.
+// Some gateways send words in between, to keep a connection open.
+func structured(data []byte) bool {
+	i := space(data, 0)
+	return i < len(data) && (data[i] == '{' || data[i] == '[')
 }

@@ -47,10 +47,10 @@ func consume(tb testing.TB, m *Mistral, r io.Reader) (calls int) {
 	defer cancel(nil)
 	w := newWatch(cancel, time.Minute)
 	defer w.stop()
-	c := call{m: m, ctx: ctx, given: echo{done: true}, budget: NewBudget(1, 0)}
+	c := call{m: m, ctx: ctx, given: echo{done: true}, budget: NewBudget(1, time.Hour)}
 	c.begin()
 	c.opts.StreamingFunc = func(context.Context, []byte) error { calls++; return nil }
-	if f := c.read(ctx, r, w); f != nil {
+	if f := c.read(ctx, r, "text/event-stream", w); f != nil {
 		tb.Fatal(f.Error)
 	}
 	return calls

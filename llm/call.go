@@ -30,20 +30,21 @@ type call struct {
 	body    []byte
 	given   echo // as each attempt begins with it
 	collect bool // the text is to be returned
-	begun   bool // a token came: nothing may be tried again
+	begun   bool // text was handed on: nothing may be tried again
+	thinks  bool // the same of a thought: the caller decides
 	budget  *Budget
 
 	// The answer, begun anew by each attempt.
 	echo     echo
 	text     strings.Builder
-	thought  strings.Builder
-	tools    []llms.ToolCall
 	finish   string
 	usage    usage
 	hasUsage bool
-	done     bool // [DONE] was seen
-	deltas   int  // events with text or thoughts that are new
-	fresh    int  // bytes of new text
+	done     bool     // [DONE] was seen
+	deltas   int      // events with text or thoughts that are new
+	fresh    int      // bytes of new text
+	half     half     // of a character, that waits for the next delta
+	unwanted *failure // the caller wants no more
 }
 
 // parser is what reads one stream; parsers are used again.
@@ -71,7 +72,14 @@ var errBudget = errors.New("no request is left for this reply")
 // run makes attempts until one succeeds or the retries or the budget say no.
 func (c *call) run() *failure {
 	if c.budget.Spent() {
-		return fail(llms.ErrCodeProviderUnavailable, errBudget, "Mistral was asked as often as one reply may")
+		return fail(llms.ErrCodeProviderUnavailable, errBudget, "the model was asked as often as one reply may")
+	}
+	if wait := c.budget.pause; wait > 0 {
+		c.budget.pause = 0
+		if !sleep(c.ctx, wait) {
+			return canceled(c.ctx)
+		}
+		c.budget.waited += wait
 	}
 	for try := 0; ; try++ {
 		if c.ctx.Err() != nil {
@@ -79,15 +87,23 @@ func (c *call) run() *failure {
 		}
 		c.budget.requests--
 		f := c.attempt()
-		c.budget.tokens += c.spent()
+		if c.begun || f == nil { // otherwise what it thought is no part of the reply
+			c.budget.tokens += c.spent()
+		}
 		if f == nil {
 			return nil
 		}
 		wait, ok := c.m.retries.next(try, c.budget.waited, f)
-		if !ok || c.begun || !c.budget.allows(wait) {
+		if !ok || c.begun || c.thinks || !c.budget.allows(wait) {
+			if f.transient {
+				f.WithDetail(detailTransient, true)
+			}
+			if ok && f.refusal {
+				c.budget.pause = wait
+			}
 			return f
 		}
-		c.m.log.Info("Mistral is asked again", "code", string(f.Code), "try", try+1, "wait", wait)
+		c.m.log.Info("the model is asked again", "code", string(f.Code), "try", try+1, "wait", wait)
 		if c.m.onRetry != nil {
 			c.m.onRetry(wait, f.Error)
 		}
@@ -107,7 +123,7 @@ func (c *call) spent() int { return max(c.deltas, min(c.usage.completion, c.fres
 func (c *call) attempt() *failure {
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
-	w := newWatch(cancel, c.m.firstToken)
+	w := newWatch(cancel, c.budget.patient(c.m.firstToken))
 	defer func() { c.budget.waited += w.stop() }()
 	c.begin()
 
@@ -134,10 +150,7 @@ func (c *call) attempt() *failure {
 		return f
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if kind != "text/event-stream" {
-		return fail(llms.ErrCodeProviderUnavailable, nil, "the server did not stream its answer but sent %q", clean(kind))
-	}
-	f := c.read(ctx, resp.Body, w)
+	f := c.read(ctx, resp.Body, kind, w)
 	if f != nil {
 		if id := requestID(resp.Header); id != "" {
 			f.WithDetail("request_id", id)

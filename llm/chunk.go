@@ -19,16 +19,41 @@ type decoder struct {
 	finish   string // finish_reason, "" for none
 	usage    usage
 	hasUsage bool
-	tools    []byte // tool_calls, undecoded, part of the event; nil for none
-	failed   bool   // it is an error object
+	failed   bool // it is an error object
+	ragged   bool // its text has halves of characters, see appendRagged
+
+	// turns are where, in the last event, thoughts follow behind text: a part of the
+	// text, and as much of the thoughts before it. Most events have none.
+	turns []turn
 
 	// Marks inside the event being read.
 	eventText, eventThought   int
 	choiceText, choiceThought int
 	choiceFinish              string
-	choiceTools               []byte
 
 	repeat repeat
+}
+
+// turn is a place in an event's text and thoughts.
+type turn struct{ text, thought int }
+
+// back forgets what is behind a place.
+func (d *decoder) back(text, thought int) {
+	d.text, d.thought = d.text[:text], d.thought[:thought]
+	for n := len(d.turns); n > 0 && (d.turns[n-1].text > text || d.turns[n-1].thought > thought); n-- {
+		d.turns = d.turns[:n-1]
+	}
+}
+
+// thinks notes that a thought follows.
+func (d *decoder) thinks() {
+	from := d.eventText
+	if n := len(d.turns); n > 0 {
+		from = d.turns[n-1].text
+	}
+	if len(d.text) > from {
+		d.turns = append(d.turns, turn{len(d.text), len(d.thought)})
+	}
 }
 
 // reset makes the decoder ready for another stream; its memory stays.
@@ -41,15 +66,18 @@ func (d *decoder) reset() {
 // nothing else is taken.
 func (d *decoder) event(b []byte) error {
 	d.eventText, d.eventThought = len(d.text), len(d.thought)
-	d.finish, d.usage, d.hasUsage, d.tools, d.failed = "", usage{}, false, nil, false
+	d.finish, d.failed, d.ragged, d.turns = "", false, false, d.turns[:0]
+	if d.hasUsage {
+		d.usage, d.hasUsage = usage{}, false
+	}
 	i := d.repeated(b)
 	if i == 0 {
 		i = d.top(b)
 	}
 	bad := i < 0 || space(b, i) != len(b)
 	if bad || d.failed {
-		d.text, d.thought = d.text[:d.eventText], d.thought[:d.eventThought]
-		d.finish, d.usage, d.hasUsage, d.tools = "", usage{}, false, nil
+		d.back(d.eventText, d.eventThought)
+		d.finish, d.usage, d.hasUsage = "", usage{}, false
 		d.repeat.forget()
 	}
 	if bad {
@@ -84,8 +112,8 @@ func (d *decoder) topRest(b []byte, i int, first, chose bool) int {
 		}
 		switch string(key) {
 		case "choices":
-			d.text, d.thought = d.text[:d.eventText], d.thought[:d.eventThought]
-			d.finish, d.tools = "", nil
+			d.back(d.eventText, d.eventThought)
+			d.finish = ""
 			if chose || object || named {
 				d.repeat.odd()
 			}
@@ -148,7 +176,7 @@ func (d *decoder) choicesRest(b []byte, i int, first bool) int {
 // choice marks where a choice begins.
 func (d *decoder) choice() {
 	d.choiceText, d.choiceThought = len(d.text), len(d.thought)
-	d.choiceFinish, d.choiceTools = "", nil
+	d.choiceFinish = ""
 }
 
 // choiceRest reads the members of a choice and keeps it if its index is 0.
@@ -173,8 +201,7 @@ func (d *decoder) choiceRest(b []byte, i int, first, ours bool) int {
 			}
 		case "delta":
 			d.repeat.again()
-			d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
-			d.choiceTools = nil
+			d.back(d.choiceText, d.choiceThought)
 			switch {
 			case isNull(b, at):
 				i = at + 4
@@ -197,14 +224,11 @@ func (d *decoder) choiceRest(b []byte, i int, first, ours bool) int {
 // keep ends a choice: what it said is the event's, or is dropped.
 func (d *decoder) keep(ours bool) {
 	if !ours {
-		d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
+		d.back(d.choiceText, d.choiceThought)
 		return
 	}
 	if d.choiceFinish != "" {
 		d.finish = d.choiceFinish
-	}
-	if d.choiceTools != nil {
-		d.tools = d.choiceTools
 	}
 }
 
@@ -226,26 +250,29 @@ func (d *decoder) reason(b []byte, at int) int {
 	return end + 1
 }
 
-// delta reads the members of a delta; first as in member.
+// delta reads the members of a delta; first as in member. Servers of open weights
+// tell what a model thinks in a member of its own.
 func (d *decoder) delta(b []byte, i int, first bool) int {
+	reasoning := 0
 	for ; ; first = false {
 		key, at := member(b, i, first)
 		if key == nil {
+			if reasoning > 0 && at > 0 {
+				d.str(b, reasoning, &d.thought)
+			}
 			return at
 		}
 		switch string(key) {
 		case "content":
 			d.repeat.again()
-			d.text, d.thought = d.text[:d.choiceText], d.thought[:d.choiceThought]
+			d.back(d.choiceText, d.choiceThought)
 			if i = d.content(b, at, &d.text, maxDepth); i > 0 && b[at] == '"' {
 				d.repeat.content(at+1, i-1)
 			}
-		case "tool_calls":
-			i = skip(b, at, maxDepth)
-			d.choiceTools = nil
-			if i > 0 && !isNull(b, at) {
+		case "reasoning_content", "reasoning":
+			if i = skip(b, at, maxDepth); i > 0 && b[at] == '"' {
 				d.repeat.odd()
-				d.choiceTools = b[at:i]
+				reasoning = at
 			}
 		default:
 			i = skip(b, at, maxDepth)

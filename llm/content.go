@@ -45,7 +45,9 @@ func (d *decoder) str(b []byte, i int, dst *[]byte) int {
 	if plain {
 		*dst = append(*dst, b[i+1:end]...)
 	} else {
-		*dst = appendText(*dst, b[i+1:end])
+		var ragged bool
+		*dst, ragged = appendRagged(*dst, b[i+1:end])
+		d.ragged = d.ragged || ragged
 	}
 	return end + 1
 }
@@ -88,6 +90,7 @@ func (d *decoder) part(b []byte, i int, dst *[]byte, depth int) int {
 			return -1
 		}
 	case kind == "thinking" && thinking > 0:
+		d.thinks()
 		if d.content(b, thinking, &d.thought, depth) < 0 {
 			return -1
 		}

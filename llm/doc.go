@@ -1,8 +1,9 @@
 // Package llm speaks to Mistral: [Mistral] is a langchaingo model
 // ([llms.Model]) that streams, ends when its context does, tries again before
-// the first token, and never takes a stream that was cut for an answer.
-// [Window] keeps a conversation within a token budget; [NewOllama] is
-// langchaingo's own model for open weights run locally.
+// text was shown, tells whether going on may help behind it ([Transient]), and
+// never takes a stream that was cut for an answer.
+// [Window] keeps a conversation within a token budget; [NewOllama] is the same
+// client for open weights run locally.
 //
 // # Why not langchaingo's own ways to reach Mistral
 //

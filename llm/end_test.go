@@ -107,9 +107,12 @@ func TestBudget(t *testing.T) {
 		"statuses and cuts":   {[]http.HandlerFunc{status(500), texts(`"a"`), status(500), status(500), texts(`"a"`)}, 9, 6, 20 * time.Second},
 		"waits as they asked": {[]http.HandlerFunc{status(429, "Retry-After", "50")}, 5, 2 + 4, 90 * time.Second},
 		"slow refusals": {[]http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
-			<-time.After(40 * time.Second)
-			status(503)(w, r)
-		}}, 9, 3, 125 * time.Second},
+			select {
+			case <-time.After(40 * time.Second):
+				status(503)(w, r)
+			case <-r.Context().Done():
+			}
+		}}, 9, 3, 121 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -123,6 +126,7 @@ func TestBudget(t *testing.T) {
 						t.Error("an answer")
 					}
 				}
+				synctest.Wait() // for a request that was given up
 				if len(s.bodies) != test.asked || test.calls > 5 && !b.Spent() {
 					t.Errorf("%d requests, spent: %v", len(s.bodies), b.Spent())
 				}
@@ -146,6 +150,7 @@ func TestTokens(t *testing.T) {
 	}{
 		"each event is a token":           {"", many, 500},
 		"empty ones are none":             {"", event(`""`) + many + event(`null`) + finish("stop"), 500},
+		"thoughts without text are none":  {"", event(`[{"type":"thinking","thinking":"hm"}]`), 0},
 		"thoughts are tokens":             {"", event(`[{"type":"thinking","thinking":"hm"}]`) + many, 501},
 		"the usage knows better":          {"", event(`"one and two "`) + event(`"and three"`) + counted("6"), 6},
 		"unless it is less than was sent": {"", many + counted("6"), 500},
@@ -154,7 +159,7 @@ func TestTokens(t *testing.T) {
 		"nor to the usage":                {"word word word", event(`"word word word"`) + event(`" !"`) + counted("5"), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := NewBudget(1, 0)
+			b := NewBudget(1, time.Hour)
 			m := serve(t, streams(test.body))
 			_, _ = m.GenerateContent(WithBudget(t.Context(), b), goOn(test.given))
 			if b.Tokens() != test.want {

@@ -28,6 +28,7 @@ var ErrNoEnd = fmt.Errorf("%w: the stream ended without a finish_reason", io.Err
 type failure struct {
 	*llms.Error
 	transient bool          // another attempt may do better
+	refusal   bool          // the service said so: it wants some time
 	after     time.Duration // what Retry-After asked for, 0 if nothing
 	minute    time.Duration // until the next rate window, 0 if it is not that
 }
@@ -36,6 +37,17 @@ func fail(code llms.ErrorCode, cause error, format string, args ...any) *failure
 	text := fmt.Sprintf(format, args...)
 	err := llms.NewError(code, provider, text)
 	return &failure{Error: err.WithCause(cause).WithDetail(detailLog, unquoted(text))}
+}
+
+// detailTransient is the detail of an error whose call may be gone on with.
+const detailTransient = "transient"
+
+// Transient says of an error behind some text whether a call that goes on from that
+// text may do better: the stream broke, fell silent, or ended in an error that
+// passes.
+func Transient(err error) bool {
+	var e *llms.Error
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &e) && e.Details[detailTransient] == true
 }
 
 // canceled is the failure of a call whose context ended.
@@ -59,7 +71,7 @@ func unreached(ctx, attempt context.Context, err error) *failure {
 		code = llms.ErrCodeTimeout
 	}
 	// Nothing was said yet, so this is no cut answer, however the connection ended.
-	f := fail(code, opaque(err), "Mistral could not be reached (%v)", inner(err))
+	f := fail(code, opaque(err), "the model's service could not be reached (%v)", inner(err))
 	var certificate *tls.CertificateVerificationError
 	f.transient = !errors.As(err, &certificate)
 	return f
@@ -71,13 +83,13 @@ func cut(ctx, attempt context.Context, err error) *failure {
 		return f
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fail(llms.ErrCodeTimeout, opaque(err), "Mistral took longer than the HTTP client's Timeout")
+		return fail(llms.ErrCodeTimeout, opaque(err), "the model's service took longer than the HTTP client's Timeout")
 	}
 	cause := error(io.ErrUnexpectedEOF)
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		cause = fmt.Errorf("%w: %v", io.ErrUnexpectedEOF, err)
 	}
-	f := fail(llms.ErrCodeProviderUnavailable, cause, "Mistral's answer broke off (%v)", inner(err))
+	f := fail(llms.ErrCodeProviderUnavailable, cause, "the answer of the model's service broke off (%v)", inner(err))
 	f.transient = true
 	return f
 }
@@ -88,7 +100,7 @@ func gaveUp(ctx, attempt context.Context) *failure {
 	case ctx.Err() != nil:
 		return canceled(ctx)
 	case context.Cause(attempt) == errSilent:
-		return fail(llms.ErrCodeTimeout, errSilent, "Mistral was silent for too long")
+		return fail(llms.ErrCodeTimeout, errSilent, "the model's service was silent for too long")
 	}
 	return nil
 }
@@ -124,7 +136,7 @@ func (m *Mistral) refused(resp *http.Response) *failure {
 	if resp.StatusCode == http.StatusTooManyRequests && f.Code == llms.ErrCodeRateLimit {
 		if resp.Header.Get("x-ratelimit-limit-req-minute") == "0" {
 			f.Code, f.transient = llms.ErrCodeQuotaExceeded, false
-			const sentence = "Mistral grants this key no requests for the model, waiting does not help: "
+			const sentence = "this key is granted no requests for the model, waiting does not help: "
 			f.Message = sentence + f.Message
 			f.WithDetail(detailLog, sentence+f.Details[detailLog].(string))
 		} else if f.after == 0 {
@@ -135,18 +147,27 @@ func (m *Mistral) refused(resp *http.Response) *failure {
 	return f
 }
 
-// explain is the failure for a status and a reason; an error event, which has no
-// status, comes with 200 or the status that it names.
+// explain is the failure for a status and a reason; an error event comes with the
+// status that it stands for, or 200.
 func (m *Mistral) explain(status int, why reason) *failure {
 	code, sentence := classify(status, why.code)
 	f := fail(code, nil, "%s", m.redact(sentence+why.suffix(status, why.message)))
 	f.WithDetail(detailLog, m.redact(sentence+why.suffix(status, why.words)))
-	f.transient = transient(status, why.code)
+	f.transient, f.refusal = transient(status, why.code), true
 	if why.kind != "" {
 		f.WithDetail("type", why.kind)
 	}
 	if why.code != "" {
 		f.WithDetail("code", why.code)
+	}
+	return f
+}
+
+// explainEvent is the failure that an error inside a stream means.
+func (m *Mistral) explainEvent(why reason) *failure {
+	f := m.explain(why.asStatus(), why)
+	if f.Code == llms.ErrCodeRateLimit {
+		f.minute = untilMinute(nil, time.Now())
 	}
 	return f
 }
@@ -167,31 +188,31 @@ func classify(status int, code string) (llms.ErrorCode, string) {
 	case codePromptTooLong:
 		return llms.ErrCodeTokenLimit, "the conversation is too long for the model"
 	case codeRateLimited:
-		return llms.ErrCodeRateLimit, "Mistral's rate limit is reached"
+		return llms.ErrCodeRateLimit, "the rate limit of the model's service is reached"
 	case codeCapacity:
-		return llms.ErrCodeRateLimit, "Mistral has no capacity for this model at the moment"
+		return llms.ErrCodeRateLimit, "the service has no capacity for this model at the moment"
 	}
 	switch {
 	case status == http.StatusUnauthorized:
-		return llms.ErrCodeAuthentication, "Mistral refused the API key"
+		return llms.ErrCodeAuthentication, "the model's service refused the API key"
 	case status == http.StatusForbidden:
-		return llms.ErrCodeAuthentication, "Mistral forbids this request: the key's plan lacks the model, or a guardrail blocked the prompt"
+		return llms.ErrCodeAuthentication, "the model's service forbids this request: the key's plan lacks the model, or a guardrail blocked the prompt"
 	case status == http.StatusPaymentRequired:
-		return llms.ErrCodeQuotaExceeded, "Mistral wants a payment for this key"
+		return llms.ErrCodeQuotaExceeded, "the model's service wants a payment for this key"
 	case status == http.StatusNotFound:
 		return llms.ErrCodeResourceNotFound, "nothing answers at this path or by this model's name: check the base URL and the model"
 	case status == http.StatusRequestTimeout:
-		return llms.ErrCodeTimeout, "Mistral waited too long for the request"
+		return llms.ErrCodeTimeout, "the model's service waited too long for the request"
 	case status == http.StatusTooManyRequests:
-		return llms.ErrCodeRateLimit, "Mistral's rate limit is reached"
+		return llms.ErrCodeRateLimit, "the rate limit of the model's service is reached"
 	case status == http.StatusConflict, status == http.StatusTooEarly:
-		return llms.ErrCodeProviderUnavailable, "Mistral cannot answer now"
+		return llms.ErrCodeProviderUnavailable, "the model's service cannot answer now"
 	case status >= 300 && status < 400:
 		return llms.ErrCodeInvalidRequest, "the server redirects elsewhere, which is not followed: check the base URL"
 	case status >= 400 && status < 500:
-		return llms.ErrCodeInvalidRequest, "Mistral does not accept the request"
+		return llms.ErrCodeInvalidRequest, "the model's service does not accept the request"
 	}
-	return llms.ErrCodeProviderUnavailable, "Mistral failed"
+	return llms.ErrCodeProviderUnavailable, "the model's service failed"
 }
 
 // transient says which refusals are worth another attempt; 520 to 529 are

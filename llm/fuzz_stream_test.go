@@ -2,22 +2,19 @@ package llm
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	"github.com/tmc/langchaingo/llms"
 )
 
 // outcome is what a stream came to.
 type outcome struct {
-	text, thought, finish, tools string
-	usage                        usage
-	err                          string // "", "cut", "bad"
+	text, thought, finish string
+	usage                 usage
+	err                   string // "", "cut", "bad"
 }
 
 // pieces is a reader whose reads are as long as the bytes of cuts say.
@@ -50,8 +47,8 @@ func readAs(t testing.TB, r io.Reader) outcome {
 	defer cancel(nil)
 	w := newWatch(cancel, time.Minute)
 	defer w.stop()
-	var got strings.Builder
-	c := call{m: m, ctx: ctx, collect: true, given: echo{done: true}, budget: NewBudget(1, 0)}
+	var got, thought strings.Builder
+	c := call{m: m, ctx: ctx, collect: true, given: echo{done: true}, budget: NewBudget(1, time.Hour)}
 	c.begin()
 	c.opts.StreamingFunc = func(_ context.Context, b []byte) error {
 		if len(b) == 0 || !utf8.Valid(b) {
@@ -60,11 +57,15 @@ func readAs(t testing.TB, r io.Reader) outcome {
 		got.Write(b)
 		return nil
 	}
-	f := c.read(ctx, r, w)
+	c.opts.StreamingReasoningFunc = func(_ context.Context, thoughts, _ []byte) error {
+		thought.Write(thoughts)
+		return nil
+	}
+	f := c.read(ctx, r, "text/event-stream", w)
 	if got.String() != c.text.String() {
 		t.Errorf("streamed %q, returned %q", got.String(), c.text.String())
 	}
-	o := outcome{text: c.text.String(), thought: c.thought.String(), finish: c.finish, usage: c.usage, tools: toolText(c.tools)}
+	o := outcome{text: c.text.String(), thought: thought.String(), finish: c.finish, usage: c.usage}
 	switch {
 	case f == nil:
 	case errors.Is(f.Error, io.ErrUnexpectedEOF):
@@ -73,11 +74,6 @@ func readAs(t testing.TB, r io.Reader) outcome {
 		o.err = "bad"
 	}
 	return o
-}
-
-func toolText(calls []llms.ToolCall) string {
-	b, _ := json.Marshal(calls)
-	return string(b)
 }
 
 // tooDeep says that values are nested deeper than the scanner goes into: the

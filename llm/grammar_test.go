@@ -116,10 +116,12 @@ func (g *grammar) choice() {
 
 func (g *grammar) delta() {
 	g.object(map[string]func(){
-		"role":       func() { g.WriteString(`"assistant"`) },
-		"content":    g.content,
-		"tool_calls": func() { g.WriteString(g.pick("null", "null", `[{"id":"x","function":{"name":"f","arguments":"{}"}}]`)) },
-	}, "role", "content", "content", "tool_calls")
+		"role":              func() { g.WriteString(`"assistant"`) },
+		"content":           g.content,
+		"tool_calls":        func() { g.WriteString(g.pick("null", "null", `[{"id":"x","function":{"name":"f","arguments":"{}"}}]`)) },
+		"reasoning":         func() { g.WriteString(g.pick("null", `"hm"`, `"\ud83d"`, `{"a":1}`)) },
+		"reasoning_content": func() { g.WriteString(g.pick("null", "null", `" well"`, `"\ude00"`)) },
+	}, "role", "content", "content", "content", "tool_calls", "reasoning", "reasoning_content")
 }
 
 func (g *grammar) event() {

@@ -19,6 +19,7 @@ import (
 // What a zero field of Config stands for.
 const (
 	DefaultBaseURL           = "https://api.mistral.ai"
+	DefaultOllamaURL         = "http://127.0.0.1:11434"
 	DefaultModel             = "mistral-small-latest"
 	DefaultFirstTokenTimeout = 120 * time.Second
 	DefaultIdleTimeout       = 60 * time.Second
@@ -39,8 +40,15 @@ type Config struct {
 	// Temperature is sent when the call has no option for it. Nil: the model's own.
 	Temperature *float64
 
-	// FirstTokenTimeout is how long an attempt may be silent until its first token,
-	// IdleTimeout how long between two events after it. There is no total limit.
+	// ReasoningEffort is sent as it is. "": it is not sent, and the model decides.
+	ReasoningEffort string
+
+	// ContextTokens is the context that an Ollama is asked to have (num_ctx). 0: its own.
+	ContextTokens int
+
+	// FirstTokenTimeout is how long an attempt may bring no byte until its first token,
+	// IdleTimeout how long after it; both are shorter once a reply has waited. Without
+	// text an answer may go on for ten minutes, with text for ever.
 	FirstTokenTimeout, IdleTimeout time.Duration
 
 	// MaxRetries is the number of attempts after the first, negative for none.
@@ -59,14 +67,17 @@ type Config struct {
 	Logger *slog.Logger // nil: nothing is logged
 }
 
-// Mistral is a langchaingo model that speaks to Mistral's API. It is safe for
-// concurrent use and has nothing to close.
+// Mistral is a langchaingo model that speaks to Mistral's API, or to one like it. It
+// is safe for concurrent use and has nothing to close.
 type Mistral struct {
+	provider    string  // as errors name it
+	ollama      *ollama // what an Ollama is sent besides; nil: it is none
 	endpoint    string
 	key         string
 	model       string
 	client      *http.Client
 	temperature *float64
+	effort      string
 	firstToken  time.Duration
 	idle        time.Duration
 	retries     retries
@@ -96,11 +107,13 @@ func NewMistral(cfg Config) (*Mistral, error) {
 	// Some write the address with /v1, as the curl examples of Mistral's have it.
 	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/v1")
 	m := &Mistral{
+		provider:    provider,
 		endpoint:    base.JoinPath("/v1/chat/completions").String(),
 		key:         cfg.APIKey,
 		model:       cmp.Or(cfg.Model, DefaultModel),
 		client:      newClient(cfg.HTTPClient),
 		temperature: cfg.Temperature,
+		effort:      cfg.ReasoningEffort,
 		firstToken:  cmp.Or(cfg.FirstTokenTimeout, DefaultFirstTokenTimeout),
 		idle:        cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout),
 		retries: retries{
@@ -154,15 +167,18 @@ func (m *Mistral) Model() string { return m.model }
 // valid during the call only; an error of its own ends the request. The text is
 // also returned as Content, as langchaingo's callers expect, but for
 // [WithoutContent]. StopReason is Mistral's finish_reason as it came;
-// GenerationInfo holds PromptTokens, CompletionTokens and TotalTokens as int.
-// With WithN above 1 only the first choice is returned.
+// GenerationInfo holds PromptTokens, CompletionTokens, TotalTokens and
+// PromptCachedTokens as int. A StreamingReasoningFunc gets what the model thinks, in
+// the order in which it thinks and speaks.
 //
-// Of the options, those that Mistral has are sent if they are not zero, which
-// is how langchaingo tells them from unset. MaxTokens is sent as it is: who goes
-// on with an answer lowers it.
+// Of the options, Model, Temperature, TopP, MaxTokens and StopWords are sent if
+// they are not zero, which is how langchaingo tells them from unset; the others
+// are ignored. Messages are text. MaxTokens is sent as it is: who goes on with an
+// answer lowers it.
 //
 // Every error is an *[llms.Error]; [LogAttrs] tells what of it may be logged.
-// Nothing is tried again once a token was handed on. If the stream ends without a
+// Nothing is tried again once text, or a thought, was handed on; [Transient] tells whether a call
+// that goes on from it may help. If the stream ends without a
 // finish_reason or [DONE], errors.Is(err, io.ErrUnexpectedEOF) is true, and of no
 // other error. How many requests several calls may make is a [Budget]'s to say.
 func (m *Mistral) GenerateContent(ctx context.Context, messages []llms.MessageContent, options ...llms.CallOption) (*llms.ContentResponse, error) {
@@ -172,10 +188,14 @@ func (m *Mistral) GenerateContent(ctx context.Context, messages []llms.MessageCo
 	}
 	c.collect = c.opts.StreamingFunc == nil || c.opts.Metadata[withoutContent] == nil
 	var err error
+	var f *failure
 	if c.body, c.given, err = m.encode(messages, &c.opts); err != nil {
-		return nil, fail(llms.ErrCodeInvalidRequest, err, "the request cannot be written: %v", err).Error
+		f = fail(llms.ErrCodeInvalidRequest, err, "the request cannot be written: %v", err)
+	} else {
+		f = c.run()
 	}
-	if f := c.run(); f != nil {
+	if f != nil {
+		f.Provider = m.provider
 		return nil, f.Error
 	}
 	return c.response(), nil
@@ -186,31 +206,30 @@ func (m *Mistral) Call(ctx context.Context, prompt string, options ...llms.CallO
 	return llms.GenerateFromSinglePrompt(ctx, m, prompt, options...)
 }
 
-// withoutContent is the key in a call's metadata that is ours. langchaingo gives
-// options no other place; it is never sent.
-const withoutContent = "lumos/llm.WithoutContent"
+// The keys in a call's metadata that are ours. langchaingo gives options no other
+// place; metadata is never sent.
+const (
+	withoutContent = "lumos/llm.WithoutContent"
+	cacheKey       = "lumos/llm.CacheKey"
+)
 
 // WithoutContent leaves the response's Content empty: the caller has the text
 // from its StreamingFunc, and it need not be kept twice. Without a StreamingFunc
 // it does nothing.
-func WithoutContent() llms.CallOption {
+func WithoutContent() llms.CallOption { return ownOption(withoutContent, true) }
+
+// WithCacheKey names the conversation that a prompt belongs to: prompts with the same
+// key that begin alike are cheaper, where the service has a cache.
+func WithCacheKey(key string) llms.CallOption { return ownOption(cacheKey, key) }
+
+func ownOption(name string, value any) llms.CallOption {
 	return func(o *llms.CallOptions) {
 		o.Metadata = maps.Clone(o.Metadata)
 		if o.Metadata == nil {
 			o.Metadata = make(map[string]any)
 		}
-		o.Metadata[withoutContent] = true
+		o.Metadata[name] = value
 	}
-}
-
-// sentMetadata is the metadata without what this package and langchaingo's own
-// options put there.
-func sentMetadata(metadata map[string]any) map[string]any {
-	sent := maps.Clone(metadata)
-	for _, key := range []string{withoutContent, "thinking_config", "prompt_caching", "context_cache"} {
-		delete(sent, key)
-	}
-	return sent
 }
 
 // redact takes the key out of a text that came from outside.

@@ -1,26 +1,54 @@
 package llm
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
-	"net/url"
-
-	"github.com/tmc/langchaingo/llms"
-	"github.com/tmc/langchaingo/llms/ollama"
+	"time"
 )
 
-// NewOllama returns langchaingo's own model for an Ollama server at base
-// (http://127.0.0.1:11434), for the open weights of Mistral and others.
-// Its errors are not *llms.Error, and a stream that is cut short ends without
-// one: then Content is empty although text was streamed (v0.1.14).
-func NewOllama(base, model string) (llms.Model, error) {
-	// The option below ends the process on an address that does not parse.
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("llm: Ollama's address %q is no http or https URL", base)
-	}
-	if model == "" {
+// Ollama has an endpoint that is nearly Mistral's, at /v1/chat/completions. What it
+// does not have is not sent (prefix, prompt_cache_key), and what it needs is.
+
+// ollamaFirstToken is how long an Ollama may be silent until its first token: it may
+// have to load the model first, for which it gives itself five minutes.
+const ollamaFirstToken = 5 * time.Minute
+
+// ollama is what a request to Ollama has besides.
+type ollama struct {
+	StreamOptions streamOptions `json:"stream_options"`
+	Options       *numCtx       `json:"options,omitempty"`
+}
+
+// streamOptions asks for the usage, which is not told otherwise.
+type streamOptions struct {
+	IncludeUsage bool `json:"include_usage"`
+}
+
+type numCtx struct {
+	NumCtx int `json:"num_ctx"`
+}
+
+// NewOllama returns a model that asks an Ollama server, for the open weights of
+// Mistral and others. Model is required; BaseURL is http://127.0.0.1:11434 unless
+// set. It reaches nobody.
+//
+// An answer that was cut is gone on with by a last message of the assistant's, which
+// many chat templates leave open. The model then need not repeat it, and if it does,
+// that is cut off.
+func NewOllama(cfg Config) (*Mistral, error) {
+	if cfg.Model == "" {
 		return nil, errors.New("llm: Ollama needs the name of a model")
 	}
-	return ollama.New(ollama.WithServerURL(base), ollama.WithModel(model))
+	cfg.BaseURL = cmp.Or(cfg.BaseURL, DefaultOllamaURL)
+	cfg.FirstTokenTimeout = cmp.Or(cfg.FirstTokenTimeout, ollamaFirstToken)
+	m, err := NewMistral(cfg)
+	if err != nil {
+		return nil, err
+	}
+	m.provider = "ollama"
+	m.ollama = &ollama{StreamOptions: streamOptions{IncludeUsage: true}}
+	if cfg.ContextTokens > 0 {
+		m.ollama.Options = &numCtx{cfg.ContextTokens}
+	}
+	return m, nil
 }

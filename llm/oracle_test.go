@@ -6,15 +6,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/tmaxmax/go-sse"
-	"github.com/tmc/langchaingo/llms"
 )
 
 // oracle reads the same stream with go-sse and encoding/json.
 func oracle(stream []byte) outcome {
 	var o outcome
-	var calls []llms.ToolCall
+	begin := bytes.TrimLeft(bytes.TrimPrefix(stream, []byte("\xef\xbb\xbf")), " \t\r\n")
+	if len(begin) > 0 && (begin[0] == '{' || begin[0] == '<') {
+		return outcome{err: "bad"}
+	}
 	done := false
 	for e, err := range sse.Read(bytes.NewReader(stream), &sse.ReadConfig{MaxEventSize: 1 << 22}) {
 		if err != nil {
@@ -28,11 +32,10 @@ func oracle(stream []byte) outcome {
 			done = true
 			break
 		}
-		said, ok := understand(json.RawMessage(e.Data))
-		if ok && said.tools != "" {
-			calls, err = joinTools(calls, []byte(said.tools))
-			ok = err == nil
+		if data := strings.TrimLeft(e.Data, " \t\r\n"); data == "" || data[0] != '{' && data[0] != '[' {
+			continue
 		}
+		said, ok := understand(json.RawMessage(e.Data))
 		o.text += said.text
 		o.thought += said.thought
 		if said.usage != nil && ok {
@@ -46,7 +49,6 @@ func oracle(stream []byte) outcome {
 			break
 		}
 	}
-	o.tools = toolText(calls)
 	if o.err == "" && !done { // an empty line is missing behind [DONE]
 		last := ""
 		for e, err := range sse.Read(bytes.NewReader(slices.Concat(stream, []byte("\n\n"))), &sse.ReadConfig{MaxEventSize: 1 << 22}) {
@@ -65,12 +67,73 @@ func oracle(stream []byte) outcome {
 	} else if o.err == "" && o.finish == "" {
 		o.err = "cut"
 	}
+	o.text, o.thought = settle(o.text, o.err == ""), settle(o.thought, o.err == "")
 	return o
 }
 
+// unquote is the text of a JSON string whose surrogates are three bytes each and
+// whose other bytes are as they came.
+func unquote(raw json.RawMessage) (text string) {
+	for i := 1; i < len(raw)-1; i++ {
+		switch {
+		case raw[i] != '\\':
+			text += string(raw[i : i+1])
+		case raw[i+1] == 'u':
+			unit, _ := strconv.ParseUint(string(raw[i+2:i+6]), 16, 16)
+			if unit >= 0xD800 && unit < 0xE000 {
+				text += string([]byte{0xED, 0x80 | byte(unit>>6&0x3F), 0x80 | byte(unit&0x3F)})
+			} else {
+				text += string(rune(unit))
+			}
+			i += 5
+		default:
+			i++
+			if at := strings.IndexByte("bfnrt", raw[i]); at >= 0 {
+				text += "\b\f\n\r\t"[at : at+1]
+			} else {
+				text += string(raw[i : i+1])
+			}
+		}
+	}
+	return text
+}
+
+// settle joins the surrogates of a whole text. What is no character is U+FFFD, but
+// for a half at the end of a text that was cut.
+func settle(text string, whole bool) string {
+	var out strings.Builder
+	unit := func(s string) int {
+		if len(s) >= 3 && s[0] == 0xED && s[1] >= 0xA0 && s[1] < 0xC0 && s[2]&0xC0 == 0x80 {
+			return 0xD000 | int(s[1]&0x3F)<<6 | int(s[2]&0x3F)
+		}
+		return -1
+	}
+	part := func(s string) bool { // of a surrogate, or nothing
+		return s == "" || s == "\xED" || len(s) == 2 && s[0] == 0xED && s[1] >= 0xA0 && s[1] < 0xC0
+	}
+	for text != "" {
+		first := unit(text)
+		switch {
+		case first >= 0 && first < 0xDC00 && unit(text[3:]) >= 0xDC00:
+			out.WriteString(string(utf16.Decode([]uint16{uint16(first), uint16(unit(text[3:]))})))
+			text = text[6:]
+		case !whole && (first >= 0 && first < 0xDC00 && part(text[3:]) || first < 0 && (part(text) || !utf8.FullRuneInString(text))):
+			return out.String()
+		case first >= 0:
+			out.WriteString("\uFFFD")
+			text = text[3:]
+		default:
+			r, n := utf8.DecodeRuneInString(text)
+			out.WriteRune(r)
+			text = text[n:]
+		}
+	}
+	return out.String()
+}
+
 type saying struct {
-	text, thought, finish, tools string
-	usage                        *usage
+	text, thought, finish string
+	usage                 *usage
 }
 
 // pair is a member of an object.
@@ -111,7 +174,7 @@ func understand(data json.RawMessage) (said saying, ok bool) {
 		switch p.key {
 		case "choices":
 			chose = true
-			said.text, said.thought, said.finish, said.tools = "", "", "", ""
+			said.text, said.thought, said.finish = "", "", ""
 			var choices []json.RawMessage
 			if json.Unmarshal(p.value, &choices) != nil {
 				return saying{}, false
@@ -158,7 +221,7 @@ func understand(data json.RawMessage) (said saying, ok bool) {
 func (said *saying) choose(choice json.RawMessage) bool {
 	members, ok := pairs(choice)
 	ours := true
-	var text, thought, finish, tools string
+	var text, thought, finish string
 	for _, p := range members {
 		switch p.key {
 		case "index":
@@ -169,7 +232,7 @@ func (said *saying) choose(choice json.RawMessage) bool {
 				return false
 			}
 		case "delta":
-			text, thought, tools = "", "", ""
+			text, thought = "", ""
 			if string(p.value) == "null" {
 				continue
 			}
@@ -177,6 +240,7 @@ func (said *saying) choose(choice json.RawMessage) bool {
 			if !isObject {
 				return false
 			}
+			reasoning := ""
 			for _, d := range deltas {
 				switch d.key {
 				case "content":
@@ -184,12 +248,13 @@ func (said *saying) choose(choice json.RawMessage) bool {
 					if !spell(d.value, &text, &thought) {
 						return false
 					}
-				case "tool_calls":
-					if tools = string(d.value); tools == "null" {
-						tools = ""
+				case "reasoning", "reasoning_content":
+					if d.value[0] == '"' {
+						reasoning = unquote(d.value)
 					}
 				}
 			}
+			thought += reasoning
 		}
 	}
 	if ours {
@@ -197,9 +262,6 @@ func (said *saying) choose(choice json.RawMessage) bool {
 		said.thought += thought
 		if finish != "" {
 			said.finish = finish
-		}
-		if tools != "" {
-			said.tools = tools
 		}
 	}
 	return ok
@@ -210,7 +272,7 @@ func spell(content json.RawMessage, text, thought *string) bool {
 	var s *string
 	if json.Unmarshal(content, &s) == nil {
 		if s != nil {
-			*text += *s
+			*text += unquote(content)
 		}
 		return true
 	}
@@ -221,8 +283,7 @@ func spell(content json.RawMessage, text, thought *string) bool {
 	for _, raw := range parts {
 		var s string
 		if raw[0] == '"' {
-			_ = json.Unmarshal(raw, &s)
-			*text += s
+			*text += unquote(raw)
 			continue
 		}
 		members, ok := pairs(raw)
@@ -243,7 +304,9 @@ func spell(content json.RawMessage, text, thought *string) bool {
 				if json.Unmarshal(v, &s) != nil {
 					return false
 				}
-				*text += s
+				if v[0] == '"' {
+					*text += unquote(v)
+				}
 			}
 		case `"thinking"`:
 			if v := of["thinking"]; v != nil && !spell(v, thought, thought) {

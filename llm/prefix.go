@@ -22,6 +22,9 @@ type echo struct {
 	sent  string // still to come: the text without white space at both ends
 	given string // white space at the end of the caller's text
 
+	optional bool   // the answer need not repeat the text
+	held     []byte // what has repeated it so far, if it is optional
+
 	head  []byte // white space of the answer that waits for what follows it
 	begun bool   // the first byte of sent was seen
 	done  bool
@@ -45,6 +48,9 @@ func (e *echo) cut(b []byte) ([]byte, error) {
 		return b, nil
 	}
 	if e.sent != "" {
+		if e.optional {
+			e.held = append(e.held, b...)
+		}
 		if !e.begun {
 			// A tokenizer may drop or add a space before the very first word.
 			b = bytes.TrimLeftFunc(b, unicode.IsSpace)
@@ -52,6 +58,10 @@ func (e *echo) cut(b []byte) ([]byte, error) {
 		}
 		n := min(len(b), len(e.sent))
 		if string(b[:n]) != e.sent[:n] {
+			if e.optional { // it goes on at once
+				e.sent = ""
+				return e.space(e.held)
+			}
 			return nil, errNoEcho
 		}
 		b, e.sent = b[n:], e.sent[n:]
@@ -59,6 +69,12 @@ func (e *echo) cut(b []byte) ([]byte, error) {
 			return nil, nil
 		}
 	}
+	return e.space(b)
+}
+
+// space cuts white space that the caller has already from the beginning of what
+// goes on.
+func (e *echo) space(b []byte) ([]byte, error) {
 	for len(b) > 0 && len(e.head) < len(e.given) {
 		r, n := utf8.DecodeRune(b)
 		if !unicode.IsSpace(r) {
@@ -75,10 +91,13 @@ func (e *echo) cut(b []byte) ([]byte, error) {
 }
 
 // rest returns what still waits at the end of the answer. An answer that ended
-// inside the echo, or without one, adds nothing.
+// inside the echo, or without one, adds nothing, unless the echo was optional.
 func (e *echo) rest() []byte {
-	if e.done || e.sent != "" {
+	if e.done {
 		return nil
+	}
+	if e.sent != "" {
+		return e.held
 	}
 	e.done = true
 	return e.head[e.known():]

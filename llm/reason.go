@@ -2,9 +2,11 @@ package llm
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -20,7 +22,7 @@ type reason struct {
 	words   string // of the message, what cannot be a quotation
 	code    string
 	kind    string // "type"
-	status  int    // raw_status_code
+	status  int    // that the body names; 0: none
 }
 
 // maxNested is how deep an error is looked for inside another.
@@ -37,7 +39,9 @@ func nestedReason(body []byte, model string, depth int) reason {
 		Error   json.RawMessage `json:"error"`
 		Code    json.RawMessage `json:"code"`
 		Type    json.RawMessage `json:"type"`
-		Status  json.RawMessage `json:"raw_status_code"`
+		Raw     json.RawMessage `json:"raw_status_code"`
+		Status  json.RawMessage `json:"status_code"`
+		Number  json.RawMessage `json:"status"`
 	}
 	if json.Unmarshal(body, &object) != nil {
 		if body = bytes.TrimSpace(body); bytes.HasPrefix(body, []byte("<")) {
@@ -66,8 +70,41 @@ func nestedReason(body []byte, model string, depth int) reason {
 	if json.Unmarshal(object.Type, &kind) == nil && kind != "" {
 		why.kind = clean(kind)
 	}
-	_ = json.Unmarshal(object.Status, &why.status)
+	for _, status := range []json.RawMessage{object.Raw, object.Status, object.Number} {
+		if n := count(status); 400 <= n && n < 600 {
+			why.status = cmp.Or(why.status, n)
+		}
+	}
 	return why
+}
+
+// statuses are the types that say what a status would.
+var statuses = map[string]int{
+	"rate_limited": 429, "rate_limit_error": 429, "rate_limit_exceeded": 429,
+	"service_tier_capacity_exceeded": 503, "overloaded_error": 503, "unreachable_backend": 503,
+	"overloaded": 503, "service_unavailable": 503, "unavailable": 503,
+	"server_error": 500, "internal_error": 500, "internal_server_error": 500, "InternalServerError": 500, "api_error": 500,
+	"timeout_error": 504, "authentication_error": 401, "permission_error": 403, "not_found_error": 404, "NotFoundError": 404,
+	"invalid_request_error": 400, "BadRequestError": 400,
+}
+
+// asStatus is the status that an error event stands for: the one it names, also as
+// its code, or that of its type. One that says nothing for programs is a 500; one
+// with a code that is not known is none that would pass, 200.
+func (why reason) asStatus() int {
+	if why.status != 0 {
+		return why.status
+	}
+	if n, err := strconv.Atoi(why.code); err == nil && 400 <= n && n < 600 {
+		return n
+	}
+	if status := cmp.Or(statuses[why.code], statuses[why.kind]); status != 0 {
+		return status
+	}
+	if why.code == "" && why.kind == "" {
+		return http.StatusInternalServerError
+	}
+	return http.StatusOK
 }
 
 // said is the text of a message or detail: a string, a list of complaints, or

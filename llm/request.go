@@ -2,7 +2,9 @@ package llm
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -14,72 +16,38 @@ import (
 // field that its schema does not have, so these are all that are ever sent
 // (MISTRAL.md section 1), and those that were not set are left out.
 type request struct {
-	Model            string          `json:"model"`
-	Messages         []message       `json:"messages"`
-	Stream           bool            `json:"stream"`
-	Temperature      *float64        `json:"temperature,omitempty"`
-	TopP             float64         `json:"top_p,omitempty"`
-	MaxTokens        int             `json:"max_tokens,omitempty"`
-	Stop             []string        `json:"stop,omitempty"`
-	RandomSeed       int             `json:"random_seed,omitempty"`
-	PresencePenalty  float64         `json:"presence_penalty,omitempty"`
-	FrequencyPenalty float64         `json:"frequency_penalty,omitempty"`
-	N                int             `json:"n,omitempty"`
-	ResponseFormat   *responseFormat `json:"response_format,omitempty"`
-	Tools            []tool          `json:"tools,omitempty"`
-	ToolChoice       any             `json:"tool_choice,omitempty"`
-	Metadata         map[string]any  `json:"metadata,omitempty"`
-}
-
-type responseFormat struct {
-	Type string `json:"type"`
+	Model       string    `json:"model"`
+	Messages    []message `json:"messages"`
+	Stream      bool      `json:"stream"`
+	Temperature *float64  `json:"temperature,omitempty"`
+	TopP        float64   `json:"top_p,omitempty"`
+	MaxTokens   int       `json:"max_tokens,omitempty"`
+	Stop        []string  `json:"stop,omitempty"`
+	Effort      string    `json:"reasoning_effort,omitempty"`
+	CacheKey    string    `json:"prompt_cache_key,omitempty"`
+	*ollama
 }
 
 type message struct {
-	Role       string     `json:"role"`
-	Content    any        `json:"content,omitempty"` // string or []part
-	ToolCalls  []toolCall `json:"tool_calls,omitempty"`
-	ToolCallID string     `json:"tool_call_id,omitempty"`
-	Name       string     `json:"name,omitempty"`
-	Prefix     bool       `json:"prefix,omitempty"`
-}
-
-// part is one part of a content that is more than one text.
-type part struct {
-	Type     string `json:"type"`
-	Text     string `json:"text,omitempty"`
-	ImageURL any    `json:"image_url,omitempty"` // string or imageURL
-}
-
-type imageURL struct {
-	URL    string `json:"url"`
-	Detail string `json:"detail,omitempty"`
+	Role    string `json:"role"`
+	Content string `json:"content"`
+	Prefix  bool   `json:"prefix,omitempty"`
 }
 
 // encode writes the request for a call, and says how to cut its answer when the
 // last message is the beginning of it.
 func (m *Mistral) encode(messages []llms.MessageContent, opts *llms.CallOptions) ([]byte, echo, error) {
 	r := request{
-		Model:            m.model,
-		Stream:           true,
-		Temperature:      m.temperature,
-		TopP:             opts.TopP,
-		MaxTokens:        opts.MaxTokens,
-		Stop:             opts.StopWords,
-		RandomSeed:       opts.Seed,
-		PresencePenalty:  opts.PresencePenalty,
-		FrequencyPenalty: opts.FrequencyPenalty,
-		N:                opts.N,
-		Metadata:         sentMetadata(opts.Metadata),
-	}
-	if opts.Model != "" {
-		r.Model = opts.Model
+		Model:       cmp.Or(opts.Model, m.model),
+		Stream:      true,
+		Temperature: m.temperature,
+		TopP:        opts.TopP,
+		MaxTokens:   opts.MaxTokens,
+		Stop:        opts.StopWords,
+		Effort:      m.effort,
 	}
 	if opts.Temperature != 0 {
 		r.Temperature = &opts.Temperature
-	}
-	if opts.JSONMode || opts.ResponseMIMEType == "application/json" {
-		r.ResponseFormat = &responseFormat{Type: "json_object"}
 	}
 	var err error
 	var e echo
@@ -87,10 +55,12 @@ func (m *Mistral) encode(messages []llms.MessageContent, opts *llms.CallOptions)
 		return nil, e, err
 	}
 	if len(r.Messages) == 0 {
-		return nil, e, fmt.Errorf("there is no message to answer")
+		return nil, e, errors.New("there is no message to answer")
 	}
-	if r.Tools, r.ToolChoice, err = toolOptions(opts); err != nil {
-		return nil, e, err
+	if r.ollama = m.ollama; r.ollama == nil {
+		r.CacheKey, _ = opts.Metadata[cacheKey].(string)
+	} else {
+		r.Messages[len(r.Messages)-1].Prefix, e.optional = false, true
 	}
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
@@ -108,26 +78,19 @@ func conversation(messages []llms.MessageContent) ([]message, echo, error) {
 	sent := make([]message, 0, len(messages))
 	e := echo{done: true}
 	for i, from := range messages {
-		role, err := roleOf(from.Role)
+		to, err := convert(from)
 		if err != nil {
 			return nil, e, err
 		}
-		to, err := convert(role, from.Parts)
-		if err != nil {
-			return nil, e, err
-		}
-		if role == "assistant" {
-			text, isText := to.Content.(string)
-			if i == len(messages)-1 && isText && to.ToolCalls == nil {
-				text, e = newEcho(text)
-				to.Content, to.Prefix = text, true
+		if to.Role == "assistant" {
+			if i == len(messages)-1 {
+				to.Content, e = newEcho(to.Content)
+				to.Prefix = true
 			} else if len(sent) == 0 {
 				continue
 			}
-			if isText && strings.TrimFunc(text, unicode.IsSpace) == "" {
-				if to.Content = nil; to.ToolCalls == nil {
-					continue
-				}
+			if strings.TrimFunc(to.Content, unicode.IsSpace) == "" {
+				continue
 			}
 		}
 		sent = append(sent, to)
@@ -135,65 +98,25 @@ func conversation(messages []llms.MessageContent) ([]message, echo, error) {
 	return sent, e, nil
 }
 
-func roleOf(role llms.ChatMessageType) (string, error) {
-	switch role {
+// convert makes a message of langchaingo's one, whose parts have to be text.
+func convert(from llms.MessageContent) (message, error) {
+	var to message
+	switch from.Role {
 	case llms.ChatMessageTypeSystem:
-		return "system", nil
+		to.Role = "system"
 	case llms.ChatMessageTypeHuman, llms.ChatMessageTypeGeneric:
-		return "user", nil
+		to.Role = "user"
 	case llms.ChatMessageTypeAI:
-		return "assistant", nil
-	case llms.ChatMessageTypeTool, llms.ChatMessageTypeFunction:
-		return "tool", nil
+		to.Role = "assistant"
+	default:
+		return to, fmt.Errorf("a message has the role %q, which is not sent", from.Role)
 	}
-	return "", fmt.Errorf("a message has the unknown role %q", role)
-}
-
-// convert makes a message of parts: one text, or none, is sent as a string.
-func convert(role string, parts []llms.ContentPart) (message, error) {
-	to := message{Role: role, Content: ""}
-	var content []part
-	for _, from := range parts {
-		switch from := from.(type) {
-		case llms.TextContent:
-			content = append(content, part{Type: "text", Text: from.Text})
-		case llms.ImageURLContent:
-			image := part{Type: "image_url", ImageURL: from.URL}
-			if from.Detail != "" {
-				image.ImageURL = imageURL{URL: from.URL, Detail: from.Detail}
-			}
-			content = append(content, image)
-		case llms.BinaryContent:
-			content = append(content, part{Type: "image_url", ImageURL: from.String()})
-		case llms.ToolCall:
-			to.ToolCalls = append(to.ToolCalls, toolCallOf(from))
-		case llms.ToolCallResponse:
-			to.ToolCallID, to.Name, to.Content = from.ToolCallID, from.Name, from.Content
-			return to, nil
-		default:
-			return to, fmt.Errorf("a message has a part of type %T, which Mistral does not take", from)
+	for _, part := range from.Parts {
+		text, ok := part.(llms.TextContent)
+		if !ok {
+			return to, fmt.Errorf("a message has a part of type %T: only text is sent", part)
 		}
-	}
-	switch {
-	case role == "assistant" && textOnly(content):
-		var text strings.Builder
-		for _, p := range content {
-			text.WriteString(p.Text)
-		}
-		to.Content = text.String()
-	case len(content) == 1 && content[0].Type == "text":
-		to.Content = content[0].Text
-	case len(content) > 0:
-		to.Content = content
+		to.Content += text.Text
 	}
 	return to, nil
-}
-
-func textOnly(content []part) bool {
-	for _, p := range content {
-		if p.Type != "text" {
-			return false
-		}
-	}
-	return true
 }

@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -27,6 +28,9 @@ func TestShapes(t *testing.T) {
 		{name: "thinking", body: event(`[{"type":"thinking","thinking":[{"type":"text","text":"Let me"}]}]`) +
 			event(`[{"type":"thinking","thinking":[{"type":"text","text":" see"},{"type":"tool_reference","tool":"x"}],"closed":true}]`) +
 			event(`[{"type":"thinking","thinking":[]},{"type":"text","text":"4"}]`) + event(`"2"`) + stop, text: "42", thought: "Let me see", reason: "stop"},
+		{name: "thinking in a member of its own", body: `data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"","reasoning_content":"Let"}}]}` + "\n\n" +
+			`data: {"choices":[{"index":0,"delta":{"reasoning":" me","content":null}}]}` + "\n\n" + `data: {"choices":[{"index":0,"delta":{"reasoning":" me","content":"4"}}]}` + "\n\n" +
+			`data: {"choices":[{"index":0,"delta":{"reasoning":" me","content":"2"}}]}` + "\n\n" + event(`"!"`) + stop, text: "42!", thought: "Let me me me", reason: "stop"},
 		{name: "parts without text", body: event(`[{"type":"reference","reference_ids":[1]},{"type":"image_url","image_url":"x"},{"type":"later","text":7}]`) + event(`"a"`) + stop, text: "a", reason: "stop"},
 		{name: "no choices", body: `data: {"choices":[]}` + "\n\n" + event(`"a"`) + `data: {"choices":null}` + "\n\n" + stop, text: "a", reason: "stop"},
 		{name: "usage null", body: `data: {"choices":[{"index":0,"delta":{"content":"a"}}],"usage":null}` + "\n\n" + stop, text: "a", reason: "stop"},
@@ -45,6 +49,14 @@ func TestShapes(t *testing.T) {
 		{name: "no space behind data:", body: strings.ReplaceAll(hello, "data: ", "data:"), text: "Hello world", reason: "stop"},
 		{name: "data over several lines", body: "data: {\"choices\":[{\"index\":0,\ndata:\"delta\":{\"content\":\ndata\ndata:  \"a\"}}]}\n\n" + stop, text: "a", reason: "stop"},
 		{name: "empty events", body: "data\n\ndata:\n\n\n\n" + event(`"a"`) + stop, text: "a", reason: "stop"},
+		{name: "data for nobody", body: "data: ping\n\n" + event(`"a"`) + "data: \"text\"\n\ndata: 1\n\ndata: null\n\ndata:  \n\n" + event(`"b"`) + "event: ping\ndata: keep alive\n\n" + stop, text: "ab", reason: "stop"},
+		{name: "a surrogate pair over two deltas", body: event(`"a\ud83d"`) + event(`"\ude00b"`) + stop, text: "a😀b", reason: "stop"},
+		{name: "over two deltas with an empty one between", body: event(`"\ud83d"`) + event(`""`) + event(`null`) + event(`"\uDE00"`) + stop, text: "😀", reason: "stop"},
+		{name: "halves that do not fit", body: event(`"\ud83d"`) + event(`"b\ude00"`) + event(`"\ud83d"`) + event(`"\ud83d"`) + event(`"\ude00"`) + stop, text: "\uFFFDb\uFFFD\uFFFD😀", reason: "stop"},
+		{name: "the first half at the end", body: event(`"a\ud83d"`) + stop, text: "a\uFFFD", reason: "stop"},
+		{name: "a half in the last chunk", body: event(`"a\ud83d"`) + `data: {"choices":[{"index":0,"delta":{"content":"\ude00"},"finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n", text: "a😀", reason: "stop"},
+		{name: "bytes of a character over three deltas", body: event("\"a\xf0\x9f\"") + event("\"\x98\"") + event("\"\x80b\"") + stop, text: "a😀b", reason: "stop"},
+		{name: "halves of text and thought", body: event(`[{"type":"thinking","thinking":"\ud83d"},{"type":"text","text":"\ud83d"}]`) + event(`[{"type":"text","text":"\ude00"},{"type":"thinking","thinking":"\ude01"}]`) + stop, text: "😀", thought: "😁", reason: "stop"},
 		{name: "a long line", body: event(`"`+strings.Repeat("long ", 100_000)+`"`) + stop, text: strings.Repeat("long ", 100_000), reason: "stop"},
 		{name: "no [DONE]", body: event(`"a"`) + strings.TrimSuffix(stop, "data: [DONE]\n\n"), text: "a", reason: "stop"},
 		{name: "usage behind the reason", body: event(`"a"`) + strings.TrimSuffix(stop, "data: [DONE]\n\n") + `data: {"choices":[],"usage":{"prompt_tokens":1}}` + "\n\ndata: [DONE]\n\n", text: "a", reason: "stop"},
@@ -55,7 +67,11 @@ func TestShapes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			m := serve(t, streams(test.body))
 			got, option := gather()
-			resp, err := m.GenerateContent(t.Context(), ask, option)
+			var thought strings.Builder
+			resp, err := m.GenerateContent(t.Context(), ask, option, llms.WithStreamingReasoningFunc(func(_ context.Context, thoughts, _ []byte) error {
+				thought.Write(thoughts)
+				return nil
+			}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,8 +79,8 @@ func TestShapes(t *testing.T) {
 			if got.String() != test.text {
 				t.Errorf("streamed %q, want %q", got, test.text)
 			}
-			if choice.Content != test.text || choice.ReasoningContent != test.thought || choice.StopReason != test.reason {
-				t.Errorf("got content %q, reasoning %q, reason %q", choice.Content, choice.ReasoningContent, choice.StopReason)
+			if choice.Content != test.text || thought.String() != test.thought || choice.StopReason != test.reason {
+				t.Errorf("got content %q, reasoning %q, reason %q", choice.Content, thought.String(), choice.StopReason)
 			}
 		})
 	}
@@ -82,50 +98,5 @@ func TestUsage(t *testing.T) {
 	resp, err = serve(t, streams(event(`"a"`)+finish("stop"))).GenerateContent(t.Context(), ask)
 	if err != nil || len(resp.Choices[0].GenerationInfo) != 0 {
 		t.Errorf("without usage: %v, %v", resp, err)
-	}
-}
-
-func TestToolCalls(t *testing.T) {
-	calls := func(deltas ...string) string {
-		var b strings.Builder
-		for _, d := range deltas {
-			b.WriteString(`data: {"choices":[{"index":0,"delta":{"content":null,"tool_calls":` + d + "},\"finish_reason\":null}]}\n\n")
-		}
-		return b.String() + finish("tool_calls")
-	}
-	tests := []struct{ name, body string }{
-		{"whole", calls(`[{"id":"aaaaaaaaa","function":{"name":"one","arguments":"{\"x\":1}"}},{"id":"bbbbbbbbb","function":{"name":"two","arguments":{"y":2}},"index":1}]`)},
-		{"fragments", calls(
-			`[{"id":"aaaaaaaaa","function":{"name":"one","arguments":""},"index":0}]`,
-			`[{"id":"null","function":{"name":"","arguments":"{\"x\":"},"index":0}]`,
-			`[{"function":{"name":"","arguments":"1}"},"index":0}]`,
-			`[{"id":"bbbbbbbbb","function":{"name":"two","arguments":"{\"y\":2}"},"index":1}]`)},
-		{"without index", calls(
-			`[{"id":"aaaaaaaaa","function":{"name":"one","arguments":"{\"x\":"}}]`,
-			`[{"id":"null","function":{"name":"","arguments":"1}"}}]`,
-			`[{"id":"bbbbbbbbb","function":{"name":"two","arguments":"{\"y\":2}"}}]`)},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			resp, err := serve(t, streams(test.body)).GenerateContent(t.Context(), ask)
-			if err != nil {
-				t.Fatal(err)
-			}
-			choice := resp.Choices[0]
-			if len(choice.ToolCalls) != 2 || choice.StopReason != "tool_calls" {
-				t.Fatalf("got %+v", choice)
-			}
-			one, two := choice.ToolCalls[0], choice.ToolCalls[1]
-			if one.ID != "aaaaaaaaa" || one.FunctionCall.Name != "one" || one.FunctionCall.Arguments != `{"x":1}` || choice.FuncCall != one.FunctionCall {
-				t.Errorf("first call: %+v %+v", one, one.FunctionCall)
-			}
-			if two.ID != "bbbbbbbbb" || two.FunctionCall.Name != "two" || two.FunctionCall.Arguments != `{"y":2}` {
-				t.Errorf("second call: %+v %+v", two, two.FunctionCall)
-			}
-		})
-	}
-	for _, bad := range []string{`[{"index":5}]`, `[{"index":-1}]`, `{}`} {
-		_, err := serve(t, streams(calls(bad))).GenerateContent(t.Context(), ask)
-		wantError(t, err, llms.ErrCodeProviderUnavailable)
 	}
 }

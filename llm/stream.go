@@ -62,6 +62,9 @@ func (e *events) fill(r io.Reader) (int, error) {
 	return n, err
 }
 
+// held returns what was read and not taken apart yet.
+func (e *events) held() []byte { return e.buf[e.pos:e.end] }
+
 // unfinished says that the stream ended inside an event.
 func (e *events) unfinished() bool { return e.pos < e.end }
 

@@ -1,7 +1,7 @@
 package llm
 
 // usage is what a request cost, in tokens.
-type usage struct{ prompt, completion, total int }
+type usage struct{ prompt, completion, total, cached int }
 
 // counts reads a usage object; anything else in its place is skipped.
 func (d *decoder) counts(b []byte, at int) int {
@@ -27,6 +27,27 @@ func (d *decoder) counts(b []byte, at int) int {
 			d.usage.completion = count(b[at:i])
 		case "total_tokens":
 			d.usage.total = count(b[at:i])
+		case "num_cached_tokens": // the services differ in where they tell it
+			d.usage.cached = max(d.usage.cached, count(b[at:i]))
+		case "prompt_tokens_details", "prompt_token_details":
+			d.usage.cached = max(d.usage.cached, numberIn(b[at:i], "cached_tokens"))
+		}
+	}
+}
+
+// numberIn returns the whole number that a member of an object is, 0 if there is none.
+func numberIn(b []byte, name string) int {
+	if b[0] != '{' {
+		return 0
+	}
+	n := 0
+	for i, first := 1, true; ; first = false {
+		key, at := member(b, i, first)
+		if key == nil {
+			return n
+		}
+		if i = skip(b, at, maxDepth); string(key) == name {
+			n = count(b[at:i])
 		}
 	}
 }

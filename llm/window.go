@@ -46,6 +46,15 @@ func EstimateTokens(text string) int {
 	return (sum + 5) / 6
 }
 
+// Corrected returns an estimate as it is after what the model measured: times ratio.
+// A ratio of 0 or less means 1.
+func Corrected(estimate int, ratio float64) float64 {
+	if !(ratio > 0) {
+		ratio = 1
+	}
+	return float64(estimate) * min(max(ratio, minRatio), maxRatio)
+}
+
 // longDelta is the average length of deltas, in bytes, from which on they are not
 // taken for one token each.
 const longDelta = 12
@@ -74,20 +83,37 @@ func AtLeastTokens(text string, deltas int) int {
 // that is sent, not corrected, so that ratio for the next call is what the model
 // measured (prompt tokens) divided by it; a ratio of 0 or less means 1.
 //
+// A service's cache serves a prompt as far as it begins like the one before. So
+// where prompts begin stays: sent(i) is the estimate of the prompt that message i
+// answered, 0 if it answered none or that is not known, and the newest one that is
+// known tells where it began. Only when that no longer fits, or nothing is known,
+// is the conversation cut, to half of the budget.
+//
 // It goes from the newest message backwards and asks for one more than fits, so
 // its cost does not grow with the conversation.
-func Window(n int, content func(i int) string, overhead, budget int, ratio float64) (first, estimate int) {
-	if !(ratio > 0) {
-		ratio = 1
-	}
-	ratio = min(max(ratio, minRatio), maxRatio)
+func Window(n int, content func(i int) string, sent func(i int) int, overhead, budget int, ratio float64) (first, estimate int) {
+	fits := func(tokens, budget int) bool { return Corrected(tokens, ratio) <= float64(budget) }
+
+	half, halfEstimate := n, overhead // as much as fits into half of the budget
+	steady := 0                       // the estimate when all is sent from where the last prompt began; 0: not known
 	estimate = overhead
-	for first = n; first > 0; first-- {
+	for first = n; first > 0; {
 		more := estimate + perMessage + EstimateTokens(content(first-1))
-		if first < n && float64(more)*ratio > float64(budget) {
+		if first < n && !fits(more, budget) {
+			return half, halfEstimate
+		}
+		first, estimate = first-1, more
+		if fits(estimate, budget/2) || first == n-1 {
+			half, halfEstimate = first, estimate
+		} else if steady > 0 && !fits(steady, budget) {
+			return half, halfEstimate
+		}
+		if before := sent(first); before > 0 && steady == 0 {
+			steady = before + estimate - overhead
+		}
+		if steady > 0 && estimate >= steady && fits(steady, budget) {
 			break
 		}
-		estimate = more
 	}
 	return first, estimate
 }

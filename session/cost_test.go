@@ -1,4 +1,4 @@
-package session
+package session_test
 
 import (
 	"fmt"
@@ -6,12 +6,15 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	"lumos/backend/session"
+	"lumos/backend/session/storetest"
 )
 
 // long returns a conversation in s with n messages, and the last of them.
-func long(t testing.TB, s Store, n int) (Ref, Message) {
-	ref := made(t, s, Creation{ID: uuid.New()})
-	var last Message
+func long(t testing.TB, s *session.Manager, n int) (session.Ref, session.Message) {
+	ref := storetest.Made(t, s, session.Creation{ID: uuid.New()})
+	var last session.Message
 	for range n / 2 {
 		last = round(t, s, ref)
 	}
@@ -19,18 +22,17 @@ func long(t testing.TB, s Store, n int) (Ref, Message) {
 }
 
 // round says something and ends the reply.
-func round(t testing.TB, s Store, ref Ref) Message {
-	turn := submit("hi")
+func round(t testing.TB, s *session.Manager, ref session.Ref) session.Message {
+	turn := storetest.Submit("hi")
 	said, err := s.Say(t.Context(), ref, turn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply := Message{ID: turn.Reply, Content: "ho", Timestamp: turn.User.Timestamp, FinishReason: FinishStop}
-	if err := s.Finish(t.Context(), ref, reply); err != nil {
+	said.Text.Append([]byte("ho"))
+	if err := s.Finish(t.Context(), said.Text, session.Message{FinishReason: session.FinishStop}); err != nil {
 		t.Fatal(err)
 	}
-	reply.Seq = said.Running.Seq
-	return reply
+	return *said.Text.End().Message
 }
 
 // TestLongConversationsCostNoMore compares what steps allocate in a short
@@ -40,9 +42,9 @@ func TestLongConversationsCostNoMore(t *testing.T) {
 	const rounds = 1000
 	costs := map[int]map[string][2]uint64{}
 	for _, n := range []int{10, 10_000} {
-		m := NewMemory(0, 0)
+		m := session.NewMemory(session.Config{})
 		id, last := long(t, m, n)
-		get := func(p Position) func() {
+		get := func(p session.Position) func() {
 			return func() {
 				if s, err := m.Get(t.Context(), id, p); err != nil || len(s.Messages) != 0 {
 					t.Fatal(err, len(s.Messages))
@@ -51,8 +53,8 @@ func TestLongConversationsCostNoMore(t *testing.T) {
 		}
 		costs[n] = map[string][2]uint64{
 			"get behind a place": allocated(rounds, get(last.Position())),
-			"get behind an id":   allocated(rounds, get(Position{ID: last.ID})),
-			"get behind the end": allocated(rounds, get(End)),
+			"get behind an id":   allocated(rounds, get(session.Position{ID: last.ID})),
+			"get behind the end": allocated(rounds, get(session.End)),
 			"say and finish":     allocated(rounds, func() { round(t, m, id) }),
 		}
 	}
@@ -80,12 +82,12 @@ func allocated(n int, f func()) [2]uint64 {
 
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range []int{10, 10_000} {
-		m := NewMemory(0, 0)
+		m := session.NewMemory(session.Config{})
 		id, last := long(b, m, n)
 		b.Run(fmt.Sprintf("get/messages=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := m.Get(b.Context(), id, Position{ID: last.ID}); err != nil {
+				if _, err := m.Get(b.Context(), id, session.Position{ID: last.ID}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -10,62 +10,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// TestCounters holds both counters to the same table, over two nodes where
-// there are nodes.
-func TestCounters(t *testing.T) {
-	t.Run("memory", func(t *testing.T) {
-		c := new(Counts)
-		testCounter(t, c, c)
-	})
-	onRedis(t, func(t *testing.T, url string) {
-		testCounter(t, newNode(t, RedisConfig{URL: url}).Counter(), newNode(t, RedisConfig{URL: url}).Counter())
-	})
-}
-
-func testCounter(t *testing.T, one, other Counter) {
-	ctx := context.Background()
-	for i, c := range []Counter{one, other, one} {
-		if wait, err := c.Take(ctx, "a", 3); wait != 0 || err != nil {
-			t.Fatalf("thing %d of 3: wait %v, %v", i+1, wait, err)
-		}
-	}
-	for _, c := range []Counter{one, other} { // asking does not make it longer
-		if wait, err := c.Take(ctx, "a", 3); wait <= 0 || wait > 20*time.Second || err != nil {
-			t.Errorf("a fourth of 3 a minute: wait %v, %v; want up to 20s", wait, err)
-		}
-	}
-	if wait, err := other.Take(ctx, "b", 3); wait != 0 || err != nil {
-		t.Errorf("another key: wait %v, %v", wait, err)
-	}
-
-	first, second := uuid.New(), uuid.New()
-	enter := func(c Counter, reply uuid.UUID, want bool) {
-		t.Helper()
-		if got, err := c.Enter(ctx, "a", reply, 1); got != want || err != nil {
-			t.Errorf("enter: %v, %v; want %v", got, err, want)
-		}
-	}
-	full := func(c Counter, most int, want bool) {
-		t.Helper()
-		if got, err := c.Full(ctx, "a", most); got != want || err != nil {
-			t.Errorf("full of %d: %v, %v; want %v", most, got, err, want)
-		}
-	}
-	full(one, 1, false)
-	enter(one, first, true)
-	enter(one, first, true)
-	enter(other, second, false)
-	full(one, 1, true)
-	full(other, 1, true)
-	full(other, 2, false)
-	one.Leave("a", first)
-	eventually(t, "there is room again", func() bool {
-		ok, err := other.Enter(ctx, "a", second, 1)
-		return ok && err == nil
-	})
-	enter(one, first, false)
-}
-
 // TestCountsForget: what is full again is not remembered, and no number of
 // clients makes the table larger than it may be.
 func TestCountsForget(t *testing.T) {
@@ -106,26 +50,6 @@ func TestCountsForget(t *testing.T) {
 		c.Leave("nobody", reply)
 		if len(c.running) != 0 {
 			t.Errorf("nothing runs, but counted are %v", c.running)
-		}
-	})
-}
-
-// TestRedisCountsRunOut: nothing that is counted stays in Redis.
-func TestRedisCountsRunOut(t *testing.T) {
-	onRedis(t, func(t *testing.T, url string) {
-		n := newNode(t, RedisConfig{URL: url})
-		ctx := context.Background()
-		if _, err := n.Counter().Take(ctx, "a", 60); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := n.Counter().Enter(ctx, "a", uuid.New(), 1); err != nil {
-			t.Fatal(err)
-		}
-		for key, most := range map[string]time.Duration{"take:a": 2 * time.Second, "running:a": countedFor} {
-			left, err := n.raw(t, "PTTL", key).AsInt64()
-			if err != nil || left <= 0 || left > most.Milliseconds() {
-				t.Errorf("%s lives %d ms (%v), want at most %v", key, left, err, most)
-			}
 		}
 	})
 }

@@ -1,15 +1,17 @@
-package session
+package session_test
 
 import (
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+
+	"lumos/backend/session"
 )
 
 func TestManager(t *testing.T) {
 	ctx := t.Context()
-	m := NewManager(NewMemory(0, 0))
+	m := session.NewMemory(session.Config{})
 	key := uuid.New()
 	s, err := m.New(ctx, "ann", key)
 	if err != nil {
@@ -33,9 +35,9 @@ func TestManager(t *testing.T) {
 		want  error
 	}{
 		{"one's own", "ann", s.ID, nil},
-		{"somebody else's", "bob", s.ID, ErrNotFound},
-		{"with no name", "", s.ID, ErrNotFound},
-		{"unknown", "ann", uuid.New(), ErrNotFound},
+		{"somebody else's", "bob", s.ID, session.ErrNotFound},
+		{"with no name", "", s.ID, session.ErrNotFound},
+		{"unknown", "ann", uuid.New(), session.ErrNotFound},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -55,7 +57,7 @@ func TestManager(t *testing.T) {
 }
 
 func TestNow(t *testing.T) {
-	now := Now()
+	now := session.Now()
 	if now.Location() != time.UTC || now.Nanosecond()%1e6 != 0 || time.Since(now) > time.Minute {
 		t.Errorf("now is %v", now)
 	}

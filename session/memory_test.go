@@ -1,27 +1,32 @@
-package session
+package session_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
+
+	"lumos/backend/session"
+	"lumos/backend/session/storetest"
 )
 
 func TestMemory(t *testing.T) {
-	testStore(t, func(*testing.T) Store { return NewMemory(0, 0) })
+	storetest.Run(t, func(*testing.T) storetest.Sessions { return session.NewMemory(session.Config{}) })
 }
 
 // sweeping runs f in a bubble, on a store that sweeps; gone tells what went.
-func sweeping(t *testing.T, max int, f func(t *testing.T, m *Memory, gone map[Ref]int)) {
+func sweeping(t *testing.T, max int, f func(t *testing.T, m *session.Manager, gone map[session.Ref]int)) {
 	synctest.Test(t, func(t *testing.T) {
-		m, gone := NewMemory(0, max), make(map[Ref]int)
+		m, gone := session.NewMemory(session.Config{Sessions: max}), make(map[session.Ref]int)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- m.Run(ctx, func(ref Ref) { gone[ref]++ }) }()
+		m.Watch(&listener{gone: func(ref session.Ref) { gone[ref]++ }})
+		go func() { done <- m.Run(ctx) }()
 		f(t, m, gone)
 		cancel()
 		if err := <-done; err != nil {
@@ -36,154 +41,148 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// stored counts what the store holds without touching it.
-func (m *Memory) stored() (n int) {
-	m.all.Range(func(any, any) bool { n++; return true })
-	return n
+func newSession(t testing.TB, s *session.Manager) session.Ref {
+	t.Helper()
+	return storetest.Made(t, s, session.Creation{ID: uuid.New(), Key: uuid.New()})
 }
 
-func create(t testing.TB, s Store) Ref {
+func found(t *testing.T, s *session.Manager, ref session.Ref) bool {
 	t.Helper()
-	return made(t, s, Creation{ID: uuid.New(), Key: uuid.New()})
-}
-
-func found(t *testing.T, s Store, ref Ref) bool {
-	t.Helper()
-	_, err := s.Get(t.Context(), ref, End)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	_, err := s.Get(t.Context(), ref, session.End)
+	if err != nil && !errors.Is(err, session.ErrNotFound) {
 		t.Fatal(err)
 	}
 	return err == nil
 }
 
 func TestExpiry(t *testing.T) {
-	const ttl = DefaultTTL
+	const ttl = session.DefaultTTL
 	// Each runs on a conversation with one round in it.
 	tests := []struct {
 		name  string
-		spend func(c *talk)
+		spend func(c *storetest.Talk)
 		alive bool
 	}{
-		{"untouched", func(c *talk) { pass(ttl + time.Second) }, false},
-		{"not yet", func(c *talk) { pass(ttl - time.Second) }, true},
-		{"slides with get", func(c *talk) { pass(ttl - time.Second); c.get(End); pass(ttl - time.Second) }, true},
-		{"slides with say", func(c *talk) {
+		{"untouched", func(c *storetest.Talk) { pass(ttl + time.Second) }, false},
+		{"not yet", func(c *storetest.Talk) { pass(ttl - time.Second) }, true},
+		{"slides with get", func(c *storetest.Talk) { pass(ttl - time.Second); c.View(session.End); pass(ttl - time.Second) }, true},
+		{"slides with say", func(c *storetest.Talk) {
 			pass(ttl - time.Second)
-			c.round("x")
+			c.Round("x")
 			pass(ttl - time.Second)
 		}, true},
-		{"slides with create", func(c *talk) {
+		{"slides with create", func(c *storetest.Talk) {
 			pass(ttl - time.Second)
-			if _, err := c.Create(c.ctx, Creation{ID: c.id}); err != nil {
+			if _, err := c.Create(c.Context(), session.Creation{ID: c.Ref.ID, Owner: "ann"}); err != nil {
 				c.Fatal(err)
 			}
 			pass(ttl - time.Second)
 		}, true},
-		{"a running reply", func(c *talk) { c.start(submit("x")); pass(3 * ttl) }, true},
-		{"a reply that ran long", func(c *talk) {
-			turn := submit("x")
-			c.start(turn)
+		{"a running reply", func(c *storetest.Talk) { c.Start(storetest.Submit("x")); pass(3 * ttl) }, true},
+		{"a reply that ran long", func(c *storetest.Talk) {
+			turn := storetest.Submit("x")
+			c.Start(turn)
 			pass(3 * ttl)
-			c.finish(turn.Reply, "y", FinishStop)
+			c.End(turn.Reply, "y", session.FinishStop)
 			pass(ttl - time.Second)
 		}, true},
-		{"held", func(c *talk) { c.hold(); pass(3 * ttl) }, true},
-		{"held twice, released once", func(c *talk) {
-			c.hold()
-			c.hold()
-			c.Release(c.ref)
+		{"held", func(c *storetest.Talk) { hold(c); pass(3 * ttl) }, true},
+		{"held twice, released once", func(c *storetest.Talk) {
+			hold(c)
+			hold(c)
+			c.Release(c.Ref)
 			pass(3 * ttl)
 		}, true},
-		{"released not long ago", func(c *talk) {
-			c.hold()
+		{"released not long ago", func(c *storetest.Talk) {
+			hold(c)
 			pass(3 * ttl)
-			c.Release(c.ref)
+			c.Release(c.Ref)
 			pass(ttl - time.Second)
 		}, true},
-		{"released", func(c *talk) {
-			c.hold()
+		{"released", func(c *storetest.Talk) {
+			hold(c)
 			pass(3 * ttl)
-			c.Release(c.ref)
+			c.Release(c.Ref)
 			pass(ttl + time.Second)
 		}, false},
-		{"held by a connection from before it was deleted", func(c *talk) {
-			c.hold()
-			if err := c.Delete(c.ctx, c.ref); err != nil {
+		{"held by a connection from before it was deleted", func(c *storetest.Talk) {
+			hold(c)
+			if err := c.Delete(c.Context(), c.Ref); err != nil {
 				c.Fatal(err)
 			}
-			before := c.ref
-			c.ref = made(c, c.Store, Creation{ID: c.id})
-			c.hold()
+			before := c.Ref
+			c.Ref = storetest.Made(c, c.Sessions, session.Creation{ID: c.Ref.ID})
+			hold(c)
 			c.Release(before)
 			pass(3 * ttl)
 		}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			sweeping(t, 0, func(t *testing.T, m *Memory, gone map[Ref]int) {
-				c := newTalk(t, m)
-				c.round("hi")
+			sweeping(t, 0, func(t *testing.T, m *session.Manager, gone map[session.Ref]int) {
+				c := storetest.NewTalk(t, m)
+				c.Round("hi")
 				tt.spend(c)
-				if got := found(t, m, c.ref); got != tt.alive {
+				if got := found(t, m, c.Ref); got != tt.alive {
 					t.Errorf("alive: %v", got)
 				}
 				pass(time.Minute) // the sweeper comes by
 				want := map[bool]int{true: 0, false: 1}[tt.alive]
-				if gone[c.ref] != want || m.stored() != 1-want {
-					t.Errorf("told gone %d times, %d stored", gone[c.ref], m.stored())
+				if gone[c.Ref] != want || m.Stored() != 1-want {
+					t.Errorf("told gone %d times, %d stored", gone[c.Ref], m.Stored())
 				}
 			})
 		})
 	}
 }
 
-func (c *talk) hold() {
+func hold(c *storetest.Talk) {
 	c.Helper()
-	if err := c.Hold(c.ctx, c.ref); err != nil {
+	if err := c.Hold(c.Context(), c.Ref); err != nil {
 		c.Fatal(err)
 	}
 }
 
 func TestEmptySessionsLiveFiveMinutes(t *testing.T) {
-	sweeping(t, 0, func(t *testing.T, m *Memory, gone map[Ref]int) {
-		empty, held, spoken := newTalk(t, m), newTalk(t, m), newTalk(t, m)
-		held.hold()
-		spoken.round("hi")
-		pass(emptyTTL - time.Second)
-		empty.get(End)
-		pass(emptyTTL - time.Second)
-		if !found(t, m, empty.ref) {
+	sweeping(t, 0, func(t *testing.T, m *session.Manager, gone map[session.Ref]int) {
+		empty, held, spoken := storetest.NewTalk(t, m), storetest.NewTalk(t, m), storetest.NewTalk(t, m)
+		hold(held)
+		spoken.Round("hi")
+		pass(session.EmptyTTL - time.Second)
+		empty.View(session.End)
+		pass(session.EmptyTTL - time.Second)
+		if !found(t, m, empty.Ref) {
 			t.Error("an empty session that was looked at went")
 		}
-		pass(emptyTTL + time.Second)
-		for c, want := range map[*talk]bool{empty: false, held: true, spoken: true} {
-			if got := found(t, m, c.ref); got != want {
+		pass(session.EmptyTTL + time.Second)
+		for c, want := range map[*storetest.Talk]bool{empty: false, held: true, spoken: true} {
+			if got := found(t, m, c.Ref); got != want {
 				t.Errorf("alive: %v, want %v", got, want)
 			}
 		}
-		held.Release(held.ref)
-		pass(emptyTTL + 2*time.Minute)
-		if gone[empty.ref] != 1 || gone[held.ref] != 1 || m.stored() != 1 {
-			t.Errorf("gone: %v, %d stored", gone, m.stored())
+		held.Release(held.Ref)
+		pass(session.EmptyTTL + 2*time.Minute)
+		if gone[empty.Ref] != 1 || gone[held.Ref] != 1 || m.Stored() != 1 {
+			t.Errorf("gone: %v, %d stored", gone, m.Stored())
 		}
 	})
 }
 
 func TestExpiredIsGoneBeforeItIsSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := NewMemory(0, 1) // nobody sweeps
-		c := newTalk(t, m)
+		m := session.NewMemory(session.Config{Sessions: 1}) // nobody sweeps
+		c := storetest.NewTalk(t, m)
 		key := uuid.New()
-		c.round("hi")
-		time.Sleep(DefaultTTL + time.Nanosecond)
-		c.wantAllNotFound(c.ref, submit("x"))
+		c.Round("hi")
+		time.Sleep(session.DefaultTTL + time.Nanosecond)
+		c.WantAllNotFound(c.Ref, storetest.Submit("x"))
 		// The id is free again, and so is the room that it took.
 		for range 2 {
-			c.ref = made(t, m, Creation{ID: c.id, Key: key})
-			c.wantTexts(Position{})
-			time.Sleep(emptyTTL + time.Nanosecond)
+			c.Ref = storetest.Made(t, m, session.Creation{ID: c.Ref.ID, Key: key})
+			c.WantTexts(session.Position{})
+			time.Sleep(session.EmptyTTL + time.Nanosecond)
 		}
-		if n := m.count.Load(); n != 1 {
+		if n := m.Len(); n != 1 {
 			t.Errorf("%d sessions are counted", n)
 		}
 	})
@@ -192,44 +191,44 @@ func TestExpiredIsGoneBeforeItIsSwept(t *testing.T) {
 func TestMaxSessions(t *testing.T) {
 	ctx := t.Context()
 	t.Run("the oldest empty one goes", func(t *testing.T) {
-		m := NewMemory(0, 4)
-		spoken, held := newTalk(t, m), newTalk(t, m)
-		spoken.round("hi")
-		held.hold()
-		first, second := create(t, m), create(t, m)
-		third := create(t, m)
+		m := session.NewMemory(session.Config{Sessions: 4})
+		spoken, held := storetest.NewTalk(t, m), storetest.NewTalk(t, m)
+		spoken.Round("hi")
+		hold(held)
+		first, second := newSession(t, m), newSession(t, m)
+		third := newSession(t, m)
 		if found(t, m, first) || !found(t, m, second) || !found(t, m, third) {
 			t.Error("the oldest empty session should have gone")
 		}
-		if _, err := m.Create(ctx, Creation{ID: second.ID}); err != nil || !found(t, m, third) {
+		if _, err := m.Create(ctx, session.Creation{ID: second.ID}); err != nil || !found(t, m, third) {
 			t.Errorf("opening what is there took another's place (%v)", err)
 		}
-		create(t, m)
-		create(t, m)
-		if !found(t, m, spoken.ref) || !found(t, m, held.ref) || m.stored() != 4 {
+		newSession(t, m)
+		newSession(t, m)
+		if !found(t, m, spoken.Ref) || !found(t, m, held.Ref) || m.Stored() != 4 {
 			t.Error("a session that is used went")
 		}
-		held.Release(held.ref)
+		held.Release(held.Ref)
 		for range 3 {
-			create(t, m)
+			newSession(t, m)
 		}
-		if found(t, m, held.ref) {
+		if found(t, m, held.Ref) {
 			t.Error("a session that was let go should have gone")
 		}
 	})
 	t.Run("full", func(t *testing.T) {
-		m := NewMemory(0, 2)
-		a, b := newTalk(t, m), newTalk(t, m)
-		a.round("hi")
-		b.hold()
-		c := Creation{ID: uuid.New(), Key: uuid.New()}
-		if _, err := m.Create(ctx, c); err != ErrFull {
+		m := session.NewMemory(session.Config{Sessions: 2})
+		a, b := storetest.NewTalk(t, m), storetest.NewTalk(t, m)
+		a.Round("hi")
+		hold(b)
+		c := session.Creation{ID: uuid.New(), Key: uuid.New()}
+		if _, err := m.Create(ctx, c); err != session.ErrFull {
 			t.Fatalf("create: %v, want ErrFull", err)
 		}
-		if _, err := m.Create(ctx, Creation{ID: a.id}); err != nil {
+		if _, err := m.Create(ctx, session.Creation{ID: a.Ref.ID}); err != nil {
 			t.Errorf("what is there cannot be opened: %v", err)
 		}
-		if err := m.Delete(ctx, a.ref); err != nil {
+		if err := m.Delete(ctx, a.Ref); err != nil {
 			t.Fatal(err)
 		}
 		if s, err := m.Create(ctx, c); err != nil || s.ID != c.ID {
@@ -237,25 +236,70 @@ func TestMaxSessions(t *testing.T) {
 		}
 	})
 	t.Run("at once", func(t *testing.T) {
-		m := NewMemory(0, 10)
-		atOnce(50, func(i int) {
-			if _, err := m.Create(ctx, Creation{ID: uuid.New(), Key: uuid.New()}); err != nil && err != ErrFull {
+		m := session.NewMemory(session.Config{Sessions: 10})
+		storetest.AtOnce(50, func(i int) {
+			if _, err := m.Create(ctx, session.Creation{ID: uuid.New(), Key: uuid.New()}); err != nil && err != session.ErrFull {
 				t.Error(err)
 			}
 		})
-		keys := 0
-		m.keys.Range(func(any, any) bool { keys++; return true })
-		if m.stored() > 10 || int64(m.stored()) != m.count.Load() || keys != m.stored() {
-			t.Errorf("%d stored, %d counted, %d keys", m.stored(), m.count.Load(), keys)
+		keys := m.Keys()
+		if m.Stored() > 10 || m.Stored() != m.Len() || keys != m.Stored() {
+			t.Errorf("%d stored, %d counted, %d keys", m.Stored(), m.Len(), keys)
+		}
+	})
+}
+
+// TestMaxBytes: MAX_STORE_BYTES. Of what takes too much memory what was not used for an
+// hour goes, the longest unused first; then nothing new is said, and what runs ends.
+func TestMaxBytes(t *testing.T) {
+	const most = 90 << 10
+	synctest.Test(t, func(t *testing.T) {
+		m := session.NewMemory(session.Config{Bytes: most})
+		text := strings.Repeat("x", 10<<10) // and as much in a reply
+		var talks []*storetest.Talk
+		for range 4 { // about 87 KiB
+			c := storetest.NewTalk(t, m)
+			c.Round(text)
+			talks = append(talks, c)
+			pass(time.Minute)
+		}
+		running := storetest.Submit("go")
+		talks[3].Start(running)
+		if _, err := m.Say(t.Context(), talks[2].Ref, storetest.Submit(text)); err != nil {
+			t.Fatalf("there is room: %v", err) // and none behind it
+		}
+		if m.Bytes() <= most {
+			t.Fatalf("only %d bytes", m.Bytes())
+		}
+		for _, c := range talks[:2] {
+			if _, err := m.Say(t.Context(), c.Ref, storetest.Submit("hi")); !errors.Is(err, session.ErrFull) {
+				t.Errorf("said without room: %v", err)
+			}
+		}
+		if _, err := m.Create(t.Context(), session.Creation{ID: uuid.New()}); !errors.Is(err, session.ErrFull) {
+			t.Errorf("made without room: %v", err)
+		}
+		talks[3].End(running.Reply, text, session.FinishStop) // also without room
+		pass(time.Hour - time.Second)                         // a refusal was use, too
+		if _, err := m.Say(t.Context(), talks[3].Ref, storetest.Submit("hi")); !errors.Is(err, session.ErrFull) {
+			t.Errorf("said without room: %v", err)
+		}
+		talks[1].View(session.End) // is use
+		pass(2 * time.Minute)
+		if _, err := m.Say(t.Context(), talks[3].Ref, storetest.Submit("hi")); err != nil {
+			t.Errorf("one was unused for an hour: %v", err)
+		}
+		if found(t, m, talks[0].Ref) || !found(t, m, talks[1].Ref) || !found(t, m, talks[2].Ref) {
+			t.Error("not the one that was unused for longest has gone")
 		}
 	})
 }
 
 // TestNothingIsLeft looks for what a session leaves behind when it is gone.
 func TestNothingIsLeft(t *testing.T) {
-	sweeping(t, 0, func(t *testing.T, m *Memory, gone map[Ref]int) {
-		deleted, expired := create(t, m), create(t, m)
-		for _, ref := range []Ref{deleted, expired} {
+	sweeping(t, 0, func(t *testing.T, m *session.Manager, gone map[session.Ref]int) {
+		deleted, expired := newSession(t, m), newSession(t, m)
+		for _, ref := range []session.Ref{deleted, expired} {
 			if err := m.Hold(t.Context(), ref); err != nil {
 				t.Fatal(err)
 			}
@@ -266,12 +310,30 @@ func TestNothingIsLeft(t *testing.T) {
 		m.Release(deleted)
 		m.Release(expired)
 		pass(time.Hour)
-		m.keys.Range(func(k, _ any) bool { t.Errorf("key %v", k); return true })
-		if m.stored() != 0 || m.count.Load() != 0 || m.idle.l.Len() != 0 {
-			t.Errorf("left: %d stored, %d counted, %d idle", m.stored(), m.count.Load(), m.idle.l.Len())
+		if m.Keys() != 0 || m.Stored() != 0 || m.Len() != 0 || m.Bytes() != 0 {
+			t.Errorf("left: %d keys, %d stored, %d counted, %d bytes", m.Keys(), m.Stored(), m.Len(), m.Bytes())
 		}
-		if fmt.Sprint(gone) != fmt.Sprint(map[Ref]int{expired: 1}) {
+		if fmt.Sprint(gone) != fmt.Sprint(map[session.Ref]int{deleted: 1, expired: 1}) {
 			t.Errorf("gone: %v", gone)
 		}
 	})
+}
+
+// listener hears what a Manager tells.
+type listener struct {
+	session.NoEvents
+	gone     func(session.Ref)
+	orphaned func(session.Ref, uuid.UUID)
+}
+
+func (l *listener) Gone(ref session.Ref) {
+	if l.gone != nil {
+		l.gone(ref)
+	}
+}
+
+func (l *listener) Orphaned(ref session.Ref, reply uuid.UUID) {
+	if l.orphaned != nil {
+		l.orphaned(ref, reply)
+	}
 }

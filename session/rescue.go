@@ -15,9 +15,9 @@ import (
 // not log it again.
 var ErrPanicked = errors.New("session: a step panicked")
 
-// Rescue calls f and returns its error. When f panics, the step fails with
-// ErrPanicked and the process goes on; f must have given back its locks and counts
-// by defer. The step and the id name what failed in the log; uuid.Nil: no session.
+// Rescue calls f and returns its error. A panic of f fails with ErrPanicked: it ends
+// what f did, and not the process. f must give its locks and counts back by defer.
+// The id is the session's; nil: none.
 func Rescue(log *slog.Logger, step string, id uuid.UUID, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -27,26 +27,46 @@ func Rescue(log *slog.Logger, step string, id uuid.UUID, f func() error) (err er
 	return f()
 }
 
-// Panicked logs a panic that was recovered, with the stack, which is that of the
-// panic when a deferred function calls it. It returns ErrPanicked. A panic with
-// ErrPanicked itself was logged before and is only passed on.
+// Panicked logs a panic that was recovered, and returns ErrPanicked. It is called by
+// the function that has recovered p: the stack is that of p. Only the runtime's own
+// errors are quoted; any other value may hold what somebody has said.
 func Panicked(log *slog.Logger, step string, id uuid.UUID, p any) error {
 	if p == any(ErrPanicked) {
-		return ErrPanicked
+		return ErrPanicked // it was logged
 	}
-	attrs := []slog.Attr{slog.String("step", step), slog.String("panic", panicText(p)), slog.String("stack", string(debug.Stack()))}
+	caught, ok := p.(*Caught)
+	if !ok {
+		caught = &Caught{p, debug.Stack()}
+	}
+	text := fmt.Sprintf("a value of type %T", caught.value)
+	if e, ok := caught.value.(runtime.Error); ok {
+		text = e.Error()
+	}
+	attrs := []slog.Attr{slog.String("step", step), slog.String("panic", text), slog.String("stack", string(caught.stack))}
 	if id != uuid.Nil {
-		attrs = append(attrs, slog.String("session", shortID(id)))
+		attrs = append(attrs, slog.String("session", id.String()[:8]))
 	}
 	log.LogAttrs(context.Background(), slog.LevelError, "a step panicked; the server goes on", attrs...)
 	return ErrPanicked
 }
 
-// panicText describes a panic for the log. Only the runtime's own errors are quoted:
-// any other value may hold what somebody has said.
-func panicText(p any) string {
-	if e, ok := p.(runtime.Error); ok {
-		return e.Error()
-	}
-	return fmt.Sprintf("a value of type %T", p)
+// Caught is a panic on a goroutine that is not to answer for it: whoever is panics
+// with it, and the log has the stack where it began.
+type Caught struct {
+	value any
+	stack []byte
+}
+
+// Catch calls f and returns its panic; nil: it had none.
+func Catch(f func()) (c *Caught) {
+	defer func() {
+		p := recover()
+		if passed, ok := p.(*Caught); ok {
+			c = passed
+		} else if p != nil {
+			c = &Caught{p, debug.Stack()}
+		}
+	}()
+	f()
+	return nil
 }

@@ -1,13 +1,17 @@
 // Package session keeps conversations: who said what, which reply is being
-// written, and for how long all that is remembered.
+// written, its text as far as it is written, and for how long all that is
+// remembered.
 //
-// A Manager is the one door for the hub and for REST. Behind it stands a
-// Store, which does each step of a conversation (say, finish, delete) at once
-// and so that it may be repeated: the answer to a step can get lost on its way
-// from a database, and then it is simply asked for again.
-//
-// A running reply is known here by name only. Its text belongs to the hub
-// until it ends and becomes a Message.
+//   - A Conversation is a value, and a Change is all that ever happens to it. A
+//     step (say, finish, stop, take and so on, in steps.go) is a plain function
+//     that looks at the conversation and says which change is still missing.
+//   - Manager is the engine: it has a Backend commit that change if the
+//     conversation is still the one that the step saw, and asks the step again
+//     until nothing is missing. So every step may be repeated, and a race is one
+//     more turn of that loop.
+//   - Text is a running reply: bytes that only grow, followed by offset.
+//   - A Backend stores, and understands nothing: memory here, and filestore and
+//     redisstore beside this package.
 package session
 
 import (
@@ -44,20 +48,28 @@ var (
 	ErrBusy = errors.New("session: a reply is running")
 	// ErrReused: the message id was used before, with another text.
 	ErrReused = errors.New("session: the message id was used for another text")
-	// ErrNothing: there is no reply that could be written anew.
-	ErrNothing = errors.New("session: nothing to regenerate")
-	// ErrLost: the reply is no longer the one that is being written.
+	// ErrNothing: there is no reply that could be written anew, or no message to follow.
+	ErrNothing = errors.New("session: no such message")
+	// ErrChanged: a page shows another conversation than the one that is stored.
+	ErrChanged = errors.New("session: the page shows another conversation")
+	// ErrLost: the reply is no longer the one that is being written, or not by this fence.
 	ErrLost = errors.New("session: the right to write the reply is lost")
-	// ErrLong: the conversation has as many messages as it may.
-	ErrLong = errors.New("session: the conversation has too many messages")
-	// ErrFull: the store holds as many sessions as it may.
+	// ErrLong: the conversation has as many messages, or bytes, as it may.
+	ErrLong = errors.New("session: the conversation is full")
+	// ErrFull: the store holds as much as it may.
 	ErrFull = errors.New("session: the store is full")
 	// ErrTaken: another connection has the conversation, and keeps it.
 	ErrTaken = errors.New("session: another connection has the conversation")
 	// ErrGivenUp: the connection's peer is not there any more, as far as is known.
 	ErrGivenUp = errors.New("session: the connection was given up")
+	// ErrUnfollowed is how a Text ends that is written elsewhere and that nobody here
+	// followed. Manager.Follow returns another.
+	ErrUnfollowed = errors.New("session: nobody followed the text")
 	// ErrUnavailable: the store could not be reached; nothing is known of the step.
 	ErrUnavailable = errors.New("session: the store cannot be reached")
+	// ErrConflict is a Backend's: the conversation is not the one that the change
+	// was made of. The engine loads it and asks the step again.
+	ErrConflict = errors.New("session: the conversation has changed")
 )
 
 // Usage counts the tokens that one reply cost.
@@ -65,27 +77,32 @@ type Usage struct {
 	PromptTokens     int `json:"prompt_tokens"`
 	CompletionTokens int `json:"completion_tokens"`
 	TotalTokens      int `json:"total_tokens"`
+	CachedTokens     int `json:"cached_tokens,omitempty"` // of PromptTokens, by the service's count
 }
 
-// Message is one thing said. The JSON is MessageHistory of the contract; the
-// fields without a name there are for the hub and are kept by every store.
+// Message is one thing said. It does not change. The JSON is MessageHistory of
+// the contract; the fields without a name there are for the hub and the stores.
 type Message struct {
 	Role         Role      `json:"role"`
 	Content      string    `json:"content"`
 	Timestamp    time.Time `json:"timestamp"`
-	ID           uuid.UUID `json:"id"`
+	ID           uuid.UUID `json:"id"` // an edit has the id of the message that it replaces
 	FinishReason string    `json:"finish_reason,omitempty"`
 
-	Seq      int64  `json:"-"` // grows along the conversation, never given twice
-	Model    string `json:"-"` // of a reply
-	Usage    *Usage `json:"-"` // of a reply, when the model told
-	Estimate int    `json:"-"` // prompt tokens as they were estimated, to be compared with Usage
-	Failure  string `json:"-"` // the contract's error code, when FinishReason is error
+	Seq     int64  `json:"-"` // names it: grows along the conversation, never given twice
+	Parent  int64  `json:"-"` // Seq of the message that it follows; 0: it is a first one
+	Version string `json:"-"` // of the change that added it
 
-	Epochs []Epoch `json:"-"` // of a reply that several nodes wrote; see Running
+	// Of a reply.
+	Model    string  `json:"-"`
+	Usage    *Usage  `json:"-"` // nil: the model did not tell
+	Estimate int     `json:"-"` // prompt tokens as they were estimated, to be compared with Usage
+	Failure  string  `json:"-"` // the contract's error code, when FinishReason is error
+	Retry    int     `json:"-"` // seconds after which it may be tried again, of a Failure; 0: not known
+	Epochs   []Epoch `json:"-"` // who took it over, in order
 }
 
-// Position returns m's place in its conversation.
+// Position returns the place right behind m.
 func (m Message) Position() Position { return Position{ID: m.ID, Seq: m.Seq} }
 
 // Position is a place in a conversation: right behind a message. The zero
@@ -95,43 +112,29 @@ type Position struct {
 	Seq int64
 }
 
-// Running names the reply that is being written.
-type Running struct {
-	Reply uuid.UUID // the id of the message that it will become
-	User  Position  // the message that it answers
-	Seq   int64
-	Model string
-
-	Epochs []Epoch // with a Log: who took it over; empty until somebody did
-}
-
-// Position returns the place right behind the reply.
-func (r *Running) Position() Position { return Position{ID: r.Reply, Seq: r.Seq} }
-
 // Ref names one incarnation of a session. A session that was deleted or has
 // expired can be made again under its id, by somebody else: it then has another
 // Born, and no step that names the first one reaches it.
 type Ref struct {
 	ID   uuid.UUID
-	Born uuid.UUID // random, made with the session; nil for one that an older version made
+	Born string // random, made with the session
 }
 
-// Session is a conversation as it stood at one moment. Its Messages are
-// shared with the store and must not be changed.
+// Session is a conversation as it stood at one moment, as everybody sees it.
+// Its Messages are shared with the store and must not be changed.
 type Session struct {
 	ID        uuid.UUID `json:"id"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
-	Messages  []Message `json:"messages"` // behind After; those that ended only
+	Messages  []Message `json:"messages"` // of the path, behind After; those that ended only
 
-	// After is the place that Messages follow: the one that was asked for, or,
-	// where that has been cut away, the newest that was there before it and
-	// still is.
+	// After is the place that Messages follow: the last of the path that the
+	// place which was asked for has in common with it.
 	After   Position `json:"-"`
 	Running *Running `json:"-"` // nil: none
+	Seq     int64    `json:"-"` // the last that a message was given
 	Owner   string   `json:"-"` // the token's subject that made it; "": nobody's
-
-	Born uuid.UUID `json:"-"` // see Ref
+	Born    string   `json:"-"` // see Ref
 }
 
 // Ref returns the name by which every step on s asks for it.
@@ -144,3 +147,6 @@ func (s *Session) Last() Position {
 	}
 	return s.After
 }
+
+// Now is the time that messages are stamped with: UTC, whole milliseconds.
+func Now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

@@ -15,7 +15,7 @@ func TestJSON(t *testing.T) {
 	user := Message{Role: User, Content: "Hi <b>\u2028</b> 👋", Timestamp: at, ID: id(1), Seq: 7}
 	reply := Message{
 		Role: Assistant, Timestamp: at.Add(time.Second), ID: id(2), FinishReason: FinishError,
-		Seq: 8, Model: "m", Usage: &Usage{1, 2, 3}, Estimate: 4, Failure: "upstream_error",
+		Seq: 8, Model: "m", Usage: &Usage{PromptTokens: 1, CompletionTokens: 2, TotalTokens: 3}, Estimate: 4, Failure: "upstream_error",
 	}
 	tests := []struct {
 		name string

@@ -6,37 +6,65 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"io"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
+
+	"github.com/andybalholm/brotli"
 )
 
-// asset is one file as it is served: its bytes plain and gzipped, and its
-// headers. It never changes once made.
+// asset is one file as it is served, and its headers. It never changes once
+// compress has returned.
 type asset struct {
-	plain, zipped []byte
-	etag          string
-	header        http.Header
+	encoded map[string][]byte // by content coding; "" is the file itself
+	etag    string
+	header  http.Header
 }
 
 func newAsset(text, contentType string, header http.Header) *asset {
-	var zipped bytes.Buffer
-	// Neither call can fail: the level is valid and a Buffer takes everything.
-	w, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
-	w.Write([]byte(text))
-	w.Close()
 	sum := sha256.Sum256([]byte(text))
 	header.Set("Content-Type", contentType)
 	header.Set("Cache-Control", "no-cache") // kept, but asked for again: a widget must fit its hub
 	header.Set("Vary", "Accept-Encoding")
 	header.Set("X-Content-Type-Options", "nosniff")
 	return &asset{
-		plain:  []byte(text),
-		zipped: zipped.Bytes(),
-		etag:   hex.EncodeToString(sum[:12]),
-		header: header,
+		encoded: map[string][]byte{"": []byte(text)},
+		etag:    hex.EncodeToString(sum[:12]),
+		header:  header,
 	}
+}
+
+// codings are those the assets are kept in, the smallest first.
+var codings = []string{"br", "gzip"}
+
+// compress makes the compressed forms. It takes tens of milliseconds, so it
+// runs when a handler is wanted and not when the package is loaded.
+func (a *asset) compress() {
+	text := a.encoded[""]
+	for _, coding := range codings {
+		var b bytes.Buffer
+		var w io.WriteCloser
+		if coding == "br" {
+			w = brotli.NewWriterLevel(&b, brotli.BestCompression)
+		} else {
+			w, _ = gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is valid
+		}
+		_, _ = w.Write(text) // a Buffer takes everything
+		_ = w.Close()
+		a.encoded[coding] = b.Bytes()
+	}
+}
+
+// compressAll compresses each asset, side by side.
+func compressAll(assets ...*asset) {
+	var wg sync.WaitGroup
+	for _, a := range assets {
+		wg.Go(a.compress)
+	}
+	wg.Wait()
 }
 
 // scriptOf is a script that any page may load, also one that is isolated
@@ -69,16 +97,19 @@ func pageOf(html string) *asset {
 	})
 }
 
-// ServeHTTP sends the asset, gzipped where that is accepted (RFC 9110, 12.5.3),
-// or 304 when the client has it (RFC 9110, 13.1.2).
+// ServeHTTP sends the asset in the smallest form that is accepted (RFC 9110,
+// 12.5.3), or 304 when the client has it (RFC 9110, 13.1.2).
 func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, etag := a.plain, `"`+a.etag+`"`
+	body, etag := a.encoded[""], `"`+a.etag+`"`
 	for name, values := range a.header {
 		w.Header()[name] = values
 	}
-	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		body, etag = a.zipped, `"`+a.etag+`-gzip"`
-		w.Header().Set("Content-Encoding", "gzip")
+	for _, coding := range codings {
+		if accepts(r.Header.Get("Accept-Encoding"), coding) {
+			body, etag = a.encoded[coding], `"`+a.etag+"-"+coding+`"`
+			w.Header().Set("Content-Encoding", coding)
+			break
+		}
 	}
 	w.Header().Set("ETag", etag)
 	if matches(r.Header.Get("If-None-Match"), etag) {
@@ -88,14 +119,16 @@ func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
-		w.Write(body) // an error means the client went away
+		_, _ = w.Write(body) // an error means the client went away
 	}
 }
 
-func acceptsGzip(accept string) bool {
-	for item := range strings.SplitSeq(accept, ",") {
+// accepts tells whether a client named the coding in its Accept-Encoding and
+// did not refuse it.
+func accepts(header, coding string) bool {
+	for item := range strings.SplitSeq(header, ",") {
 		name, params, _ := strings.Cut(strings.TrimSpace(item), ";")
-		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+		if strings.EqualFold(strings.TrimSpace(name), coding) {
 			q, found := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
 			return !found || strings.Trim(q, "0.") != ""
 		}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"lumos/backend/cmd/needs"
 	"lumos/backend/static/browsertest"
 )
 
@@ -24,7 +25,7 @@ var chromium = sync.OnceValues(func() (*browsertest.Browser, error) {
 var closeBrowser = func() {}
 
 func TestMain(m *testing.M) {
-	code := m.Run()
+	code := needs.M{M: m}.Run()
 	closeBrowser()
 	os.Exit(code)
 }

@@ -13,7 +13,7 @@ import (
 func TestCloseCodes(t *testing.T) {
 	for code, state := range map[int]string{
 		1000: "reconnecting", 1001: "reconnecting", 1011: "reconnecting", 1013: "reconnecting",
-		1003: "failed", 1007: "failed", 1009: "failed", 4001: "taken", 4401: "denied", 4404: "expired",
+		1003: "failed", 1007: "failed", 1009: "failed", 4401: "denied", 4404: "expired",
 	} {
 		h, p, c := openPage(t)
 		_, r := ask(p, c, "Hello", "")
@@ -77,7 +77,7 @@ func fastPage() http.Handler {
 // A connection over which nothing comes is asked, and given up without answer.
 func TestDeadConnection(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/fast"] = fastPage()
+	h.serve("/fast", fastPage())
 	p.Open(h.URL + "/fast")
 	h.next() // never says ready
 	c := h.next()

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -12,9 +13,9 @@ const strictPolicy = "default-src 'none'; script-src 'self'; connect-src 'self';
 // One script tag is enough, also on a page that allows no inline style or script.
 func TestScriptTagUnderStrictPolicy(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/shop/page"] = page(`<!doctype html><html lang="en"><head><title>Shop</title>
+	h.serve("/shop/page", page(`<!doctype html><html lang="en"><head><title>Shop</title>
 		<script src="/widget.js" data-title="Ask us" data-greeting="Which one?" data-send="Fragen" defer></script></head><body><h1>Shop</h1>`,
-		"Content-Security-Policy", strictPolicy)
+		"Content-Security-Policy", strictPolicy))
 	violations := p.Console()
 	p.Open(h.URL + "/shop/page")
 	p.Until("$('.toggle').checkVisibility() && !$('.panel').checkVisibility({ visibilityProperty: true })")
@@ -69,12 +70,12 @@ func TestPagePolicy(t *testing.T) {
 // A page's own CSS, however rude, does not reach into the chat.
 func TestHostileCSS(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/rude"] = page(`<!doctype html><html lang="en"><title>Rude</title><style>
+	h.serve("/rude", page(`<!doctype html><html lang="en"><title>Rude</title><style>
 		html { font-size: 40px; color: red; visibility: hidden; text-transform: uppercase; letter-spacing: 1em; cursor: wait }
 		* { display: none !important; all: unset !important; box-sizing: content-box !important; font-family: fantasy !important }
 		div, section, button, textarea { position: static !important; opacity: 0 !important; transform: scale(9) !important }
 		chat-widget { display: none !important; color: red !important; font-size: 99px !important; visibility: hidden !important }
-		</style><script src="/widget.js" defer></script>`)
+		</style><script src="/widget.js" defer></script>`))
 	p.Open(h.URL + "/rude")
 	p.Until("$('.toggle').checkVisibility({ visibilityProperty: true, opacityProperty: true })")
 	p.Click(".toggle")
@@ -96,10 +97,10 @@ func TestHostileCSS(t *testing.T) {
 
 func TestThemeAndParts(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/themed"] = page(`<!doctype html><html lang="en"><title>Themed</title><style>
+	h.serve("/themed", page(`<!doctype html><html lang="en"><title>Themed</title><style>
 		chat-widget { --chat-accent: rgb(1, 2, 3); --chat-width: 333px }
 		chat-widget::part(heading) { font-size: 31px }
-		</style><chat-widget theme="dark"></chat-widget><script src="/widget.js" defer></script>`)
+		</style><chat-widget theme="dark"></chat-widget><script src="/widget.js" defer></script>`))
 	p.Open(h.URL + "/themed")
 	p.Until("$('.toggle')")
 	for js, want := range map[string]string{
@@ -121,16 +122,17 @@ func TestThemeAndParts(t *testing.T) {
 
 func TestRightToLeft(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/rtl"] = page(`<!doctype html><html lang="ar" dir="rtl"><title>متجر</title><script src="/widget.js" data-title="اسألنا" defer></script><body>`)
+	h.serve("/rtl", page(`<!doctype html><html lang="ar" dir="rtl"><title>متجر</title><script src="/widget.js" data-title="اسألنا" defer></script><body>`))
 	p.Open(h.URL + "/rtl")
 	p.Click(".toggle")
 	c := h.next()
 	c.ready()
 	p.Until("w.state === 'ready'")
 	_, r := ask(p, c, "مرحبا", "")
-	r.delta("- عنصر\n\nEnglish, too\n\n```\ncode\n```").finish("stop")
+	r.delta("- عنصر\n\nEnglish, too\n\n```\ncode\n```\n\n| اسم |\n|---|\n| a |").finish("stop")
 	p.Until("w.state === 'ready'")
 	// What begins a line is on the right: the launcher on the left, a user's message too, the marker of a list right.
+	p.Do(`window.right = (s) => { const range = document.createRange(); range.selectNodeContents(w.shadowRoot.querySelector('.assistant ' + s)); return range.getBoundingClientRect().right }`)
 	for _, js := range []string{
 		"$('.toggle').getBoundingClientRect().left < 100",
 		"$('.user').getBoundingClientRect().left < $('.list').getBoundingClientRect().left + 10",
@@ -138,6 +140,8 @@ func TestRightToLeft(t *testing.T) {
 		"getComputedStyle($('.assistant li')).direction === 'rtl'",
 		"getComputedStyle($('figure')).direction === 'ltr'",
 		"$('.log').scrollWidth === $('.log').clientWidth",
+		// A column has one side, whatever its cells are written in.
+		"right('th') > right('table') - 20 && right('td') > right('table') - 20",
 	} {
 		if !eval[bool](p, js) {
 			t.Errorf("not so: %s", js)
@@ -148,7 +152,7 @@ func TestRightToLeft(t *testing.T) {
 // Small screens and 200 % zoom: everything is there, nothing sideways.
 func TestSmallScreens(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
-	h.extra["/shop"] = shopPage
+	h.serve("/shop", shopPage)
 	p.Run(chromedp.EmulateViewport(320, 480))
 	p.Open(h.URL + "/shop")
 	p.Click(".toggle")
@@ -175,7 +179,7 @@ func TestSmallScreens(t *testing.T) {
 func TestOtherOrigin(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
 	site := newFakeHub(t)
-	site.extra["/page"] = page(`<!doctype html><html lang="en"><title>Site</title><script src="` + h.URL + `/widget.js" crossorigin defer></script><body>`)
+	site.serve("/page", page(`<!doctype html><html lang="en"><title>Site</title><script src="`+h.URL+`/widget.js" crossorigin defer></script><body>`))
 	p.Open(site.URL + "/page")
 	p.Click(".toggle")
 	h.next().ready()
@@ -186,7 +190,7 @@ func TestOtherOrigin(t *testing.T) {
 func TestAPI(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
 	const fixed = "0c6f2a52-6e3b-4a7e-9d5e-0a4f8f1d2b3c"
-	h.extra["/own"] = page(`<!doctype html><html lang="en"><title>Own</title><chat-widget server="` + h.URL + `/" conversation="` + fixed + `" storage="none"></chat-widget><script src="/widget.js" defer></script>`)
+	h.serve("/own", page(`<!doctype html><html lang="en"><title>Own</title><chat-widget server="`+h.URL+`/" conversation="`+fixed+`" storage="none"></chat-widget><script src="/widget.js" defer></script>`))
 	p.Open(h.URL + "/own")
 	p.Until("w.state === 'idle'")
 	p.Do("w.send('from the page')") // connects without being opened
@@ -214,4 +218,56 @@ func TestAPI(t *testing.T) {
 	h.next().ready()
 	p.Until("w.state === 'ready' && $$('.root').length === 1")
 	p.Do("w.remove()")
+}
+
+// The demo page shows what a site can set: what is behind the question mark.
+func TestTryAttributes(t *testing.T) {
+	h, p := newFakeHub(t), newTab(t)
+	violations := p.Console()
+	p.Open(h.URL + "/?theme=dark&title=Ask+us&--chat-accent=teal&corner&lang=ar&dir=rtl")
+	p.Click(".toggle")
+	h.next().ready()
+	p.Until("w.state === 'ready' && w.words")
+	for js, want := range map[string]string{
+		"$('.heading').textContent":                               "Ask us",
+		"getComputedStyle($('.toggle')).backgroundColor":          "rgb(0, 128, 128)",
+		"getComputedStyle($('.root')).colorScheme":                "dark",
+		"getComputedStyle($('.root')).direction":                  "rtl",
+		"$('.input').placeholder":                                 "اكتب رسالة…",
+		"String($('.toggle').getBoundingClientRect().left < 100)": "true",
+		"String(document.querySelectorAll('chat-widget').length)": "1",
+	} {
+		if got := eval[string](p, js); got != want {
+			t.Errorf("%s is %q, want %q", js, got, want)
+		}
+	}
+	if got := violations(); got != "" {
+		t.Errorf("console: %s", got)
+	}
+}
+
+// A printed page has no button over its text; a chat that is a part of the page
+// is printed whole.
+func TestPrint(t *testing.T) {
+	h, p := newFakeHub(t), newTab(t)
+	h.serve("/shop", shopPage)
+	p.Open(h.URL + "/shop")
+	p.Until("$('.toggle').checkVisibility()")
+	media := func(name string) {
+		if _, err := chromedp.Call(p.Ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	media("print")
+	p.Until("!$('.toggle').checkVisibility()")
+	media("")
+	p.Open(h.URL + "/")
+	c := h.next()
+	c.ready()
+	p.Until("w.state === 'ready' && w.words")
+	_, r := ask(p, c, "Hello", "")
+	r.delta(strings.Repeat("line\n\n", 100)).finish("stop")
+	p.Until("w.state === 'ready'")
+	media("print")
+	p.Until("$('.log').clientHeight > 2000 && !$('.composer').checkVisibility() && !$('.tools').checkVisibility()")
 }

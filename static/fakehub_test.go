@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,7 +25,10 @@ type fakeHub struct {
 	*httptest.Server
 	t     *testing.T
 	conns chan *fakeConn
-	extra map[string]http.Handler // more pages, by path
+	mu    sync.Mutex
+	extra map[string]http.Handler // more pages, by path; guarded by mu
+	// Unless they are 0, every request or every handshake is answered with these.
+	status, handshake atomic.Int32
 }
 
 // fakeConn is one WebSocket from the browser, as the hub sees it.
@@ -47,7 +51,14 @@ func newFakeHub(t *testing.T) *fakeHub {
 	mux.HandleFunc("/ws", h.serveWS)
 	mux.HandleFunc("/ws/{id}", h.serveWS)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if page, ok := h.extra[r.URL.Path]; ok {
+		h.mu.Lock()
+		page, ok := h.extra[r.URL.Path]
+		h.mu.Unlock()
+		if status := h.status.Load(); status != 0 {
+			w.WriteHeader(int(status))
+			return
+		}
+		if ok {
 			page.ServeHTTP(w, r)
 			return
 		}
@@ -58,7 +69,18 @@ func newFakeHub(t *testing.T) *fakeHub {
 	return h
 }
 
+// serve has the hub answer a path with a page of the test's.
+func (h *fakeHub) serve(path string, page http.Handler) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.extra[path] = page
+}
+
 func (h *fakeHub) serveWS(w http.ResponseWriter, r *http.Request) {
+	if status := max(h.status.Load(), h.handshake.Load()); status != 0 {
+		w.WriteHeader(int(status))
+		return
+	}
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols: []string{"chathub.v1"}, InsecureSkipVerify: true,
 	})
@@ -203,7 +225,7 @@ func (c *fakeConn) reply(after string) *reply {
 func (r *reply) start(c *fakeConn, after string, offset int) {
 	r.c, r.offset = c, offset
 	c.send(
-		frame{"type": "start", "messageId": r.id, "after": after, "messageMetadata": frame{"conversation_id": c.conversation, "model": "eliza (simulated)"}},
+		frame{"type": "start", "messageId": r.id, "after": after, "offset": offset, "messageMetadata": frame{"conversation_id": c.conversation, "model": "eliza (simulated)"}},
 		frame{"type": "text-start", "id": r.id, "offset": offset},
 	)
 }

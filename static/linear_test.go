@@ -207,7 +207,7 @@ var constructs = []construct{
 func linearPage(t *testing.T) *tab {
 	t.Helper()
 	h := newFakeHub(t)
-	h.extra["/renderer"] = rendererPage(t)
+	h.serve("/renderer", rendererPage(t))
 	p := newTab(t)
 	p.Open(h.URL + "/renderer")
 	p.Do(`

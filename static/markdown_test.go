@@ -50,6 +50,14 @@ const link = `<a href="%s" target="_blank" rel="noopener">%s</a>`
 
 func a(href, text string) string { return fmt.Sprintf(link, href, text) }
 
+func task(label string, done bool) string {
+	checked := ""
+	if done {
+		checked = ` checked=""`
+	}
+	return `<input type="checkbox" disabled=""` + checked + ` aria-label="` + label + `">`
+}
+
 func code(language, text string) string {
 	return `<figure dir="ltr"><figcaption><span>` + language + `</span><button class="copy">Copy</button></figcaption>` +
 		`<pre tabindex="0"><code><span>` + text + `</span></code></pre></figure>`
@@ -61,6 +69,7 @@ var markdownCases = []struct{ name, in, want string }{
 	{"nested emphasis", "**bold *and it***", "<p><strong>bold <em>and it</em></strong></p>"},
 	{"not emphasis", "2 * 3 * 4, snake_case_name, ~5, a ** b", "<p>2 * 3 * 4, snake_case_name, ~5, a ** b</p>"},
 	{"half-open emphasis", "**never closed\n\n*nor this", "<p>**never closed</p><p>*nor this</p>"},
+	{"opened at once, closed apart", "***a** b* and ***c* d** ***e **f** g*", "<p><em><strong>a</strong> b</em> and <strong><em>c</em> d</strong> **<em>e <strong>f</strong> g</em></p>"},
 	{"crossed emphasis", "**a *b** c*", "<p><strong>a *b</strong> c*</p>"},
 	{"CJK emphasis", "这是**重点。**对", "<p>这是<strong>重点。</strong>对</p>"},
 	{"code span", "`a*b*` and ``x ` y``", "<p><code>a*b*</code> and <code>x ` y</code></p>"},
@@ -94,6 +103,21 @@ var markdownCases = []struct{ name, in, want string }{
 	{"image", "![alt](https://x.example/i.png)", "<p>" + a("https://x.example/i.png", "alt") + "</p>"},
 	{"carriage returns", "a\r\nb\r\n\r\n- c\r\n", "<p>a<br>b</p><ul><li><p>c</p></li></ul>"},
 	{"astral and RTL", "😀 **مرحبا** 𝒳", "<p>😀 <strong>مرحبا</strong> 𝒳</p>"},
+	{"address before a full-width comma", "看 https://example.com/guide，谢谢", "<p>看 " + a("https://example.com/guide", "https://example.com/guide") + "，谢谢</p>"},
+	{"address before a mark of direction", "https://example.com/a\u200f \u2066https://example.com/b\u2069", "<p>" + a("https://example.com/a", "https://example.com/a") + "\u200f \u2066" + a("https://example.com/b", "https://example.com/b") + "\u2069</p>"},
+	{"address in full-width brackets", "（https://example.com/a）。", "<p>（" + a("https://example.com/a", "https://example.com/a") + "）。</p>"},
+	{"address before an Arabic comma", "https://example.com/a، ثم", "<p>" + a("https://example.com/a", "https://example.com/a") + "، ثم</p>"},
+	{"address before a danda and quotes", "https://example.com/a। “https://example.com/b” «https://example.com/c»", "<p>" + a("https://example.com/a", "https://example.com/a") + "। “" + a("https://example.com/b", "https://example.com/b") + "” «" + a("https://example.com/c", "https://example.com/c") + "»</p>"},
+	{"address with other scripts", "https://ja.wikipedia.org/wiki/日本 と https://ja.wikipedia.org/wiki/レオナルド・ダ・ヴィンチ", "<p>" + a("https://ja.wikipedia.org/wiki/日本", "https://ja.wikipedia.org/wiki/日本") + " と " + a("https://ja.wikipedia.org/wiki/レオナルド・ダ・ヴィンチ", "https://ja.wikipedia.org/wiki/レオナルド・ダ・ヴィンチ") + "</p>"},
+	{"address behind a script without spaces", "请看https://example.com/a。", "<p>请看" + a("https://example.com/a", "https://example.com/a") + "。</p>"},
+	{"pipe in code in a table", "| a |\n|---|\n| `x \\| y` |", `<div class="table" tabindex="0"><table><thead><tr><th class="">a</th></tr></thead><tbody><tr><td class=""><code>x | y</code></td></tr></tbody></table></div>`},
+	{"formulas", `a \(x \in \{1\}\) b \[ a_1 * b_2 * c \] $a_1$ and $$x*y*z$$`, `<p>a \(x \in \{1\}\) b \[ a_1 * b_2 * c \] $a_1$ and $$x*y*z$$</p>`},
+	{"no formulas", `costs $5 or *$6*, $HOME and \(half, \[not\*`, `<p>costs $5 or <em>$6</em>, $HOME and (half, [not*</p>`},
+	{"formula of several lines", "so:\n\\[\n- x_1 \\\\ y_1\n\\{z\\}\n\\]\n*end*", "<p>so:<br>\\[<br>- x_1 \\\\ y_1<br>\\{z\\}<br>\\]<br><em>end</em></p>"},
+	{"formula in dollars", "$$\na_1 * b\n$$\n\n*end*", "<p>$$<br>a_1 * b<br>$$</p><p><em>end</em></p>"},
+	{"task list", "- [x] done\n- [ ] *open*\n- [X] again\n- [y] no\n- [x]no", `<ul><li><p>` + task("[x]", true) + `done</p></li><li><p>` + task("[ ]", false) + `<em>open</em></p></li><li><p>` + task("[X]", true) + `again</p></li><li><p>[y] no</p></li><li><p>[x]no</p></li></ul>`},
+	{"address in angle brackets", "<https://x.example/a_b> <mailto:a@b.example> <br> <b> <https:x>", "<p>" + a("https://x.example/a_b", "https://x.example/a_b") + " " + a("mailto:a@b.example", "mailto:a@b.example") + " <br> &lt;b&gt; &lt;https:x&gt;</p>"},
+	{"spaces in a code span", "`` `a` `` ` b` `  `", "<p><code>`a`</code> <code> b</code> <code>  </code></p>"},
 	{"nothing", "", ""},
 	{"only marks", "**", "<p>**</p>"},
 	{"a number alone", "42", "<p>42</p>"},
@@ -101,7 +125,7 @@ var markdownCases = []struct{ name, in, want string }{
 
 func TestMarkdown(t *testing.T) {
 	h := newFakeHub(t)
-	h.extra["/renderer"] = rendererPage(t)
+	h.serve("/renderer", rendererPage(t))
 	p := newTab(t)
 	p.Open(h.URL + "/renderer")
 	for _, c := range markdownCases {
@@ -155,12 +179,12 @@ var hostile = []string{
 
 func TestHostileMarkdown(t *testing.T) {
 	h := newFakeHub(t)
-	h.extra["/renderer"] = rendererPage(t)
+	h.serve("/renderer", rendererPage(t))
 	p := newTab(t)
 	p.Open(h.URL + "/renderer")
 	p.Do(`window.bad = ''; window.hacked = () => { bad += 'executed ' };
-		const tags = new Set('P BR STRONG EM DEL CODE SPAN A H3 H4 H5 H6 UL OL LI BLOCKQUOTE HR FIGURE FIGCAPTION BUTTON PRE DIV TABLE THEAD TBODY TR TH TD'.split(' '));
-		const attributes = new Set('class dir tabindex href target rel start'.split(' '));
+		const tags = new Set('P BR INPUT STRONG EM DEL CODE SPAN A H3 H4 H5 H6 UL OL LI BLOCKQUOTE HR FIGURE FIGCAPTION BUTTON PRE DIV TABLE THEAD TBODY TR TH TD'.split(' '));
+		const attributes = new Set('class dir tabindex href target rel start type disabled aria-label'.split(' '));
 		window.inspect = (root) => {
 			document.body.append(root);
 			for (const el of root.querySelectorAll('*')) {
@@ -199,7 +223,7 @@ func TestHostileMarkdown(t *testing.T) {
 // text, not with its square. Counted in calls of the DOM, not in time.
 func TestMarkdownWork(t *testing.T) {
 	h := newFakeHub(t)
-	h.extra["/renderer"] = rendererPage(t)
+	h.serve("/renderer", rendererPage(t))
 	p := newTab(t)
 	p.Open(h.URL + "/renderer")
 	p.Do(`window.work = (unit, times) => {

@@ -74,18 +74,18 @@ func TestResumeCutsToTheOffset(t *testing.T) {
 	}
 }
 
-// An epoch counts from the text-start that belongs to it.
+// An epoch counts from the start that belongs to it, with its offset.
 func TestEpoch(t *testing.T) {
 	h, p, c := openPage(t)
 	m, r := ask(p, c, "Hello", "")
 	r.delta("one ")
 	p.Until("w.state === 'writing'")
-	start := frame{"type": "start", "messageId": r.id, "after": m, "epoch": 2, "messageMetadata": frame{"conversation_id": c.conversation}}
+	start := frame{"type": "start", "messageId": r.id, "after": m, "epoch": 2, "offset": 4, "messageMetadata": frame{"conversation_id": c.conversation}}
 	c.send(start)
 	c.send(frame{"type": "stopped", "outcome": "nothing_running"})
 	c.cut()
 	c = h.next()
-	c.resumes(t, r.id, "4", "")
+	c.resumes(t, r.id, "4", "2")
 	c.readyAfter(r.id, r.id)
 	c.send(start, frame{"type": "text-start", "id": r.id, "offset": 4}, frame{"type": "text-delta", "id": r.id, "delta": "two", "offset": 7})
 	p.MustContain("one two")

@@ -26,6 +26,20 @@ type gallery struct {
 // show stops at a state of the page.
 func (g *gallery) show(state string) {
 	g.T.Helper()
+	for _, width := range []int64{320, 390, 1280, 1920} {
+		g.Run(chromedp.EmulateViewport(width, 800))
+		for _, js := range []string{
+			"document.documentElement.scrollWidth <= innerWidth",
+			"$('.log').scrollWidth === $('.log').clientWidth",
+			"!$('.composer').checkVisibility({ visibilityProperty: true }) || $('.composer').getBoundingClientRect().right <= innerWidth",
+			"$$('button').every((b) => !b.checkVisibility({ opacityProperty: true }) || b.closest('.log, .menu') || b.getBoundingClientRect().right <= innerWidth)",
+		} {
+			if !eval[bool](g.tab, js) {
+				g.T.Errorf("%s, %s, %d px wide: not so: %s", g.name, state, width, js)
+			}
+		}
+	}
+	g.Run(chromedp.EmulateViewport(1280, 800))
 	for _, scheme := range []string{"light", "dark"} {
 		g.Prefer("prefers-color-scheme", scheme)
 		g.Do("$('.root').getAnimations({ subtree: true }).forEach((a) => { try { a.finish() } catch { a.cancel() } })")
@@ -36,7 +50,7 @@ func (g *gallery) show(state string) {
 		if g.dir == "" {
 			continue
 		}
-		for _, width := range []int64{360, 1280} {
+		for _, width := range []int64{390, 1280} {
 			g.Run(chromedp.EmulateViewport(width, 800))
 			g.Do("$('.root').classList.contains('behind') || w.follow()")
 			png, err := chromedp.Run(g.Ctx, chromedp.CaptureScreenshot())
@@ -60,7 +74,7 @@ func TestStates(t *testing.T) {
 	for name, path := range map[string]string{"page": "/", "corner": "/shop"} {
 		t.Run(name, func(t *testing.T) {
 			h := newFakeHub(t)
-			h.extra["/shop"] = shopPage
+			h.serve("/shop", shopPage)
 			g := &gallery{tab: newTab(t), name: name, dir: os.Getenv("SCREENSHOTS")}
 			g.Open(h.URL + path)
 			g.Run(chromedp.Evaluate[chromedp.Void](axe))
@@ -89,6 +103,9 @@ func (g *gallery) walk(h *fakeHub) {
 	r.delta(sample[330:]).finish("stop")
 	g.Until("w.state === 'ready'")
 	g.show("05-done")
+	g.Click(".tools .time")
+	g.show("05-times")
+	g.Click(".tools .time")
 	g.Do("$('.log').scrollTop = 90")
 	g.Until("$('.jump').checkVisibility()")
 	g.show("06-behind")
@@ -97,6 +114,10 @@ func (g *gallery) walk(h *fakeHub) {
 	m, r := ask(g.tab, c, "And in Rust?", r.id)
 	r.delta("In Rust the same idea is a `Stream` that is *polled*:")
 	g.Until("w.state === 'writing'")
+	g.Say("one more thing")
+	g.MustContain("when the answer ends")
+	g.show("06-waits")
+	g.Do("$('.input').value = ''; $('.input').oninput()")
 	g.Click(".send")
 	c.expect("stop")
 	r.abort()
@@ -120,7 +141,7 @@ func (g *gallery) walk(h *fakeHub) {
 	for _, ending := range []struct {
 		code  int
 		state string
-	}{{4001, "taken"}, {4401, "denied"}, {1007, "failed"}} {
+	}{{4401, "denied"}, {1007, "failed"}} {
 		c.close(ending.code)
 		g.Until("w.state === '" + ending.state + "'")
 		g.show("10-" + ending.state)
@@ -135,7 +156,7 @@ func (g *gallery) walk(h *fakeHub) {
 	c = h.next()
 	g.Do("Math.random = () => 1e5")
 	c.cut()
-	g.MustContain("Trying again")
+	g.MustContain("The connection is lost.")
 	g.Say("Are you there?")
 	g.Until("$('.user:last-child .note').checkVisibility()")
 	g.show("11-reconnecting")
@@ -146,4 +167,19 @@ func (g *gallery) walk(h *fakeHub) {
 	c.close(4404)
 	g.Until("w.state === 'expired' && $('.input').value.includes('Are you there?')") // what could not be sent is in the box again
 	g.show("12-expired")
+	g.Click(".notice button")
+	c = h.next()
+	c.send(frame{"type": "ready", "conversation_id": c.conversation, "model": "m", "more": true, "messages": []frame{
+		user(uuid.NewString(), "Which of these are done?"),
+		assistant(uuid.NewString(), "- [x] this\n- [ ] that\n\n\\(x \\in \\{1\\}\\) and `--port=8080`", "stop"),
+		user(uuid.NewString(), "And?"), assistant(uuid.NewString(), "", "length"),
+	}})
+	g.Until("w.state === 'ready' && $('.earlier').checkVisibility()")
+	g.show("13-earlier")
+	g.Click(".new")
+	h.next().ready()
+	g.Until("w.state === 'ready'")
+	g.Click(".chats")
+	g.Until("$('.menu').checkVisibility()")
+	g.show("14-chats")
 }

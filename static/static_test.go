@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/andybalholm/brotli"
+
 	"lumos/backend/static"
 )
 
@@ -23,45 +25,70 @@ func get(t *testing.T, path string, header ...string) *http.Response {
 	return w.Result()
 }
 
-// What a page loads to have the chat, all of it: 13 KiB gzipped at most.
+// What a page loads to have the chat, all of it, as it is sent.
 func TestWidgetSize(t *testing.T) {
-	const most = 13 << 10
-	body, err := io.ReadAll(get(t, "/widget.js", "Accept-Encoding", "gzip").Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("widget.js: %d bytes gzipped", len(body))
-	if len(body) > most {
-		t.Errorf("widget.js is %d bytes gzipped, want at most %d", len(body), most)
+	for _, c := range []struct {
+		path, coding string
+		most         int
+	}{
+		{"/widget.js", "br", 12 << 10}, {"/widget.js", "gzip", 13 << 10}, {"/widget-more.js", "br", 8 << 10},
+	} {
+		coding := c.coding
+		response := get(t, c.path, "Accept-Encoding", coding)
+		if got := response.Header.Get("Content-Encoding"); got != coding {
+			t.Fatalf("sent as %q, want %s", got, coding)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %d bytes with %s", c.path, len(body), coding)
+		if len(body) > c.most {
+			t.Errorf("%s is %d bytes with %s, want at most %d", c.path, len(body), coding, c.most)
+		}
 	}
 }
 
-func TestGzipIsTheSameText(t *testing.T) {
-	for _, path := range []string{"/", "/widget.js", "/transport.js"} {
+var decoders = map[string]func(io.Reader) (io.Reader, error){
+	"br":   func(r io.Reader) (io.Reader, error) { return brotli.NewReader(r), nil },
+	"gzip": func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+	"":     func(r io.Reader) (io.Reader, error) { return r, nil },
+}
+
+// What is compressed is the same text, in the smallest form that is accepted.
+func TestEncodings(t *testing.T) {
+	for _, path := range []string{"/", "/widget.js", "/widget-more.js", "/transport.js"} {
 		plain, err := io.ReadAll(get(t, path).Body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		zipped, err := gzip.NewReader(get(t, path, "Accept-Encoding", "br, gzip;q=0.5").Body)
-		if err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		unzipped, err := io.ReadAll(zipped)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(plain, unzipped) || len(plain) == 0 {
-			t.Errorf("%s: %d bytes plain, %d unzipped", path, len(plain), len(unzipped))
-		}
-		refused := get(t, path, "Accept-Encoding", "gzip;q=0")
-		if got := refused.Header.Get("Content-Encoding"); got != "" {
-			t.Errorf("%s: encoded as %q for a client that refuses it", path, got)
+		for accept, want := range map[string]string{
+			"gzip, deflate, br, zstd": "br", "br;q=0.1, gzip": "br", "BR": "br", "gzip": "gzip", "br;q=0, gzip;q=0.5": "gzip",
+			"gzip;q=0": "", "br;q=0.0": "", "zstd": "", "brr": "", "": "", "identity": "",
+		} {
+			response := get(t, path, "Accept-Encoding", accept)
+			got := response.Header.Get("Content-Encoding")
+			if got != want || response.Header.Get("Vary") != "Accept-Encoding" {
+				t.Errorf("%s, accepting %q: encoded as %q, want %q", path, accept, got, want)
+				continue
+			}
+			reader, err := decoders[got](response.Body)
+			if err != nil {
+				t.Fatalf("%s as %s: %v", path, got, err)
+			}
+			text, err := io.ReadAll(reader)
+			if err != nil {
+				t.Fatalf("%s as %s: %v", path, got, err)
+			}
+			if !bytes.Equal(plain, text) || len(plain) == 0 {
+				t.Errorf("%s: %d bytes plain, %d from %s", path, len(plain), len(text), got)
+			}
 		}
 	}
 }
 
 func TestRevalidation(t *testing.T) {
-	for _, encoding := range []string{"identity", "gzip"} {
+	for _, encoding := range []string{"identity", "gzip", "br"} {
 		first := get(t, "/widget.js", "Accept-Encoding", encoding)
 		etag := first.Header.Get("ETag")
 		if first.StatusCode != http.StatusOK || etag == "" || first.Header.Get("Cache-Control") != "no-cache" {

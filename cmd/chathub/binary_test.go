@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"lumos/backend/cmd/needs"
 )
 
 // binaryDir is where builtBinary puts the program; it goes with the test run.
@@ -22,12 +24,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	// The tests over processes wait more than they work: for leases to run out.
+	// The tests over processes wait more than they work.
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		_ = parallel.Value.Set("8")
 	}
-	code := m.Run()
+	code := needs.M{M: m}.Run()
 	_ = os.RemoveAll(binaryDir)
 	// rueidis lets one sleep for a second where it could not begin.
 	rueidis := goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1")

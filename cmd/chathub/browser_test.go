@@ -24,7 +24,7 @@ const (
 func startPage(t *testing.T, b *browsertest.Browser) (*cluster, *cable, *browsertest.Tab) {
 	t.Helper()
 	c := &cluster{model: startSimulated(t)}
-	c.join(t, 1, "", "REDIS_URL=")
+	c.join(t, 1, "", "DATA_DIR=none")
 	w := startCable(t, c.nodes[0].addr)
 	p := b.Tab(t)
 	p.Open("http://" + w.addr)
@@ -102,13 +102,27 @@ func TestBrowser(t *testing.T) {
 		second := p.Sibling()
 		second.Open(browsertest.Eval[string](p, "location.href"))
 		second.Until(shown + " === " + quote(plan.before(30)))
-		p.Until("w.state === 'taken'")
-		p.Click(".notice button") // use it here
-		second.Until("w.state === 'taken'")
+		p.Until("w.state === 'writing' && w.hub.watching && !$('.notice').textContent")
+		next := c.model.plan(40, 60, 0).halt(30)
+		p.Do("w.send(" + quote(next.said) + ")") // waits for the end
+		p.MustContain("Sending")
 		plan.release()
-		p.Until("w.state === 'ready' && " + shown + " === " + quote(plan.text))
-		second.Click(".notice button")
-		second.Until("w.state === 'ready' && " + talk + " === " + quote(plan.said+"|"+plan.text))
+		second.Until(shown + " === " + quote(next.before(30)) + " && w.hub.watching && w.state === 'writing'")
+		p.Until(shown + " === " + quote(next.before(30)) + " && !w.hub.watching")
+		second.Click(".send") // a person's stop is obeyed at once
+		for _, tab := range []*browsertest.Tab{p, second} {
+			tab.Until("w.state === 'ready' && $$('.note').at(-1).textContent === 'Stopped'")
+		}
+		p.Until("w.hub.watching && w.hub.state === 'ready'")
+		next.release()
+		p.Click(".tools .regenerate")
+		for _, tab := range []*browsertest.Tab{p, second} {
+			tab.Until("w.state === 'ready' && " + shown + " === " + quote(next.text))
+		}
+		second.Run(chromedp.Reload())
+		for _, tab := range []*browsertest.Tab{p, second} {
+			tab.Until("w.state === 'ready' && " + talk + " === " + quote(plan.said+"|"+plan.text+"|"+next.said+"|"+next.text))
+		}
 	})
 
 	t.Run("stop, answer again, new chat", func(t *testing.T) {
@@ -145,10 +159,19 @@ func TestBrowser(t *testing.T) {
 	})
 }
 
-// With Redis the conversation outlives the server: kill -9 in mid-reply is a pause.
+// With Redis, and in a directory, the conversation outlives the server: kill -9 in
+// mid-reply is a pause.
 func TestBrowserOverServerDeath(t *testing.T) {
 	b := browsertest.Start(t)
-	c := startCluster(t, 1)
+	t.Run("Redis", func(t *testing.T) { outlives(t, b, startCluster(t, 1)) })
+	t.Run("a directory", func(t *testing.T) {
+		c := &cluster{model: startSimulated(t)}
+		c.join(t, 1, "")
+		outlives(t, b, c)
+	})
+}
+
+func outlives(t *testing.T, b *browsertest.Browser, c *cluster) {
 	p := b.Tab(t)
 	p.Open("http://" + c.nodes[0].addr)
 	p.Until("w.state === 'ready'")
@@ -156,11 +179,11 @@ func TestBrowserOverServerDeath(t *testing.T) {
 	p.Do("w.send(" + quote(plan.said) + ")")
 	p.Until(shown + " === " + quote(plan.before(30)))
 	c.nodes[0].kill()
-	plan.release()
 	p.Until("w.state === 'reconnecting'")
 	if err := c.nodes[0].start(); err != nil {
 		t.Fatal(err)
 	}
-	p.Until("w.state === 'writing'") // the dead node's lease runs out meanwhile
+	p.Until("w.state === 'writing'") // the next process goes on with it
+	plan.release()
 	p.Until("w.state === 'ready' && " + shown + " === " + quote(plan.text))
 }

@@ -10,7 +10,7 @@ import (
 // cable is a TCP proxy: a network that the test can cut.
 type cable struct {
 	addr  string
-	to    string
+	dial  func() (net.Conn, error) // to the other end
 	mu    sync.Mutex
 	off   bool                // guarded by mu; nothing gets through
 	conns map[net.Conn]func() // guarded by mu; what ends each
@@ -18,11 +18,16 @@ type cable struct {
 
 func startCable(t testing.TB, to string) *cable {
 	t.Helper()
+	return startCableBy(t, func() (net.Conn, error) { return net.Dial("tcp", to) })
+}
+
+func startCableBy(t testing.TB, dial func() (net.Conn, error)) *cable {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &cable{addr: l.Addr().String(), to: to, conns: map[net.Conn]func(){}}
+	w := &cable{addr: l.Addr().String(), dial: dial, conns: map[net.Conn]func(){}}
 	t.Cleanup(func() {
 		_ = l.Close()
 		w.cut()
@@ -42,7 +47,7 @@ func startCable(t testing.TB, to string) *cable {
 // carry passes bytes both ways until either end closes, or cut.
 func (w *cable) carry(from net.Conn) {
 	defer from.Close()
-	to, err := net.Dial("tcp", w.to)
+	to, err := w.dial()
 	if err != nil {
 		return
 	}

@@ -62,6 +62,9 @@ func TestExampleFile(t *testing.T) {
 func settingNames() (names []string) {
 	word := regexp.MustCompile(`[A-Z]+[a-z]*`)
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[config]()) {
+		if !field.IsExported() || field.Type.Kind() == reflect.Bool {
+			continue // not a setting, or a flag alone
+		}
 		name := field.Tag.Get("name")
 		if name == "" {
 			name = field.Name
@@ -70,9 +73,7 @@ func settingNames() (names []string) {
 			}
 			name = strings.Join(word.FindAllString(name, -1), "-")
 		}
-		if name != "Demo" {
-			names = append(names, envName(name))
-		}
+		names = append(names, envName(name))
 	}
 	return names
 }

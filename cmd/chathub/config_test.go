@@ -25,9 +25,9 @@ func defaults() config {
 		LLM: "mistral", MistralBaseURL: "https://api.mistral.ai", MistralModel: "mistral-small-latest",
 		OllamaURL: "http://127.0.0.1:11434", OllamaModel: "mistral",
 		MaxTokens: 4096, MaxContextTokens: 32768,
-		SessionTTL: 30 * time.Minute, DrainTimeout: 30 * time.Second,
+		SessionTTL: 24 * time.Hour, DataDir: "none", Fsync: "everysec", DrainTimeout: 30 * time.Second,
 		LogLevel: slog.LevelInfo, LogFormat: "text",
-		MaxMessageBytes: 65536, MaxReplyBytes: 16 << 20, MaxSessionMessages: 10000, MaxSessions: 100000,
+		MaxMessageBytes: 65536, MaxReplyBytes: 2 << 20, MaxSessionMessages: 10000, MaxSessionBytes: 8 << 20, MaxSessions: 100000,
 		ConnectionsPerClient: 100, MessagesPerMinute: 60, MaxRepliesPerClient: 50,
 	}
 }
@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 	}
 
 	want := defaults()
-	want.Demo, want.Host, want.MistralAPIKey = false, "", "k"
+	want.Demo, want.Host, want.MistralAPIKey, want.DataDir = false, "", "k", "data"
 	got, err = parse(nil, []string{"MISTRAL_API_KEY=k"}, noFile(t), io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +69,7 @@ func TestEveryValueIsTakenFromFlagsAndEnvironment(t *testing.T) {
 		"OLLAMA_MODEL":       {"o:7b", func(c *config) { c.OllamaModel = "o:7b" }},
 		"SYSTEM_PROMPT":      {" Be kind.\n", func(c *config) { c.SystemPrompt = " Be kind.\n" }},
 		"TEMPERATURE":        {"0.7", func(c *config) { c.Temperature = &warm }},
+		"REASONING_EFFORT":   {"high", func(c *config) { c.ReasoningEffort = "high" }},
 		"MAX_TOKENS":         {"0", func(c *config) { c.MaxTokens = 0 }},
 		"MAX_CONTEXT_TOKENS": {"100", func(c *config) { c.MaxContextTokens = 100 }},
 		"HOST":               {"::1", func(c *config) { c.Host = "::1" }},
@@ -85,11 +86,15 @@ func TestEveryValueIsTakenFromFlagsAndEnvironment(t *testing.T) {
 		"LOG_FORMAT":             {"json", func(c *config) { c.LogFormat = "json" }},
 		"SESSION_TTL":            {"1h30m", func(c *config) { c.SessionTTL = 90 * time.Minute }},
 		"REDIS_URL":              {"redis://u:p%2Cw@one:6379/2, rediss://two", func(c *config) { c.RedisURL = []string{"redis://u:p%2Cw@one:6379/2", "rediss://two"} }},
+		"DATA_DIR":               {"./here", func(c *config) { c.DataDir = "./here" }},
+		"FSYNC":                  {"always", func(c *config) { c.Fsync = "always" }},
 		"ABANDON_AFTER":          {"2m", func(c *config) { c.AbandonAfter = 2 * time.Minute }},
 		"AUTH_JWT_SECRET":        {strings.Repeat("s", 32), func(c *config) { c.AuthJWTSecret = strings.Repeat("s", 32) }},
 		"MAX_MESSAGE_BYTES":      {"1", func(c *config) { c.MaxMessageBytes = 1 }},
 		"MAX_REPLY_BYTES":        {"0", func(c *config) { c.MaxReplyBytes = 0 }},
 		"MAX_SESSION_MESSAGES":   {"7", func(c *config) { c.MaxSessionMessages = 7 }},
+		"MAX_SESSION_BYTES":      {"33554432", func(c *config) { c.MaxSessionBytes = 32 << 20 }},
+		"MAX_STORE_BYTES":        {"1000000", func(c *config) { c.MaxStoreBytes = new(int); *c.MaxStoreBytes = 1000000 }},
 		"MAX_SESSIONS":           {"8", func(c *config) { c.MaxSessions = 8 }},
 		"MAX_CONNECTIONS":        {"9", func(c *config) { c.MaxConnections = 9 }},
 		"CONNECTIONS_PER_CLIENT": {"10", func(c *config) { c.ConnectionsPerClient = 10 }},
@@ -125,6 +130,14 @@ func TestEveryValueIsTakenFromFlagsAndEnvironment(t *testing.T) {
 	want.AuthJWKSURL, want.AuthJWTIssuer, want.AuthJWTAudience = "https://id.example/keys", "https://id.example", "chat"
 	if diff := cmp.Diff(want, got, equalConfig); diff != "" {
 		t.Errorf("JWKS (-want +got):\n%s", diff)
+	}
+	want = defaults()
+	want.Repair = true
+	if got, err = parse([]string{"--demo", "--repair"}, []string{"REPAIR=true"}, noFile(t), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, equalConfig); diff != "" {
+		t.Errorf("--repair (-want +got):\n%s", diff)
 	}
 	if known := len(settings) + 3; known != len(settingNames()) {
 		t.Errorf("%d settings are tried here, there are %d", known, len(settingNames()))
@@ -175,9 +188,12 @@ func TestBadValuesNameThemselves(t *testing.T) {
 		"LOG_LEVEL":           {"verbose", "info+2"},
 		"LOG_FORMAT":          {"xml"},
 		"SESSION_TTL":         {"0", "0s", "-1m", "1800"},
+		"FSYNC":               {"sometimes", "Always"},
 		"ABANDON_AFTER":       {"-1s", "never"},
 		"AUTH_JWKS_URL":       {"http://id.example/keys", "id.example", "https://id.example/#k"},
 		"MAX_MESSAGE_BYTES":   {"0", "16777217", "64KiB"},
+		"MAX_SESSION_BYTES":   {"0", "-1", "8MiB"},
+		"MAX_STORE_BYTES":     {"-1", "half"},
 		"MESSAGES_PER_MINUTE": {"-1", "many"},
 	} {
 		for _, value := range values {
@@ -224,6 +240,8 @@ func TestContradictions(t *testing.T) {
 		{"JWKS without audience", []string{"--demo", "--auth-jwks-url=https://id.example"}, "AUTH_JWT_AUDIENCE"},
 		{"audience without keys", []string{"--demo", "--auth-jwt-audience=a"}, "AUTH_JWT_AUDIENCE"},
 		{"issuer without keys", []string{"--demo", "--auth-jwt-issuer=a"}, "AUTH_JWT_ISSUER"},
+		{"two stores", []string{"--demo", "--data-dir=d", "--redis-url=redis://h"}, "DATA_DIR and REDIS_URL"},
+		{"a conversation smaller than a turn", []string{"--demo", "--max-session-bytes=2097152"}, "MAX_SESSION_BYTES"},
 		{"unknown flag", []string{"--demo", "--prot=1"}, "--port"},
 		{"flag without value", []string{"--demo", "--port"}, "--port: a value is missing"},
 	} {

@@ -24,7 +24,7 @@ func limits(cfg config, counter session.Counter) hub.Limits {
 	return hub.Limits{
 		MessagesPerMinute: cfg.MessagesPerMinute, RepliesPerClient: cfg.MaxRepliesPerClient,
 		ConnectionsPerClient: cfg.ConnectionsPerClient, Connections: cfg.MaxConnections,
-		SessionMessages: cfg.MaxSessionMessages, ReplyBytes: cfg.MaxReplyBytes,
+		SessionMessages: cfg.MaxSessionMessages, SessionBytes: cfg.MaxSessionBytes, ReplyBytes: cfg.MaxReplyBytes,
 		Upstream: cfg.MaxUpstream, Counter: counter,
 	}
 }

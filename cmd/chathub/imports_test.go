@@ -15,23 +15,31 @@ const module = "lumos/backend/"
 // mayImport has, for each package of the project, which others it may know.
 // What is not named may know none; a command may know all but commands.
 var mayImport = map[string][]string{
-	"hub/jsonread":   {},
-	"session":        {},
-	"static":         {},
-	"llm":            {},
-	"llm/mistralsim": {"llm/mistralsim/eliza"},
-	"hub":            {"hub/jsonread", "session", "llm"},
-	"httpapi":        {"hub", "hub/jsonread", "session", "static"},
+	"hub/jsonread":       {},
+	"session":            {},
+	"session/storetest":  {"session"},
+	"session/explore":    {"session"},
+	"session/filestore":  {"session"},
+	"session/redisstore": {"session"},
+	"static":             {},
+	"static/browsertest": {"cmd/needs"},
+	"llm":                {},
+	"llm/mistralsim":     {"llm/mistralsim/eliza"},
+	"hub/reply":          {"session"},
+	"hub":                {"hub/jsonread", "hub/reply", "session", "llm"},
+	"httpapi/wire":       {"hub", "hub/jsonread", "hub/reply", "session"},
+	"httpapi/wsconn":     {"hub", "hub/reply"},
+	"httpapi":            {"httpapi/wire", "httpapi/wsconn", "hub", "hub/jsonread", "hub/reply", "session", "static"},
 }
 
 // mayTouch has which packages may know a library that the design keeps in one place.
 var mayTouch = map[string][]string{
-	"github.com/coder/websocket":   {"httpapi", "cmd/chatload"},
+	"github.com/coder/websocket":   {"httpapi/wsconn", "cmd/chatload"},
 	"github.com/gorilla/mux":       {"httpapi"},
-	"github.com/redis/rueidis":     {"session", "cmd/chatload"},
+	"github.com/redis/rueidis":     {"session/redisstore", "cmd/chatload"},
 	"github.com/golang-jwt/jwt/v5": {"httpapi", "cmd/chathub"},
 	"github.com/alecthomas/kong":   {"cmd/chathub", "cmd/chatload"},
-	"net/http":                     {"httpapi", "llm", "llm/mistralsim", "static", "cmd/chathub", "cmd/chatload"},
+	"net/http":                     {"httpapi", "httpapi/wsconn", "llm", "llm/mistralsim", "static", "cmd/chathub", "cmd/chatload"},
 }
 
 // TestImportArrows holds the arrows between the packages: what a package

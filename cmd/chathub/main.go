@@ -26,6 +26,16 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	case err != nil:
 		fmt.Fprintln(stderr, "chathub:", err)
 		return 2
+	case cfg.Healthcheck:
+		if err := healthcheck(cfg); err != nil {
+			fmt.Fprintln(stderr, "chathub:", err)
+			return 1
+		}
+		return 0
+	}
+	log := newLogger(cfg, stderr)
+	if len(cfg.unknown) > 0 {
+		log.Warn(".env sets what is no setting of the hub; chathub --help lists them", "ignored", cfg.unknown)
 	}
 	// The first signal drains, the second ends at once.
 	signals := make(chan os.Signal, 2)
@@ -45,7 +55,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 			}
 		}
 	}()
-	if err := serve(drain, kill, cfg, newLogger(cfg, stderr)); err != nil {
+	if err := serve(drain, kill, cfg, log); err != nil {
 		fmt.Fprintln(stderr, "chathub:", err)
 		return 1
 	}

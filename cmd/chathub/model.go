@@ -15,30 +15,27 @@ import (
 	"lumos/backend/llm/mistralsim"
 )
 
-// model is what answers, and how it is called.
+// model is what answers.
 type model struct {
 	llms.Model
-	name    string
-	options []llms.CallOption
-	close   func()
+	name  string
+	close func()
 }
 
 // newModel returns the model that cfg chooses.
 func newModel(cfg config, metrics *hub.Metrics, log *slog.Logger) (model, error) {
 	m := model{name: cfg.MistralModel, close: func() {}}
 	var err error
-	if cfg.LLM == "ollama" && !cfg.Demo {
-		m.name = cfg.OllamaModel
-		if cfg.Temperature != nil {
-			m.options = append(m.options, llms.WithTemperature(*cfg.Temperature))
-		}
-		m.Model, err = llm.NewOllama(cfg.OllamaURL, cfg.OllamaModel)
-		return m, err
-	}
 	c := llm.Config{
 		BaseURL: cfg.MistralBaseURL, APIKey: cfg.MistralAPIKey, Model: cfg.MistralModel,
-		Temperature: cfg.Temperature, Logger: log,
+		Temperature: cfg.Temperature, ReasoningEffort: cfg.ReasoningEffort, Logger: log,
 		OnRetry: func(_ time.Duration, err *llms.Error) { metrics.Retried(string(err.Code)) },
+	}
+	if cfg.LLM == "ollama" && !cfg.Demo {
+		m.name = cfg.OllamaModel
+		c.BaseURL, c.APIKey, c.Model, c.ContextTokens = cfg.OllamaURL, "", cfg.OllamaModel, cfg.MaxContextTokens
+		m.Model, err = llm.NewOllama(c)
+		return m, err
 	}
 	if cfg.Demo {
 		if c.BaseURL, m.close, err = startSimulator(); err != nil {
@@ -58,7 +55,7 @@ func startSimulator() (url string, stop func(), err error) {
 		return "", nil, err
 	}
 	sim := mistralsim.New(mistralsim.Config{
-		Models: []string{mistralsim.DemoModel}, Key: "demo", Record: -1,
+		Models: []string{mistralsim.DemoModel}, Key: "demo", Record: -1, Reasons: true,
 		Answer: func(r *mistralsim.Request) mistralsim.Answer {
 			a := mistralsim.Eliza(r)
 			a.FirstToken, a.Pace = 300*time.Millisecond, 25*time.Millisecond

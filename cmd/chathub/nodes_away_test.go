@@ -22,10 +22,13 @@ func TestRedisAwayForLong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := startCluster(t, 2)
-			c.redis.do("CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "100000")
+			c := &cluster{redis: startRedis(t, durable...), model: startSimulated(t)}
+			debug := []string{freeAddr(t), freeAddr(t)}
+			for _, addr := range debug {
+				c.join(t, 1, c.redis.addr, "DEBUG_ADDR="+addr)
+			}
 			before := []int{c.nodes[0].goroutines(t), c.nodes[1].goroutines(t)}
-			l := followLong(t, c)
+			l := followLong(t, c, debug)
 			c.redis.kill()
 			if test.ends {
 				l.plan.release()
@@ -35,7 +38,7 @@ func TestRedisAwayForLong(t *testing.T) {
 			}
 			l.areCut(t)
 			if test.givesUp {
-				eventually(t, "the writer gives up", func() bool { return c.nodes[0].log.says("not stored", l.page.session[:8]) })
+				eventually(t, "the writer gives up", func() bool { return c.nodes[0].log.says("could not be handed over at once", l.page.session[:8]) })
 			}
 			if err := c.redis.start(); err != nil {
 				t.Fatal(err)
@@ -59,7 +62,7 @@ type long struct {
 	waits  chan answer // of two POST /chat
 }
 
-func followLong(t *testing.T, c *cluster) *long {
+func followLong(t *testing.T, c *cluster, debug []string) *long {
 	l := &long{c: c, events: &events{within: 2 * patience}, waits: make(chan answer, 2)}
 	l.page, l.plan = c.say(t, c.nodes[0], 1, 60, 20)
 	t.Cleanup(l.events.close)
@@ -77,10 +80,12 @@ func followLong(t *testing.T, c *cluster) *long {
 			l.waits <- a
 		}()
 	}
-	eventually(t, "both have found the reply", func() bool {
-		asked := "submit\n" + l.page.messages[0].ID // arguments of say.lua
-		return strings.Count(c.redis.do("SLOWLOG", "GET", "-1"), asked) == 3
-	})
+	for _, addr := range debug {
+		eventually(t, "the node has found the reply", func() bool {
+			stacks := (&node{addr: addr}).call(t, "GET", "/debug/pprof/goroutine?debug=2", nil, nil)
+			return strings.Contains(string(stacks.body), "hub.(*Hub).Wait")
+		})
+	}
 	l.in = l.page.background()
 	return l
 }

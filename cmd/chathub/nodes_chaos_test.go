@@ -28,43 +28,67 @@ var (
 // acknowledged is there at the end.
 func TestChaos(t *testing.T) {
 	c := startCluster(t, *chaosNodes, "DRAIN_TIMEOUT=1s")
+	chaos(t, c, *chaosClients, (*mischief).make)
+}
+
+// TestChaosOfOneNode is the same on one node without Redis, which is killed and
+// started again and again.
+func TestChaosOfOneNode(t *testing.T) {
+	c := &cluster{model: startSimulated(t)}
+	c.join(t, 1, "", "DRAIN_TIMEOUT=200ms")
+	visitors := chaos(t, c, 2**chaosClients, (*mischief).restart)
+	one := c.nodes[0]
+	one.kill()
+	if err := one.start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range visitors {
+		stored, err := one.stored(v.page.session)
+		if d := differs(v.page.messages, stored); err != nil || d != "" {
+			t.Errorf("visitor %d, behind the last start: %v %s", v.seed, err, d)
+		}
+	}
+}
+
+// chaos has visitors talk while trouble is made.
+func chaos(t *testing.T, c *cluster, clients int, trouble func(*mischief, context.Context) error) []*visitor {
 	ctx, cancel := context.WithTimeout(t.Context(), *chaosFor)
 	defer cancel()
-
-	var visitors, trouble sync.WaitGroup
-	var mu sync.Mutex
-	var sum tally
-	for i := range *chaosClients {
-		visitors.Go(func() {
-			v := newVisitor(c, *chaosSeed<<8|uint64(i))
+	var work sync.WaitGroup
+	all := make([]*visitor, clients)
+	for i := range all {
+		v := newVisitor(c, *chaosSeed<<8|uint64(i))
+		all[i] = v
+		work.Go(func() {
 			if err := v.talk(ctx); err != nil {
 				t.Error(err)
 				cancel()
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			sum.add(v.sum)
 		})
 	}
 	m := &mischief{c: c, rng: rand.New(rand.NewPCG(*chaosSeed, 11)), done: map[string]int{}}
-	trouble.Go(func() {
-		if err := m.make(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	trouble.Wait()
-	visitors.Wait()
+	if err := trouble(m, ctx); err != nil {
+		t.Error(err)
+	}
+	work.Wait()
+	var sum tally
+	for _, v := range all {
+		sum.add(v.sum)
+	}
 	t.Logf("seed %d: %+v, %s", *chaosSeed, sum, m)
-	if sum.Replies < *chaosClients {
+	if sum.Replies < clients {
 		t.Errorf("only %d replies", sum.Replies)
 	}
 	for _, n := range c.nodes {
 		for line := range strings.Lines(n.log.String()) {
-			if strings.Contains(line, "level=ERROR") {
+			// A reply that has outlived too many writers ends so.
+			deadly := sum.Anew > 0 && strings.Contains(line, `path=/chat error="internal: `)
+			if strings.Contains(line, "level=ERROR") && !deadly {
 				t.Errorf("node %s: %s", n.name, line)
 			}
 		}
 	}
+	return all
 }
 
 // mischief does to nodes and Redis what happens to them in years.
@@ -97,10 +121,10 @@ func (m *mischief) make(ctx context.Context) error {
 			n.signal(syscall.SIGTERM)
 			n.wait()
 			err = n.start()
-		case what < 6: // longer than a lease
+		case what < 6: // until it is held dead
 			m.done["paused long"]++
 			n.pause()
-			m.rest(ctx, 10500, 13000)
+			m.rest(ctx, 4000, 6500)
 			n.resume()
 		case what < 8:
 			m.done["paused"]++
@@ -114,6 +138,26 @@ func (m *mischief) make(ctx context.Context) error {
 			err = m.c.redis.start()
 		}
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restart ends one node until ctx ends, mostly by kill -9, and starts it again.
+func (m *mischief) restart(ctx context.Context) error {
+	n := m.c.nodes[0]
+	for m.rest(ctx, 200, 1200) {
+		if m.rng.IntN(5) > 0 {
+			m.done["killed"]++
+			n.kill()
+		} else {
+			m.done["sent away"]++
+			n.signal(syscall.SIGTERM)
+			n.wait()
+		}
+		m.rest(ctx, 0, 300)
+		if err := n.start(); err != nil {
 			return err
 		}
 	}

@@ -29,7 +29,8 @@ func startCluster(t testing.TB, n int, settings ...string) *cluster {
 	return c
 }
 
-// join adds n nodes, which reach Redis at an address; "": they have none.
+// join adds n nodes, which reach Redis at an address; "": they have none, and keep
+// conversations in a directory of their own.
 func (c *cluster) join(t testing.TB, n int, redis string, settings ...string) {
 	t.Helper()
 	path := builtBinary(t)

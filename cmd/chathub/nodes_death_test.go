@@ -11,7 +11,7 @@ import (
 )
 
 // TestNodeDeath kills a node in the middle of several replies, each followed in
-// another way. Their lease has to run out first, as it has in life.
+// another way.
 func TestNodeDeath(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 2)
@@ -58,7 +58,7 @@ func TestNodeDeath(t *testing.T) {
 			if ready.Running != socket.last().ID || ready.After != socket.last().ID {
 				t.Errorf("ready: %+v", ready)
 			}
-			if f := socket.expect(t, "text-start"); *f.Offset != had {
+			if f := socket.expect(t, "start"); *f.Offset != had {
 				t.Errorf("it goes on from %d, the page has %d", *f.Offset, had)
 			}
 			socket.expect(t, "finish")
@@ -153,7 +153,7 @@ func TestPausedNode(t *testing.T) {
 	p.release() // the model sends A the rest of the other words
 	a.resume()
 	eventually(t, "A says that it is too late", func() bool {
-		return a.log.says("no longer this node's to write", g.session[:8])
+		return a.log.says("reply ended", "end=moved", g.session[:8])
 	})
 	// The page never left A.
 	g.expect(t, "finish")
@@ -181,7 +181,7 @@ func TestStrayConnection(t *testing.T) {
 	g.connect(t, b)
 	a.resume()
 	eventually(t, "A has seen the attempt", func() bool { return a.log.says("msg=request", "/ws/"+g.session[:8]) })
-	if holder := c.redis.do("GET", c.redis.key(g.session, "conn")); !strings.Contains(holder, g.client) {
+	if holder := c.redis.holder(g.session); !strings.Contains(holder, g.client) {
 		t.Errorf("the conversation has %q", holder)
 	}
 	g.send(t, frame{Type: "ping"})
@@ -197,14 +197,14 @@ func TestStrayClaim(t *testing.T) {
 	g := newPage(t)
 	g.open(t, a)
 	g.connect(t, a)
-	holder := c.redis.do("GET", c.redis.key(g.session, "conn"))
+	holder := c.redis.holder(g.session)
 	stray := &page{session: g.session, client: g.client} // reads nothing, so answers nothing
 	t.Cleanup(stray.hang)
 	if err := stray.dial(b, 0); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "B has judged the attempt", func() bool { return b.log.says("msg=request", "/ws/"+g.session[:8]) })
-	if got := c.redis.do("GET", c.redis.key(g.session, "conn")); got != holder {
+	if got := c.redis.holder(g.session); got != holder {
 		t.Errorf("%q has the conversation, which was %q", got, holder)
 	}
 	g.send(t, frame{Type: "ping"})
@@ -215,8 +215,7 @@ func TestStrayClaim(t *testing.T) {
 	g.connect(t, b) // the page itself may go where it likes
 }
 
-// TestDeadlyReply has every node die that writes one reply. The leases are cut
-// short: that they run out is shown elsewhere.
+// TestDeadlyReply has every node die that writes one reply.
 func TestDeadlyReply(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 2)
@@ -224,7 +223,6 @@ func TestDeadlyReply(t *testing.T) {
 	for i := range 4 {
 		dead, other := c.nodes[i%2], c.nodes[(i+1)%2]
 		dead.kill()
-		c.redis.do("DEL", c.redis.key(g.session, "turn"))
 		g.connect(t, other)
 		if i < 3 {
 			eventually(t, "the other node asks the model", func() bool { return len(p.requests()) == i+2 })
@@ -250,7 +248,7 @@ func TestDeadlyReply(t *testing.T) {
 }
 
 // TestRollingDeploy ends a node as a deployment does. Its reply goes on
-// elsewhere at once, not when a lease has run out.
+// elsewhere at once, not when the node is held dead.
 func TestRollingDeploy(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 2, "DRAIN_TIMEOUT=500ms")
@@ -303,7 +301,7 @@ func TestRollingDeploy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f.Type == "text-start" && *f.Offset != had {
+		if f.Type == "start" && *f.Offset != had {
 			t.Errorf("it goes on from %d, the page has %d", *f.Offset, had)
 		}
 		if f.Type == "text-delta" {

@@ -14,7 +14,7 @@ func TestNoRedis(t *testing.T) {
 	g, p := c.say(t, c.nodes[0], 1, 20, 10)
 	stacks := (&node{addr: debug}).call(t, "GET", "/debug/pprof/goroutine?debug=2", nil, nil)
 	stacks.must(t, http.StatusOK)
-	for _, name := range []string{"rueidis", "session.(*Redis)", "session.(*pipe"} {
+	for _, name := range []string{"rueidis", "redisstore"} {
 		if strings.Contains(string(stacks.body), name) {
 			t.Errorf("%s runs", name)
 		}

@@ -59,8 +59,7 @@ type page struct {
 
 	welcome bool
 	current *message // whose chunks come
-	opened  bool     // its text-start was seen
-	done    bool     // its text-end was seen
+	opened  bool     // its text-start was seen, and no text-end yet
 }
 
 // violation is an error of what came over a connection: the hub broke the contract.
@@ -106,7 +105,7 @@ func (p *page) find(id string) int {
 
 // connected begins a connection.
 func (p *page) connected() {
-	p.welcome, p.current, p.opened, p.done = false, nil, false, false
+	p.welcome, p.current, p.opened = false, nil, false
 }
 
 // take does what a frame says.
@@ -216,8 +215,12 @@ func (p *page) start(f frame) error {
 		m = &message{ID: f.MessageID, Role: "assistant"}
 		p.messages = append(p.messages, m)
 	}
+	if f.Offset == nil || *f.Offset < 0 || *f.Offset > len(m.Content) {
+		return fmt.Errorf("start beyond the %d bytes that the page holds", len(m.Content))
+	}
+	m.Content, m.offset = m.Content[:*f.Offset], *f.Offset
 	m.partial, m.epoch, m.FinishReason = true, f.Epoch, ""
-	p.current, p.opened, p.done = m, false, false
+	p.current, p.opened = m, false
 	return nil
 }
 
@@ -228,25 +231,25 @@ func (p *page) chunk(f frame) error {
 	}
 	switch f.Type {
 	case "text-start":
-		if p.opened || f.Offset == nil || *f.Offset < 0 || *f.Offset > len(m.Content) {
-			return fmt.Errorf("text-start twice, or beyond the %d bytes that the page holds", len(m.Content))
+		if p.opened || f.Offset == nil || *f.Offset != len(m.Content) {
+			return fmt.Errorf("text-start twice, or not behind the %d bytes that the page holds", len(m.Content))
 		}
-		m.Content, m.offset, p.opened = m.Content[:*f.Offset], *f.Offset, true
+		p.opened = true
 		return nil
 	case "text-delta":
-		if !p.opened || p.done || f.Delta == "" || f.Offset == nil || len(m.Content)+len(f.Delta) != *f.Offset {
+		if !p.opened || f.Delta == "" || f.Offset == nil || len(m.Content)+len(f.Delta) != *f.Offset {
 			return fmt.Errorf("a delta that does not follow the %d bytes that the page holds", len(m.Content))
 		}
 		m.Content, m.offset = m.Content+f.Delta, *f.Offset
 		return nil
 	case "text-end":
-		if !p.opened || p.done {
+		if !p.opened {
 			return errors.New("text-end out of its place")
 		}
-		p.done = true
+		p.opened = false
 		return nil
 	}
-	if !p.done {
+	if p.opened {
 		return errors.New("an end without text-end")
 	}
 	switch f.Type {

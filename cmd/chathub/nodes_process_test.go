@@ -14,11 +14,10 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what must come. A dead node's replies
-// are free behind its lease, which is 10 s.
+// patience is how long a test waits for what must come.
 const patience = 45 * time.Second
 
-// soon is how long what needs no lease to run out may take at most.
+// soon is how long what must not wait for anything may take at most.
 const soon = 7 * time.Second
 
 // node is a chathub process. It keeps its address when it is started again.

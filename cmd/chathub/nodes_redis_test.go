@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"lumos/backend/cmd/needs"
 )
 
 // redisServer is a redis-server process of one test.
@@ -29,12 +30,7 @@ var durable = []string{"--appendonly", "yes", "--appendfsync", "always"}
 // ends with the test.
 func startRedis(t testing.TB, args ...string) *redisServer {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no redis-server on the PATH")
-	}
+	needs.Program(t, "redis-server")
 	s := &redisServer{addr: freeAddr(t), dir: t.TempDir(), args: args}
 	if err := s.start(); err != nil {
 		t.Fatal(err)
@@ -122,7 +118,13 @@ func readAnswer(r *bufio.Reader) (string, error) {
 	return rest, nil
 }
 
-// key names one key of a conversation, as the session package does.
+// key names one key of a conversation, as the store does.
 func (s *redisServer) key(conversation, name string) string {
-	return "{" + conversation + "}:" + name
+	return "hub:{" + conversation + "}:" + name
+}
+
+// holder tells who has a conversation, as the store writes it.
+func (s *redisServer) holder(conversation string) string {
+	_, conn, _ := strings.Cut(s.do("HGET", s.key(conversation, "head"), "state"), `"conn":`)
+	return conn
 }

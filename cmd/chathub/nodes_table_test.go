@@ -247,7 +247,7 @@ func TestExpiryAcrossNodes(t *testing.T) {
 	g.expect(t, "finish")
 	g.hang() // an open connection keeps it alive
 	eventually(t, "the session has expired", func() bool {
-		return c.redis.do("EXISTS", c.redis.key(g.session, "session")) == "0"
+		return c.redis.do("EXISTS", c.redis.key(g.session, "head")) == "0"
 	})
 	for _, at := range c.nodes {
 		at.call(t, "GET", "/sessions/"+g.session, nil, nil).must(t, http.StatusNotFound)
@@ -256,7 +256,7 @@ func TestExpiryAcrossNodes(t *testing.T) {
 	g = newPage(t)
 	g.open(t, b)
 	g.connect(t, a)
-	c.redis.do("DEL", c.redis.key(g.session, "session"))
+	c.redis.do("DEL", c.redis.key(g.session, "head"))
 	if code := g.closes(t); code != 4404 {
 		t.Errorf("closed with %d, want 4404", code)
 	}

@@ -107,14 +107,20 @@ func recovers(t *testing.T, at *node, goroutines int) {
 }
 
 // goroutines is how many a node has.
-func (n *node) goroutines(t testing.TB) int {
+func (n *node) goroutines(t testing.TB) int { return int(n.metric(t, "go_goroutines")) }
+
+// metric is what a node's /metrics says of a name.
+func (n *node) metric(t testing.TB, name string) float64 {
 	t.Helper()
-	m := regexp.MustCompile(`(?m)^go_goroutines (\d+)`).FindSubmatch(n.call(t, "GET", "/metrics", nil, nil).body)
+	m := regexp.MustCompile(`(?m)^` + name + ` (\S+)`).FindSubmatch(n.call(t, "GET", "/metrics", nil, nil).body)
 	if m == nil {
-		t.Fatal("no go_goroutines in /metrics")
+		t.Fatalf("no %s in /metrics", name)
 	}
-	count, _ := strconv.Atoi(string(m[1]))
-	return count
+	value, err := strconv.ParseFloat(string(m[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
 }
 
 // TestRedisAway kills Redis in the middle of a reply that both nodes show, and

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -93,10 +94,11 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// TestDrainTimeout: a reply that takes longer is stopped, and told so.
+// TestDrainTimeout: a reply that takes longer is stopped, and told so, where it would
+// be lost with the process.
 func TestDrainTimeout(t *testing.T) {
 	answer, reached, _ := gated(1, "so far", " and never more")
-	p := serving(t, answer, []string{"DRAIN_TIMEOUT=100ms"})
+	p := serving(t, answer, []string{"DRAIN_TIMEOUT=100ms", "DATA_DIR=none"})
 	c := p.speak("/ws")
 	c.say("go")
 	whole := p.later("POST", "/chat", `{"message":"go"}`)
@@ -112,6 +114,62 @@ func TestDrainTimeout(t *testing.T) {
 	}
 	if code := p.exit(); code != 0 {
 		t.Errorf("exit status %d:\n%s", code, p.log.String())
+	}
+}
+
+// TestDrainIntoTheNextStart: with a DATA_DIR it is left to the next process, and who
+// follows it is told to come back.
+func TestDrainIntoTheNextStart(t *testing.T) {
+	const begun, rest = "so far, ", "and now the rest 👋"
+	answer, reached, open := gated(1, begun, rest)
+	upstream, dir := simulated(t, answer), t.TempDir()
+	start := func() *program {
+		p := launch(t, []string{"PORT=0", "HOST=127.0.0.1", "MISTRAL_API_KEY=" + programKey, "MISTRAL_BASE_URL=" + upstream, "DRAIN_TIMEOUT=100ms", "DATA_DIR=" + dir})
+		p.listens()
+		return p
+	}
+	p := start()
+	socket, streamed := p.speak("/ws"), p.speak("/ws")
+	ids := []string{socket.id, streamed.id}
+	stream := p.later("POST", "/chat", `{"message":"go","conversation_id":"`+streamed.id+`"}`, "Accept", "text/event-stream")
+	socket.say("go")
+	const key = "6f9619ff-8b86-4d11-b42d-00c04fc964ff"
+	whole := p.later("POST", "/chat", `{"message":"go"}`, "Idempotency-Key", key)
+	for range 3 {
+		<-reached
+	}
+	socket.until("text-delta")
+	streamed.until("text-delta")
+	began := time.Now()
+	p.signal(syscall.SIGTERM)
+	for _, c := range []*speaker{socket, streamed} {
+		if text, last, codes, code := c.rest(); text != "" || last == "abort" || last == "finish" || codes != nil || code != websocket.StatusGoingAway {
+			t.Errorf("came %q, %s and %q, closed with %d", text, last, codes, code)
+		}
+	}
+	if status, body := stream(); status != http.StatusOK || !strings.Contains(body, begun) || strings.Contains(body, "[DONE]") || strings.Contains(body, `"abort"`) {
+		t.Errorf("the stream is %d, %s", status, body)
+	}
+	if status, body := whole(); status != http.StatusServiceUnavailable || !strings.Contains(body, `"draining"`) {
+		t.Errorf("POST /chat is answered by %d, %s", status, body)
+	}
+	if code := p.exit(); code != 0 {
+		t.Errorf("exit status %d:\n%s", code, p.log.String())
+	}
+	if took := time.Since(began); took > soon {
+		t.Errorf("it took %s to end", took)
+	}
+	close(open)
+
+	p = start()
+	for _, id := range ids {
+		eventually(t, "the reply has gone on", func() bool {
+			_, body := p.request("GET", "/sessions/"+id, "")
+			return strings.Contains(body, `"`+begun+rest+`"`) && strings.Contains(body, `"finish_reason":"stop"`)
+		})
+	}
+	if status, body := p.request("POST", "/chat", `{"message":"go"}`, "Idempotency-Key", key); status != http.StatusOK || !strings.Contains(body, begun+rest) {
+		t.Errorf("the same message is answered by %d, %s", status, body)
 	}
 }
 

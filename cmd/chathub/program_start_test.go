@@ -15,7 +15,7 @@ import (
 func TestDemoProgram(t *testing.T) {
 	p := launch(t, []string{"PORT=0"}, "--demo")
 	p.listens()
-	if !p.log.says("chathub listens", mistralsim.DemoModel, "store=memory", "http://localhost:") {
+	if !p.log.says("chathub listens", mistralsim.DemoModel, "memory: a restart loses them", "http://localhost:") {
 		t.Errorf("it starts with\n%s", p.log.String())
 	}
 	if status, body := p.request("GET", "/", ""); status != http.StatusOK || !strings.Contains(strings.ToLower(body), "<!doctype html>") {

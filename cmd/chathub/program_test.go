@@ -57,14 +57,20 @@ var listens = regexp.MustCompile(`"chathub listens".*url"?[=:]"?(http://[^\s"]+)
 // serving starts the program in front of a simulated model, and returns when it listens.
 func serving(t testing.TB, answer func(*mistralsim.Request) mistralsim.Answer, env []string, args ...string) *program {
 	t.Helper()
+	p := launch(t, append([]string{"PORT=0", "HOST=127.0.0.1", "MISTRAL_API_KEY=" + programKey, "MISTRAL_BASE_URL=" + simulated(t, answer)}, env...), args...)
+	p.listens()
+	return p
+}
+
+// simulated starts a simulated model, and returns its address.
+func simulated(t testing.TB, answer func(*mistralsim.Request) mistralsim.Answer) string {
+	t.Helper()
 	upstream := httptest.NewServer(mistralsim.New(mistralsim.Config{Key: programKey, Answer: answer}))
 	t.Cleanup(func() {
 		upstream.CloseClientConnections()
 		upstream.Close()
 	})
-	p := launch(t, append([]string{"PORT=0", "HOST=127.0.0.1", "MISTRAL_API_KEY=" + programKey, "MISTRAL_BASE_URL=" + upstream.URL}, env...), args...)
-	p.listens()
-	return p
+	return upstream.URL
 }
 
 // listens waits for the start line.

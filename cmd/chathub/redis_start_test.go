@@ -37,7 +37,7 @@ func TestWrongPasswordEndsTheStart(t *testing.T) {
 	var out, told strings.Builder
 	status := run([]string{"--demo", "--port=0", "--redis-url=redis://:" + mark + "@" + server.addr}, nil, &out, &told)
 	if said := told.String(); status != 1 || strings.Contains(said, mark) || strings.Count(said, "\n") != 1 ||
-		!strings.Contains(said, "REDIS_URL: Redis does not take this user and password") {
+		!strings.Contains(said, "REDIS_URL: the Redis server does not take this user and password") {
 		t.Errorf("exit status %d, told as %q", status, said)
 	}
 }

@@ -19,7 +19,6 @@ import (
 
 	"lumos/backend/httpapi"
 	"lumos/backend/hub"
-	"lumos/backend/session"
 	"lumos/backend/static"
 )
 
@@ -28,6 +27,7 @@ import (
 func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	currentBuild().register(registry)
 	metrics := hub.NewMetrics(registry)
 	tokens, err := newTokens(cfg, log)
 	if err != nil {
@@ -42,23 +42,27 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	defer store.close()
-	sessions := session.NewManager(store.Store)
+	closed := false
+	defer func() {
+		if !closed {
+			_ = store.close()
+		}
+	}()
 	h := hub.New(hub.Config{
-		Sessions: sessions, Model: m.Model, ModelName: m.name,
+		Sessions: store.Manager, Model: m.Model, ModelName: m.name,
 		SystemPrompt: cfg.SystemPrompt, MaxTokens: cfg.MaxTokens, MaxContextTokens: cfg.MaxContextTokens,
 		MaxMessageBytes: cfg.MaxMessageBytes, AbandonAfter: cfg.AbandonAfter,
-		CallOptions: m.options, Limits: limits(cfg, store.counter), Metrics: metrics, Logger: log,
+		Limits: limits(cfg, store.counter), Metrics: metrics, Logger: log,
 	})
 	ln, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w (PORT and HOST choose another address)", err)
 	}
 	srv := newServer(httpapi.New(httpapi.Config{
-		Hub: h, Sessions: sessions, Static: static.Handler(),
+		Hub: h, Sessions: store.Manager, Static: static.Handler(),
 		MaxMessageBytes: cfg.MaxMessageBytes, AllowedOrigins: cfg.AllowedOrigins,
-		LoopbackOnly: isLoopback(cfg.Host), Tokens: tokens, TrustedProxies: cfg.TrustedProxies,
-		Metrics: metrics, Registry: registry, Logger: log,
+		LoopbackOnly: boundToLoopback(ln), Tokens: tokens, TrustedProxies: cfg.TrustedProxies,
+		Registry: registry, Logger: log,
 	}), log)
 
 	if cfg.DebugAddr != "" {
@@ -67,7 +71,10 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 			return fmt.Errorf("cannot listen on DEBUG_ADDR: %w", err)
 		}
 		defer debug.Close()
-		go func() { _ = newServer(http.DefaultServeMux, log).Serve(debug) }()
+		if !boundToLoopback(debug) {
+			return fmt.Errorf("DEBUG_ADDR: %s is no loopback address, and pprof is for this machine alone", debug.Addr())
+		}
+		go func() { _ = newServer(httpapi.GuardHost(http.DefaultServeMux, nil), log).Serve(debug) }()
 		log.Info("pprof", "url", "http://"+debug.Addr().String()+"/debug/pprof/")
 	}
 
@@ -77,7 +84,7 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	defer stopHub()
 	defer stopStore()
 	var g errgroup.Group
-	g.Go(func() error { return sessions.Run(storeCtx, h.Gone) })
+	g.Go(func() error { return store.Run(storeCtx) })
 	g.Go(func() error { giveBackMemory(storeCtx); return nil })
 	g.Go(func() error { defer stopStore(); return h.Run(hubCtx) })
 	g.Go(func() error {
@@ -87,11 +94,11 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 		}
 		return nil
 	})
-	log.Info("chathub listens", "url", visit(cfg.Host, ln.Addr()), "model", m.name, "store", store.name)
+	log.Info("chathub listens", "url", visit(cfg.Host, ln.Addr()), "model", m.name, "conversations", store.name)
 
 	select {
 	case <-drain.Done():
-		log.Info("draining: running replies may end", "at_most", cfg.DrainTimeout, "signal_again", "ends at once")
+		log.Info("draining: running replies may end", "at_most_s", cfg.DrainTimeout.Seconds(), "signal_again", "ends at once")
 		ctx, cancel := context.WithTimeout(kill, cfg.DrainTimeout)
 		h.Drain(ctx)
 		cancel()
@@ -105,8 +112,17 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	}
 	stopHub()
 	err = g.Wait()
+	closed = true
+	err = errors.Join(err, store.close())
 	log.Info("chathub has ended")
 	return err
+}
+
+// boundToLoopback tells whether only this machine can reach the listener, whatever
+// name its address was given by.
+func boundToLoopback(ln net.Listener) bool {
+	addr, ok := ln.Addr().(*net.TCPAddr)
+	return ok && addr.IP.IsLoopback()
 }
 
 // newServer returns a server whose limits of time do not end streams: there is

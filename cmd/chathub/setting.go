@@ -40,6 +40,10 @@ func (p *problems) mappers() []kong.Option {
 		kong.NamedMapper("temperature", kind[*float64]{"a number from 0 to 1.5", temperature, p}),
 		kong.NamedMapper("tokens", kind[int]{"a whole number from 1", number(1, maxInt), p}),
 		kong.NamedMapper("limit", kind[int]{"a whole number from 0", number(0, maxInt), p}),
+		kong.NamedMapper("room", kind[*int]{"a whole number from 0", func(s string) (*int, bool) {
+			n, ok := number(0, maxInt)(s)
+			return &n, ok
+		}, p}),
 		kong.NamedMapper("bytes", kind[int]{"a whole number from 1 to 16777216", number(1, 16<<20), p}),
 		kong.NamedMapper("port", kind[int]{"a port from 1 to 65535, or 0 for a free one", number(0, 65535), p}),
 		kong.NamedMapper("host", kind[string]{"an IP address without brackets, or a host name", hostName, p}),
@@ -47,6 +51,7 @@ func (p *problems) mappers() []kong.Option {
 		kong.NamedMapper("prefixes", kind[[]netip.Prefix]{"addresses or networks separated by commas: 10.0.0.0/8,fd00::/8", list(prefix), p}),
 		kong.NamedMapper("loopback", kind[string]{"a loopback address with a port: 127.0.0.1:6060", loopback, p}),
 		kong.NamedMapper("level", kind[slog.Level]{"debug, info, warn or error", level, p}),
+		kong.NamedMapper("fsync", kind[string]{"everysec, always or never", oneOf("everysec", "always", "never"), p}),
 		kong.NamedMapper("format", kind[string]{"text or json", oneOf("text", "json"), p}),
 		kong.NamedMapper("span", kind[time.Duration]{"a duration above 0: 90s, 30m, 12h", func(s string) (time.Duration, bool) {
 			d, ok := duration(s)
@@ -239,5 +244,5 @@ func loopback(s string) (string, bool) {
 
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
+	return strings.EqualFold(host, "localhost") || err == nil && addr.IsLoopback()
 }

@@ -10,28 +10,50 @@ import (
 
 	"lumos/backend/hub"
 	"lumos/backend/session"
+	"lumos/backend/session/filestore"
+	"lumos/backend/session/redisstore"
 )
 
 // store is where the conversations are, and what the log calls it.
 type store struct {
-	session.Store
+	*session.Manager
 	name    string
 	counter session.Counter // of what clients do
-	close   func()
+	close   func() error    // behind Run
 }
 
-// newStore returns the store that cfg chooses. Without REDIS_URL no Redis code runs.
+// newStore returns the store that cfg chooses.
 func newStore(cfg config, metrics *hub.Metrics, registry *prometheus.Registry, log *slog.Logger) (store, error) {
-	if len(cfg.RedisURL) == 0 {
-		memory := session.NewMemory(cfg.SessionTTL, cfg.MaxSessions)
-		memory.Logger = log
-		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: "chathub", Name: "sessions", Help: "Conversations in memory.",
-		}, func() float64 { return float64(memory.Len()) }))
-		return store{memory, "memory", new(session.Counts), func() {}}, nil
+	kept := session.Config{TTL: cfg.SessionTTL, Logger: log}
+	if len(cfg.RedisURL) > 0 {
+		return newRedisStore(cfg, kept, metrics)
 	}
-	r, err := session.NewRedis(session.RedisConfig{
-		URL: strings.Join(cfg.RedisURL, ","), TTL: cfg.SessionTTL, OnTrip: metrics.RedisAsked, Logger: log,
+	kept.Sessions, kept.Bytes = cfg.MaxSessions, storeBytes(cfg)
+	var s store
+	if cfg.DataDir == noDataDir {
+		s = store{session.NewMemory(kept), "memory: a restart loses them", new(session.Counts), func() error { return nil }}
+	} else {
+		sync, err := filestore.ParseSyncMode(cfg.Fsync)
+		if err != nil {
+			return store{}, err
+		}
+		file, err := filestore.Open(cfg.DataDir, filestore.Config{Config: kept, Sync: sync, Repair: cfg.Repair})
+		if err != nil {
+			return store{}, fmt.Errorf("DATA_DIR: %w (DATA_DIR names another directory, DATA_DIR=none keeps conversations in memory alone)", err)
+		}
+		s = store{file.Manager, cfg.DataDir, new(session.Counts), file.Close}
+	}
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "chathub", Name: "sessions", Help: "Conversations in memory.",
+	}, func() float64 { return float64(s.Len()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "chathub", Name: "store_bytes", Help: "Memory that conversations take, about; see MAX_STORE_BYTES.",
+	}, func() float64 { return float64(s.Bytes()) }))
+	return s, nil
+}
+
+func newRedisStore(cfg config, kept session.Config, metrics *hub.Metrics) (store, error) {
+	r, err := redisstore.Open(redisstore.Config{
+		URL: strings.Join(cfg.RedisURL, ","), TTL: cfg.SessionTTL, OnTrip: metrics.RedisAsked, Logger: kept.Logger,
 	})
 	if err != nil {
 		return store{}, fmt.Errorf("REDIS_URL: %w", err)
@@ -40,5 +62,5 @@ func newStore(cfg config, metrics *hub.Metrics, registry *prometheus.Registry, l
 		r.Close()
 		return store{}, fmt.Errorf("REDIS_URL: %w", err)
 	}
-	return store{r, "redis", r.Counter(), r.Close}, nil
+	return store{session.NewManager(r, r.Kind(), kept), "redis", r.Counter(), func() error { r.Close(); return nil }}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"lumos/backend/cmd/needs"
 	"lumos/backend/llm/mistralsim"
 )
 
@@ -17,14 +18,7 @@ import (
 // 7.0.173, in Node against the program: httpapi/interop/transport/check.mjs.
 func TestTransport(t *testing.T) {
 	dir := filepath.Join("..", "..", "httpapi", "interop", "transport")
-	for _, tool := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-	}
+	needs.Program(t, "npm")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json")); err != nil {
 		install := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 		install.Dir = dir

@@ -40,14 +40,9 @@ func (r *rebuilt) apply(f *frame) (added int, err error) {
 			r.id, r.held, r.text = string(f.id), 0, r.text[:0]
 		}
 		r.epoch = f.epoch
+		return 0, r.cut(f)
 	case "text-start":
-		if f.offset < 0 || f.offset > r.held {
-			return 0, inexactf("text goes on at %d behind byte %d", f.offset, r.held)
-		}
-		if f.offset < r.held {
-			r.again++
-		}
-		r.held, r.text = f.offset, r.text[:min(f.offset, len(r.text))]
+		return 0, r.cut(f)
 	case "text-delta":
 		return r.delta(f)
 	case "finish":
@@ -57,6 +52,18 @@ func (r *rebuilt) apply(f *frame) (added int, err error) {
 		r.over = true
 	}
 	return 0, nil
+}
+
+// cut keeps what is before a frame's offset.
+func (r *rebuilt) cut(f *frame) error {
+	if f.offset < 0 || f.offset > r.held {
+		return inexactf("text goes on at %d behind byte %d", f.offset, r.held)
+	}
+	if f.offset < r.held {
+		r.again++
+	}
+	r.held, r.text = f.offset, r.text[:min(f.offset, len(r.text))]
+	return nil
 }
 
 func (r *rebuilt) delta(f *frame) (added int, err error) {

@@ -74,6 +74,7 @@ func TestRebuilt(t *testing.T) {
 	want := s.reply(3, 0, 4)
 	text := strings.Join(want.tokens(), "")
 	start := func(id string) frame { return frame{kind: []byte("start"), id: []byte(id), epoch: -1} }
+	from := func(at int) frame { return frame{kind: []byte("start"), id: []byte("r"), epoch: -1, offset: at} }
 	begin := func(at int) frame { return frame{kind: []byte("text-start"), id: []byte("r"), offset: at} }
 	delta := func(from, to int) frame {
 		quoted := fmt.Appendf(nil, "%s", escape(text[from:to]))
@@ -86,15 +87,15 @@ func TestRebuilt(t *testing.T) {
 		bad    int // index of the frame to be found wrong; -1: none
 	}{
 		{"whole", []frame{start("r"), begin(0), delta(0, 26), delta(26, 104), finish}, -1},
-		{"resumed", []frame{start("r"), begin(0), delta(0, 52), start("r"), begin(52), delta(52, 104), finish}, -1},
+		{"resumed", []frame{start("r"), begin(0), delta(0, 52), from(52), begin(52), delta(52, 104), finish}, -1},
 		{"begun again", []frame{start("r"), begin(0), delta(0, 52), start("r"), begin(0), delta(0, 104), finish}, -1},
 		{"another reply", []frame{start("q"), start("r"), begin(0), delta(0, 104), finish}, -1},
 		{"empty delta", []frame{start("r"), begin(0), delta(0, 0), delta(0, 104), finish}, -1},
 		{"ended early", []frame{start("r"), begin(0), delta(0, 78), finish}, 3},
 		{"gap", []frame{start("r"), begin(0), delta(0, 26), delta(52, 104)}, 3},
 		{"overlap", []frame{start("r"), begin(0), delta(0, 52), delta(26, 104)}, 3},
-		{"silent gap on resume", []frame{start("r"), begin(0), delta(0, 26), start("r"), begin(52)}, 4},
-		{"no offset on resume", []frame{start("r"), begin(-1)}, 1},
+		{"silent gap on resume", []frame{start("r"), begin(0), delta(0, 26), from(52)}, 3},
+		{"no offset on resume", []frame{from(-1)}, 0},
 		{"of another reply", []frame{start("q"), begin(0)}, 1},
 		{"another reply's text kept", []frame{start("r"), begin(0), delta(0, 26), start("q"), {kind: []byte("text-start"), id: []byte("q"), offset: 26}}, 4},
 	} {

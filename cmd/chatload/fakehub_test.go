@@ -144,7 +144,7 @@ func (h *fakeHub) serve(w http.ResponseWriter, req *http.Request) {
 
 // stream sends a reply from an offset on, in deltas of any size.
 func (h *fakeHub) stream(ctx context.Context, conn *websocket.Conn, m fakeMessage, offset int) error {
-	frames := []map[string]any{{"type": "start", "messageId": m.ID}, {"type": "text-start", "id": m.ID, "offset": offset}}
+	frames := []map[string]any{{"type": "start", "messageId": m.ID, "offset": offset}, {"type": "text-start", "id": m.ID, "offset": offset}}
 	for offset < len(m.Content) {
 		end := min(len(m.Content), offset+26*(1+rand.IntN(4)))
 		end -= end % 26

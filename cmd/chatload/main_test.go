@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"lumos/backend/cmd/needs"
 )
 
 // TestMain lets the test binary stand in for chatload itself: for the floor
@@ -16,7 +18,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	// rueidis lets one sleep for a second where it could not begin.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+	goleak.VerifyTestMain(needs.M{M: m}, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
 }
 
 // small is a load that takes no time.

@@ -95,6 +95,9 @@ func (t *target) connect(ctx context.Context, up *upstream, r *run, dir string) 
 			"LOG_LEVEL": "warn", "REDIS_URL": t.Redis, "MAX_SESSIONS": "0", "MESSAGES_PER_MINUTE": "0", "CONNECTIONS_PER_CLIENT": "0",
 			"MAX_TOKENS": strconv.Itoa(max(4096, r.Tokens)), "DRAIN_TIMEOUT": "2s",
 		})
+		if t.Redis == "" {
+			env["DATA_DIR"] = "none"
+		}
 		if t.Profile != "" {
 			var err error
 			if env["DEBUG_ADDR"], err = freeAddress(); err != nil {

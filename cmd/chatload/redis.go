@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"lumos/backend/session"
+	"lumos/backend/session/redisstore"
 )
 
 // pingEvery is the pace at which round trips to Redis are measured: often
@@ -57,7 +57,7 @@ type redisProbe struct {
 
 // probeRedis connects to the Redis at a hub's REDIS_URL.
 func probeRedis(url string) (*redisProbe, error) {
-	option, err := session.RedisOption(url)
+	option, err := redisstore.Option(url)
 	if err != nil {
 		return nil, err
 	}

@@ -5,21 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
+
+	"lumos/backend/cmd/needs"
 )
 
 // needRedis skips a test on a machine without a redis-server.
 func needRedis(t *testing.T) {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no redis-server on the PATH")
-	}
+	needs.Program(t, "redis-server")
 }
 
 func TestRedisInfoAddsUp(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 )
 
 const (
@@ -40,7 +41,9 @@ type Reader struct {
 	err   error // src's, once it has failed
 	depth int   // lists and objects that are open
 	name  []byte
-	open  []byte // Skip's: the brackets that are open
+	piece func([]byte)      // takes the string that is being read; nil: it is kept
+	char  [utf8.UTFMax]byte // what an escape stands for
+	open  []byte            // Skip's: the brackets that are open
 	typ   TypeError
 }
 

@@ -22,7 +22,7 @@ func (r *Reader) chars(dst []byte, most int) ([]byte, error) {
 		for n < len(rest) && plain[rest[n]] {
 			n++
 		}
-		dst = keep(dst, rest[:n], most)
+		dst = r.keep(dst, rest[:n], most)
 		r.pos += n
 		if n == len(rest) {
 			if !r.fill() {
@@ -48,8 +48,13 @@ func (r *Reader) chars(dst []byte, most int) ([]byte, error) {
 	}
 }
 
-// keep appends p to dst, of which no more than most bytes and one are wanted.
-func keep(dst, p []byte, most int) []byte {
+// keep appends p to dst, of which no more than most bytes and one are wanted, or
+// gives it to Pieces' caller.
+func (r *Reader) keep(dst, p []byte, most int) []byte {
+	if r.piece != nil {
+		r.piece(p)
+		return dst
+	}
 	if len(dst) > most {
 		return dst
 	}
@@ -67,7 +72,7 @@ func (r *Reader) letter(dst []byte, most int) ([]byte, error) {
 	if c == utf8.RuneError && n == 1 {
 		return dst, r.wrong("the text is not UTF-8")
 	}
-	dst = keep(dst, r.buf[r.pos:r.pos+n], most)
+	dst = r.keep(dst, r.buf[r.pos:r.pos+n], most)
 	r.pos += n
 	return dst, nil
 }
@@ -97,7 +102,8 @@ func (r *Reader) escape(dst []byte, most int) ([]byte, error) {
 		return dst, r.wrong("there is no such escape")
 	}
 	r.pos += 2
-	return keep(dst, []byte{byte(c)}, most), nil
+	r.char[0] = byte(c)
+	return r.keep(dst, r.char[:1], most), nil
 }
 
 // unit reads an escape of four digits, and the other half of a surrogate pair with it.
@@ -119,8 +125,7 @@ func (r *Reader) unit(dst []byte, most int) ([]byte, error) {
 			r.pos += 6
 		}
 	}
-	var whole [utf8.UTFMax]byte
-	return keep(dst, whole[:utf8.EncodeRune(whole[:], c)], most), nil
+	return r.keep(dst, r.char[:utf8.EncodeRune(r.char[:], c)], most), nil
 }
 
 // peekUnit returns what the next 6 bytes stand for if they are such an escape, or -1.

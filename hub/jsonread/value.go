@@ -53,6 +53,25 @@ func (r *Reader) String(dst []byte, most int) ([]byte, error) {
 	return r.chars(dst, most)
 }
 
+// Pieces reads a string and calls piece with what it says, in order, in parts
+// that are piece's only for the call. Errors: *TypeError, *SyntaxError, src's.
+func (r *Reader) Pieces(piece func(p []byte)) error {
+	r.piece = piece
+	defer func() { r.piece = nil }()
+	_, err := r.String(nil, 0)
+	return err
+}
+
+// Bool reads a boolean. Errors: *TypeError, *SyntaxError, src's.
+func (r *Reader) Bool() (bool, error) {
+	ok, err := r.begins(Bool)
+	if err != nil || !ok {
+		return false, err
+	}
+	is := r.buf[r.pos] == 't'
+	return is, r.scalar(Bool)
+}
+
 // Skip reads the next value, whatever it is. Errors: *SyntaxError, src's.
 func (r *Reader) Skip() error {
 	open := r.open[:0]

@@ -35,6 +35,21 @@ type Answer struct {
 	// Join is how many tokens one chunk of a stream carries (0: 1). What is to
 	// happen in front of a token ends a chunk before it.
 	Join int
+	// Thoughts are what the model thinks before it speaks, a token each, in chunks of
+	// thinking. They come before token 0 and count towards max_tokens. What comes in
+	// front of tokens that echo a prefix is not thought again, and nothing is in a reply
+	// that is not streamed.
+	Thoughts []string
+	// Between are more thoughts, each in front of the token with its number.
+	Between map[int][]string
+	// KeepAlive is how often a comment is sent while a stream waits or stalls. 0: never.
+	KeepAlive time.Duration
+	// ContentType is what a stream is typed as. "": text/event-stream.
+	ContentType string
+	// Split cuts every token inside its first character beyond the Basic
+	// Multilingual Plane: one chunk ends in the first half of its surrogate pair, the
+	// next begins with the second.
+	Split bool
 	// ASCII escapes every character beyond ASCII (\u and four digits, in pairs
 	// where needed), so that cuts fall inside escapes.
 	ASCII bool
@@ -104,6 +119,7 @@ const (
 // Usage is the token count of a reply.
 type Usage struct {
 	PromptTokens, CompletionTokens int
+	CachedTokens                   int // of the prompt; 0 is not told
 }
 
 // write sends an answer that has a Status.

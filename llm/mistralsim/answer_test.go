@@ -3,10 +3,12 @@ package mistralsim
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestStreamBytes compares a whole stream with what the service was recorded to
@@ -302,6 +304,86 @@ func TestAnyKey(t *testing.T) {
 		req.Header.Set("Authorization", auth)
 		if status, body := do(t, srv, req); status != want {
 			t.Errorf("%q: %d %s", auth, status, body)
+		}
+	}
+}
+
+// TestThoughts: they come first, count towards max_tokens, and are not thought
+// again by a reply that goes on.
+func TestThoughts(t *testing.T) {
+	_, srv := serve(t, saying(Answer{Thoughts: []string{"hm", " well"}, Tokens: []string{"yes", " no"}}))
+	for request, want := range map[string]string{
+		streamed: `"content":"" thinking":[{"type":"text","text":"hm"} thinking":[{"type":"text","text":" well"} "content":"yes" "content":" no" "content":"" "stop" completion_tokens":4`,
+		strings.Replace(streamed, `{`, `{"max_tokens":3,`, 1):                                             `"content":"" thinking":[{"type":"text","text":"hm"} thinking":[{"type":"text","text":" well"} "content":"yes" "content":"" "length" completion_tokens":3`,
+		strings.Replace(streamed, `{`, `{"max_tokens":2,`, 1):                                             `"content":"" thinking":[{"type":"text","text":"hm"} thinking":[{"type":"text","text":" well"} "content":"" "length" completion_tokens":2`,
+		strings.Replace(streamed, `"hi"}`, `"hi"},{"role":"assistant","content":"yes","prefix":true}`, 1): `"content":"" "content":"yes" "content":" no" "content":"" "stop" completion_tokens":1`,
+		strings.Replace(streamed, `{`, `{"prompt_cache_key":"k",`, 1):                                     `"content":"" thinking":[{"type":"text","text":"hm"} thinking":[{"type":"text","text":" well"} "content":"yes" "content":" no" "content":"" "stop" completion_tokens":4`,
+	} {
+		_, got, err := call(t, srv, request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(`"content":"[^"]*"|thinking":\[[^]]*}|"(?:stop|length)"|completion_tokens":\d+`).FindAllString(got, -1)
+		if got := strings.Join(found, " "); got != want {
+			t.Errorf("%s:\n%s, want\n%s", request, got, want)
+		}
+	}
+}
+
+// TestSplit: a pair of surrogates is sent as two halves.
+func TestSplit(t *testing.T) {
+	_, srv := serve(t, saying(Answer{Tokens: []string{"a😀b", "你"}, Split: true}))
+	_, got, err := call(t, srv, streamed)
+	if err != nil || !strings.Contains(got, `"content":"a\ud83d"`) || !strings.Contains(got, `"content":"\ude00b"`) || !strings.Contains(got, `"content":"你"`) {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// TestKeepAlive: comments come while a stream waits, and its type may be any.
+func TestKeepAlive(t *testing.T) {
+	_, srv := serve(t, saying(Answer{Text: "a", FirstToken: 100 * time.Millisecond, KeepAlive: 10 * time.Millisecond, ContentType: "text/plain"}))
+	resp := ask(t.Context(), t, srv, streamed)
+	got, err := io.ReadAll(resp.Body)
+	if err != nil || strings.Count(string(got), ": keepalive\n\n") < 2 || !strings.HasPrefix(string(got), ": ") || resp.Header.Get("Content-Type") != "text/plain" {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// TestAlternate: two messages of the user's in a row are refused.
+func TestAlternate(t *testing.T) {
+	_, srv := serve(t, Config{Alternate: true})
+	for messages, want := range map[string]int{
+		`{"role":"user","content":"a"}`:                                                                                     200,
+		`{"role":"system","content":"s"},{"role":"user","content":"a"}`:                                                     200,
+		`{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"user","content":"c"}`:                    200,
+		`{"role":"user","content":"a"},{"role":"assistant","content":"b","prefix":true}`:                                    200,
+		`{"role":"user","content":"a"},{"role":"user","content":"c"}`:                                                       400,
+		`{"role":"system","content":"s"},{"role":"assistant","content":"b"},{"role":"user","content":"c"}`:                  400,
+		`{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"assistant","content":"b","prefix":true}`: 400,
+	} {
+		status, body, err := call(t, srv, `{"model":"m","messages":[`+messages+`]}`)
+		if err != nil || status != want {
+			t.Errorf("%s: %d %s, %v", messages, status, body, err)
+		}
+	}
+}
+
+// TestCached: what a prompt has in common with the last one of its key is cached.
+func TestCached(t *testing.T) {
+	_, srv := serve(t, Config{})
+	long := strings.Repeat("word ", 200) // 250 tokens
+	user := func(text string) string { return `{"role":"user","content":"` + text + `"}` }
+	for i, tt := range []struct{ key, messages, want string }{
+		{"a", user(long), ""},
+		{"a", user(long + "more"), `"cached_tokens":192}`},
+		{"b", user(long), ""},
+		{"", user(long), ""},
+		{"a", user("x" + long), ""},
+		{"a", user("x" + long), `"cached_tokens":192}`},
+	} {
+		_, got, err := call(t, srv, `{"model":"m","prompt_cache_key":"`+tt.key+`","messages":[`+tt.messages+`]}`)
+		if err != nil || regexp.MustCompile(`"cached_tokens":\d+}`).FindString(got) != tt.want {
+			t.Errorf("%d: %s, %v", i, got, err)
 		}
 	}
 }

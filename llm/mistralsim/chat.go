@@ -42,7 +42,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 		id: rnd.id(), created: time.Now().Unix(),
 	}
 	p.frames = newFramer(p.id, req.Model, p.created)
-	p.frames.ascii, p.frames.padding, p.frames.rnd = ans.ASCII, !s.cfg.NoPadding, rnd
+	p.frames.ascii, p.frames.split, p.frames.padding, p.frames.rnd = ans.ASCII, ans.Split, !s.cfg.NoPadding, rnd
 	w.Header().Set("Mistral-Correlation-Id", correlationID(rnd.id()))
 	p.send()
 }
@@ -57,6 +57,7 @@ func (s *Server) record(r *Request) {
 	defer s.mu.Unlock()
 	s.count++
 	r.N = s.count
+	s.prompts.take(r, keep < 0)
 	if keep < 0 {
 		return
 	}

@@ -1,12 +1,18 @@
 package mistralsim
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
 
 // framer writes the events of one streamed reply. It appends to what it is
 // given and allocates nothing per event.
 type framer struct {
 	head    []byte // an event up to the content of its delta
 	ascii   bool
+	split   bool
 	padding bool
 	rnd     random
 }
@@ -29,8 +35,40 @@ func (f *framer) role(b []byte) []byte {
 	return append(b, `"role":"assistant","content":""},"finish_reason":null}]}`+"\n\n"...)
 }
 
+// thought appends the event of one token that is thought.
+func (f *framer) thought(b []byte, thought string) []byte {
+	b = append(b, f.head...)
+	b = append(b, `"content":[{"type":"thinking","thinking":[{"type":"text","text":"`...)
+	b = appendEscaped(b, thought, f.ascii)
+	b = append(b, `"}]}]},"finish_reason":null}]`...)
+	return f.end(b)
+}
+
+// halves appends the events of a token that is cut inside a surrogate pair, the
+// first it has.
+func (f *framer) halves(b []byte, token string) []byte {
+	at := strings.IndexFunc(token, func(r rune) bool { return r > 0xffff })
+	r, n := utf8.DecodeRuneInString(token[at:])
+	high, low := utf16.EncodeRune(r)
+	for _, half := range []struct {
+		before, after string
+		unit          rune
+	}{{token[:at], "", high}, {"", token[at+n:], low}} {
+		b = append(b, f.head...)
+		b = append(b, `"content":"`...)
+		b = appendUnit(appendEscaped(b, half.before, f.ascii), half.unit)
+		b = appendEscaped(b, half.after, f.ascii)
+		b = append(b, `"},"finish_reason":null}]`...)
+		b = f.end(b)
+	}
+	return b
+}
+
 // token appends the event of one token.
 func (f *framer) token(b []byte, token string) []byte {
+	if f.split && strings.ContainsFunc(token, func(r rune) bool { return r > 0xffff }) {
+		return f.halves(b, token)
+	}
 	b = append(b, f.head...)
 	b = append(b, `"content":"`...)
 	b = appendEscaped(b, token, f.ascii)
@@ -87,5 +125,10 @@ func (u Usage) append(b []byte) []byte {
 	b = strconv.AppendInt(b, int64(u.PromptTokens+u.CompletionTokens), 10)
 	b = append(b, `,"completion_tokens":`...)
 	b = strconv.AppendInt(b, int64(u.CompletionTokens), 10)
+	if u.CachedTokens > 0 {
+		b = append(b, `,"prompt_tokens_details":{"cached_tokens":`...)
+		b = strconv.AppendInt(b, int64(u.CachedTokens), 10)
+		b = append(b, '}')
+	}
 	return append(b, '}')
 }

@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"lumos/backend/cmd/needs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(needs.M{M: m}) }
 
 // serve starts a simulator on loopback.
 func serve(t testing.TB, cfg Config) (*Server, *httptest.Server) {

@@ -55,6 +55,24 @@ func checkOrder(turns []turn) (Answer, bool) {
 	return Answer{}, false
 }
 
+// alternates says whether user and assistant take turns behind the system messages,
+// the user first, as the chat templates of Mistral's open weights demand.
+func alternates(turns []turn) bool {
+	want := "user"
+	for i, t := range turns {
+		if t.Role == "system" && (i == 0 || turns[i-1].Role == "system") {
+			continue
+		}
+		if t.Role != want {
+			return false
+		}
+		if want = "assistant"; t.Role == want {
+			want = "user"
+		}
+	}
+	return true
+}
+
 // disorder says what is wrong with the order of the roles; "": nothing.
 func disorder(turns []turn) string {
 	if len(turns) == 0 {

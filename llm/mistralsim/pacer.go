@@ -37,6 +37,11 @@ func (c *pacer) wait(ctx context.Context, i int) error {
 	}
 }
 
+// left returns how long it is until token i is due.
+func (c *pacer) left(i int) time.Duration {
+	return time.Until(c.start.Add(c.first + time.Duration(i)*c.pace))
+}
+
 // held moves the schedule so that token i, if it was held beyond its time, is
 // due now and the others follow at their pace.
 func (c *pacer) held(i int) {

@@ -28,6 +28,7 @@ func (s *Server) parse(h http.Header, body []byte) (*Request, *Answer) {
 	r := &Request{Model: m["model"].(string), Header: h, Body: body, done: make(chan struct{})}
 	r.Stream, _ = m["stream"].(bool)
 	r.MaxTokens = toInt(m["max_tokens"])
+	r.CacheKey, _ = m["prompt_cache_key"].(string)
 	r.Stop = toStrings(m["stop"])
 	for _, t := range turns {
 		r.Messages = append(r.Messages, t.Message)
@@ -38,11 +39,16 @@ func (s *Server) parse(h http.Header, body []byte) (*Request, *Answer) {
 	if m["prompt_mode"] != nil {
 		return refused(refuse("invalid_request_invalid_args", "Reasoning prompt mode is not enabled for this model", "3051"))
 	}
-	if e := m["reasoning_effort"]; e != nil && e != "none" {
+	r.Effort, _ = m["reasoning_effort"].(string)
+	if e := r.Effort; e != "" && e != "none" && !(s.cfg.Reasons && e == "high") {
 		return refused(refuse("invalid_request_invalid_args", "Reasoning effort is not enabled for this model", "3051"))
 	}
 	if a, bad := checkOrder(turns); bad {
 		return refused(a)
+	}
+	if s.cfg.Alternate && !alternates(turns) {
+		return refused(Answer{Status: http.StatusBadRequest,
+			Body: `{"object":"error","message":"After the optional system message, conversation roles must alternate user/assistant/user/assistant/...","type":"BadRequestError","param":null,"code":400}`})
 	}
 	if r.MaxTokens >= s.maxContext() {
 		return refused(unprocessable(detail{

@@ -155,7 +155,28 @@ func (p *reply) settle(i int) error {
 // due waits until the last token taken is due. What echoes a prefix was not
 // generated: all of it is due with the first token.
 func (p *reply) due() error {
-	return p.clock.wait(p.ctx, max(p.tokens.fresh-1, 0))
+	i := max(p.tokens.fresh-1, 0)
+	if p.ans.KeepAlive > 0 && p.req.Stream && p.ans.Status == 0 {
+		for p.clock.left(i) > p.ans.KeepAlive {
+			if err := p.comment(); err != nil {
+				return err
+			}
+		}
+	}
+	return p.clock.wait(p.ctx, i)
+}
+
+// comment waits, and sends a comment in front of what is not due yet.
+func (p *reply) comment() error {
+	select {
+	case <-time.After(p.ans.KeepAlive):
+	case <-p.ctx.Done():
+		return errGone
+	}
+	if _, err := p.w.Write([]byte(": keepalive\n\n")); err != nil || p.rc.Flush() != nil {
+		return errGone
+	}
+	return nil
 }
 
 // flush writes buf to the connection, up to the cut.
@@ -186,6 +207,11 @@ func (p *reply) flush() error {
 
 // hang waits until the client leaves.
 func (p *reply) hang() error {
+	for p.ans.KeepAlive > 0 && p.ans.Stall == StallTokens {
+		if err := p.comment(); err != nil {
+			return err
+		}
+	}
 	<-p.ctx.Done()
 	return errGone
 }

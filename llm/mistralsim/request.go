@@ -23,20 +23,30 @@ type Request struct {
 	Messages  []Message
 	Stream    bool
 	MaxTokens int      // 0: not given
+	CacheKey  string   // prompt_cache_key
 	Stop      []string // stop sequences
+	Effort    string   // reasoning_effort; "": not given
 	Header    http.Header
 	Body      []byte // as it came
 
-	done chan struct{}
-	gone atomic.Int64 // Unix nanoseconds; 0: the client was not seen to go
-	sent atomic.Int64
+	cached int // tokens of the prompt that the last one with its CacheKey began with, too
+	said   int // where in the last message of the user's begins what was said last
+	done   chan struct{}
+	gone   atomic.Int64 // Unix nanoseconds; 0: the client was not seen to go
+	sent   atomic.Int64
 }
 
-// LastUser returns the text of the last user message, "" when there is none.
-func (r *Request) LastUser() string {
-	for i := len(r.Messages) - 1; i >= 0; i-- {
-		if r.Messages[i].Role == "user" {
-			return r.Messages[i].Content
+// LastUser returns what the user said last, "" when that is nothing. Of a message
+// that begins with the last one of the prompt before and an empty line (a client
+// may join what was said in a row), it is what follows, if both have one CacheKey.
+func (r *Request) LastUser() string { return r.lastUser()[r.said:] }
+
+func (r *Request) lastUser() string { return lastUser(r.Messages) }
+
+func lastUser(messages []Message) string {
+	for i := len(messages) - 1; i >= 0; i-- {
+		if messages[i].Role == "user" {
+			return messages[i].Content
 		}
 	}
 	return ""
@@ -71,6 +81,10 @@ func (r *Request) Gone() time.Time {
 // Sent returns how many tokens have been written to the connection so far,
 // the echo of a prefix included.
 func (r *Request) Sent() int { return int(r.sent.Load()) }
+
+// PromptTokens returns how many tokens the prompt has, and how many of them were in
+// the cache: what a prompt has in common with the last one of the same CacheKey.
+func (r *Request) PromptTokens() (all, cached int) { return r.promptTokens(), r.cached }
 
 // promptTokens estimates what the messages cost: four bytes a token, and a few
 // for each message's frame.

@@ -43,6 +43,12 @@ type Config struct {
 	// (four bytes each): a longer prompt is refused (400, code 3059).
 	// 0: 262144.
 	MaxContext int
+	// Reasons lets a request have a reasoning_effort, none or high, which is refused
+	// otherwise (400, code 3051).
+	Reasons bool
+	// Alternate refuses conversations in which user and assistant do not take turns,
+	// as servers of Mistral's open weights do (400).
+	Alternate bool
 	// Record is how many requests Requests remembers, the newest ones.
 	// 0: 1024; negative: none (for load).
 	Record int
@@ -59,10 +65,12 @@ type Server struct {
 	mu     sync.Mutex
 	count  int        // requests accepted so far; guarded by mu
 	newest []*Request // the newest of them, oldest first; guarded by mu
+
+	prompts prompts // guarded by mu
 }
 
 // New returns a simulator. It starts nothing.
-func New(cfg Config) *Server { return &Server{cfg: cfg} }
+func New(cfg Config) *Server { return &Server{cfg: cfg, prompts: prompts{}} }
 
 // ServeHTTP implements [http.Handler]. It works over HTTP/1.1 and HTTP/2.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -1,10 +1,14 @@
 package mistralsim
 
-import "net/http"
+import (
+	"cmp"
+	"net/http"
+	"slices"
+)
 
 // stream sends the reply as server-sent events, Answer.Flush tokens at a time.
 func (p *reply) stream() error {
-	p.w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	p.w.Header().Set("Content-Type", cmp.Or(p.ans.ContentType, "text/event-stream; charset=utf-8"))
 	p.w.WriteHeader(http.StatusOK)
 	if p.clock.first > 0 {
 		if err := p.flush(); err != nil {
@@ -16,6 +20,9 @@ func (p *reply) stream() error {
 	}
 	each := max(p.ans.Flush, 1)
 	for i := 0; ; i++ {
+		if err := p.think(i); err != nil {
+			return err
+		}
 		if err := p.at(i); err != nil {
 			return err
 		}
@@ -66,10 +73,35 @@ func (p *reply) finish(i int, token string) error {
 	return p.flush()
 }
 
+// think sends the thoughts in front of token i, as far as max_tokens allows.
+func (p *reply) think(i int) error {
+	if p.tokens.pos < p.tokens.echo {
+		return nil
+	}
+	thoughts := p.ans.Between[i]
+	if i == 0 {
+		thoughts = slices.Concat(p.ans.Thoughts, thoughts)
+	}
+	for _, thought := range thoughts {
+		if !p.tokens.room() {
+			break
+		}
+		p.tokens.fresh++
+		p.buf = p.frames.thought(p.buf, thought)
+		if err := p.due(); err != nil {
+			return err
+		}
+		if err := p.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // happens says that something is to happen in front of token i.
 func (p *reply) happens(i int) bool {
 	a := p.ans
-	return a.Hold != nil || a.Event != "" && a.EventAfter == i || a.Stall == StallTokens && a.StallAfter == i || a.CutTokens == i
+	return a.Hold != nil || len(a.Between[i]) > 0 || a.Event != "" && a.EventAfter == i || a.Stall == StallTokens && a.StallAfter == i || a.CutTokens == i
 }
 
 // override writes the answer's own JSON for chunk i, if it has one.
@@ -104,5 +136,5 @@ func (p *reply) used() Usage {
 	if p.ans.Usage != nil {
 		return *p.ans.Usage
 	}
-	return Usage{PromptTokens: p.req.promptTokens(), CompletionTokens: p.tokens.fresh}
+	return Usage{PromptTokens: p.req.promptTokens(), CompletionTokens: p.tokens.fresh, CachedTokens: p.req.cached}
 }

@@ -75,8 +75,11 @@ func (t *tokens) whole() bool {
 
 // more reports whether another token follows.
 func (t *tokens) more() bool {
-	return !t.whole() && (t.limit == 0 || t.fresh < t.limit)
+	return !t.whole() && t.room()
 }
+
+// room reports whether max_tokens allows another token.
+func (t *tokens) room() bool { return t.limit == 0 || t.fresh < t.limit }
 
 // take returns the next token; more must have said that there is one.
 func (t *tokens) take() string {

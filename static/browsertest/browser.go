@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"lumos/backend/cmd/needs"
 )
 
 // Browser is one headless Chromium with a profile of its own.
@@ -24,8 +26,8 @@ type Browser struct {
 // ErrNone says that no Chromium is installed.
 var ErrNone = errors.New("no chromium on the PATH")
 
-// Launch starts a browser; Close ends it.
-func Launch() (*Browser, error) {
+// Launch starts a browser, with further options; Close ends it.
+func Launch(more ...chromedp.ExecAllocatorOption) (*Browser, error) {
 	path, err := find()
 	if err != nil {
 		return nil, err
@@ -39,7 +41,7 @@ func Launch() (*Browser, error) {
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
 	)
-	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+	alloc, stop := chromedp.NewExecAllocator(context.Background(), append(opts, more...)...)
 	ctx, _ := chromedp.NewContext(alloc)
 	b := &Browser{ctx: ctx, stop: stop, dir: dir}
 	if err := chromedp.Do(ctx); err != nil {
@@ -67,9 +69,9 @@ func (b *Browser) Close() {
 
 // Start is Launch for one test, which is skipped when no Chromium is
 // installed; with CI=true it fails.
-func Start(t testing.TB) *Browser {
+func Start(t testing.TB, more ...chromedp.ExecAllocatorOption) *Browser {
 	t.Helper()
-	b, err := Launch()
+	b, err := Launch(more...)
 	Require(t, err)
 	t.Cleanup(b.Close)
 	return b
@@ -80,8 +82,8 @@ func Require(t testing.TB, err error) {
 	t.Helper()
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrNone) && os.Getenv("CI") != "true":
-		t.Skip(err)
+	case errors.Is(err, ErrNone):
+		needs.Missing(t, "chromium")
 	default:
 		t.Fatal(err)
 	}

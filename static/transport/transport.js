@@ -1,8 +1,12 @@
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** What ends a stream when the conversation cannot go on by itself; the keys are the Hub's lasting states. */
+/** What useChat() makes for an id by itself. Without tokens no other id that is no UUID names a conversation at the hub. */
+const RANDOM = /^(?=(?:[a-z]*[A-Z\d]){3})[A-Za-z\d]{16}$/;
+const BEGINNING = '00000000-0000-0000-0000-000000000000';
+
+/** What ends a stream when the conversation cannot go on by itself; the keys are the Hub's lasting states, and an error. */
 const REASONS = {
-  taken: 'This chat is open in another tab.',
+  taken: 'This was not sent: the chat went on in another tab.',
   denied: 'Not authorised.',
   expired: 'There is no such chat any more.',
   failed: 'The chat could not connect.',
@@ -18,16 +22,23 @@ async function uuid5(space, name) {
   return hex.replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, '$1-$2-$3-$4-$5');
 }
 
+const text = (message) => message.parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+
 /** A Hub that several streams may listen to, and that keeps what a reply's end says of it. */
 class Line extends Hub {
   constructor(options) {
     super({ ...options, on: (...event) => this.listeners.forEach((listener) => listener(...event)) });
     this.listeners = new Set();
     this.metadata = {};
+    // The ids of all messages that the hub ever told of, on whatever branch.
+    this.known = new Set();
   }
 
   take(frame) {
     if (frame.type === 'finish') this.metadata = frame.messageMetadata;
+    for (const { id } of frame.messages ?? []) this.known.add(id);
+    if (frame.type === 'start') this.known.add(frame.messageId);
+    if (frame.type === 'message') this.known.add(frame.id);
     super.take(frame);
   }
 
@@ -66,8 +77,9 @@ class Line extends Hub {
  * The AI SDK's ChatTransport over the hub's WebSocket: `useChat({ id, transport: new HubChatTransport() })`.
  *
  * A dropped connection is resumed by offset, in the middle of a reply too, and nobody notices but by a pause; stop()
- * stops the model. A chat's id is the conversation's when it is a UUID (make a new one with crypto.randomUUID());
- * any other id names a new conversation for as long as the page lives. One chat is open in one tab at a time.
+ * stops the model. A chat's id names the conversation as it does at /api/chat: a UUID, what useChat() makes for itself,
+ * with a token any name. Any other id names a new conversation for as long as the page lives. Of several tabs each
+ * shows all of a chat, and what is said in one waits for the reply that another has asked for.
  *
  * @template {import('ai').UIMessage} [MESSAGE=import('ai').UIMessage]
  * @implements {import('ai').ChatTransport<MESSAGE>}
@@ -92,35 +104,57 @@ export class HubChatTransport {
    */
   async sendMessages({ trigger, chatId, messageId, messages, abortSignal }) {
     const line = this.line(chatId);
-    const last = messages.findLast((m) => m.role === 'user');
-    if (!last) throw new Error('There is no message to answer.');
-    const content = last.parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+    const at = messages.findLastIndex((m) => m.role === 'user');
+    if (at < 0) throw new Error('There is no message to answer.');
+    const other = messages[at].parts.find(({ type }) => type !== 'text' && !type.startsWith('data-'));
+    if (other) throw new Error(`A part of type ${other.type} cannot be sent: a message is text.`);
+    const content = text(messages[at]);
     let state = await line.ready(abortSignal);
-    if (state === 'expired' && messages.length === 1 && trigger === 'submit-message') {
-      await this.post(line, chatId, { trigger }, await this.idOf(line, chatId, last), content, abortSignal);
+    if (state === 'expired') {
+      // The first message, or one in a conversation that is gone: the hub knows.
+      await this.post(line, chatId, trigger, messages, abortSignal);
       state = await line.ready(abortSignal);
+      trigger = 'submit-message';
     }
     if (state !== true) throw new Error(REASONS[state]);
 
-    const id = await this.idOf(line, line.id, last);
-    const edit = trigger === 'submit-message' && messageId !== undefined;
-    // The reply that stands there now is not the one that is asked for.
-    const old = trigger === 'regenerate-message' || edit ? line.messages[line.index(id) + 1]?.id : undefined;
-    const known = line.messages[line.index(id)]?.content === content;
-    if (line.running && (old || !known)) {
-      line.stop();
+    const ids = await Promise.all(messages.map((m) => this.idOf(line, line.id, m)));
+    const id = ids[at];
+    const i = line.index(id);
+    const same = line.messages[i]?.content === content;
+    const reply = line.messages[i + 1];
+    const anew = trigger === 'regenerate-message' && same;
+    // The message follows the last one before it that the hub knows.
+    const k = ids.slice(0, at).findLastIndex((before) => line.known.has(before));
+    // What that may be on a branch that was never told here, or is the page's own, the hub decides.
+    const unsure = messages.slice(k + 1).some((m, n) => m.role === 'assistant' && k + 1 + n !== at + 1 && !line.known.has(ids[k + 1 + n]));
+    const isLast = i >= 0 && i + 2 >= line.messages.length;
+    const attach = same && !anew && isLast;
+    if (line.running && !(attach && (!reply || reply.id === line.running))) {
+      if (!line.watching) line.stop();
       await line.until(() => (line.running ? undefined : true), abortSignal);
     }
-    const stream = this.stream(line, (from) => {
-      const next = from.messages[from.index(id) + 1];
-      return from.index(id) >= 0 && next?.role === 'assistant' && next.id !== old ? next : undefined;
-    }, abortSignal);
-    if (old && (edit || line.messages.at(-1).id !== old)) {
-      await this.post(line, line.id, { trigger, ...(edit && { messageId: id }) }, id, content, abortSignal);
-    } else if (old) line.regenerate(old);
-    else if (!known) {
-      line.unsent.push({ id, role: 'user', content });
-      line.post();
+    // The reply that stands there now is not the one that is asked for.
+    const old = anew || (i >= 0 && !same) || reply?.finish === 'error' ? reply?.id : undefined;
+    const find = (from) => {
+      const n = from.index(id);
+      const next = from.messages[n + 1];
+      return from.messages[n]?.content === content && next?.role === 'assistant' && next.id !== old ? next : undefined;
+    };
+    const shown = messages.length > at + 1 ? messages.at(-1) : undefined;
+    const stream = this.stream(line, find, abortSignal, shown && { id: ids.at(-1), text: text(shown) });
+    try {
+      if (attach && reply && !old) return stream;
+      if (anew && isLast && reply) line.regenerate(reply.id);
+      else if (anew || same || unsure) await this.post(line, line.id, trigger, messages.map((m, n) => ({ ...m, id: ids[n] })), abortSignal);
+      else {
+        const behind = k < 0 ? BEGINNING : ids[k];
+        line.unsent.push({ id, role: 'user', content, behind, ...(i >= 0 && { edit: true }) });
+        line.post();
+      }
+    } catch (error) {
+      await stream.cancel();
+      throw error;
     }
     return stream;
   }
@@ -130,7 +164,7 @@ export class HubChatTransport {
    * @returns {Promise<ReadableStream<import('ai').UIMessageChunk> | null>}
    */
   async reconnectToStream({ chatId }) {
-    if (!UUID.test(chatId) && !this.lines.has(chatId)) return null;
+    if (!this.names(chatId) && !this.lines.has(chatId)) return null;
     const line = this.line(chatId);
     const state = await line.ready();
     if (state === 'expired') return null;
@@ -153,10 +187,15 @@ export class HubChatTransport {
   line(chatId) {
     let line = this.lines.get(chatId);
     if (!line) {
-      line = new Line({ ...this.options, id: UUID.test(chatId) ? chatId.toLowerCase() : '' });
+      line = new Line({ ...this.options, id: this.names(chatId) ? chatId : '' });
       this.lines.set(chatId, line);
     }
     return line;
+  }
+
+  /** Whether the hub takes a chat's id for a conversation's. */
+  names(chatId) {
+    return UUID.test(chatId) || RANDOM.test(chatId) || Boolean(this.options.token && chatId);
   }
 
   /** The id of a message at the hub; the same for the same message, so that it is asked once however often it is sent. */
@@ -168,23 +207,26 @@ export class HubChatTransport {
     return line.ids.get(id);
   }
 
-  /** What no frame can say (a new conversation of that id, an edit, an older reply again) goes to /api/chat. */
-  async post(line, conversation, extra, id, text, signal) {
+  /** What no frame can say (a new conversation of that id, an older reply again, a branch not told here) goes to /api/chat. */
+  async post(line, conversation, trigger, messages, signal) {
     const { server, token, fetch } = this.options;
     const bearer = typeof token === 'function' ? await token() : token;
     const response = await fetch(server + '/api/chat', {
       method: 'POST',
       signal,
       headers: { 'Content-Type': 'application/json', ...(bearer && { Authorization: 'Bearer ' + bearer }) },
-      body: JSON.stringify({ id: conversation, messages: [{ id, role: 'user', parts: [{ type: 'text', text }] }], ...extra }),
+      body: JSON.stringify({ id: conversation, trigger, messages }),
     });
     if (!response.ok) throw new Error((await response.json().catch(() => null))?.error?.message ?? REASONS.failed);
     // The reply belongs to the conversation, and comes over the WebSocket.
     await response.body?.cancel();
   }
 
-  /** The chunks of the reply that find() has, from its beginning, through every reconnection. */
-  stream(line, find, signal) {
+  /**
+   * The chunks of the reply that find() has, through every reconnection; of one that the page shows, what its text
+   * lacks, as a part of its own.
+   */
+  stream(line, find, signal, shown) {
     let listen, abort;
     const leave = () => {
       line.listeners.delete(listen);
@@ -194,9 +236,10 @@ export class HubChatTransport {
       start: (controller) => {
         let id;
         let sent = '';
+        let open = false;
         const end = (...chunks) => {
           leave();
-          if (id) controller.enqueue({ type: 'text-end', id });
+          if (open) controller.enqueue({ type: 'text-end', id });
           for (const chunk of chunks) controller.enqueue(chunk);
           controller.close();
         };
@@ -205,14 +248,14 @@ export class HubChatTransport {
           end({ type: 'abort' });
         };
         listen = (what, about, delta) => {
-          if (what === 'refused' && !id) return end({ type: 'error', errorText: about.text ?? REASONS.failed });
+          if (what === 'refused' && !id) return end({ type: 'error', errorText: about.text ?? REASONS[about.code] ?? REASONS.failed });
           if (REASONS[line.state]) return end({ type: 'error', errorText: REASONS[line.state] });
           const reply = find(line);
           if (!reply) return;
           if (!id) {
             id = reply.id;
             controller.enqueue({ type: 'start', messageId: id, messageMetadata: { conversation_id: line.id } });
-            controller.enqueue({ type: 'text-start', id });
+            if (shown?.id === id) sent = shown.text;
           }
           const { content, finish, error } = reply;
           const simple = what === 'text' && sent.length + delta.length === content.length;
@@ -222,6 +265,8 @@ export class HubChatTransport {
           }
           const fresh = simple ? delta : content.slice(sent.length);
           if (fresh) {
+            if (!open) controller.enqueue({ type: 'text-start', id });
+            open = true;
             controller.enqueue({ type: 'text-delta', id, delta: fresh });
             sent = content;
           }

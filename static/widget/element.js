@@ -1,9 +1,10 @@
 // <chat-widget>: the view of one Hub. A launcher with a panel in the corner of the page or, with the attribute
 // `inline`, a chat that fills the box it is placed in.
 
-const script = document.currentScript;
 const sheet = new CSSStyleSheet();
-sheet.replaceSync(CSS);
+sheet.replaceSync(STYLE);
+const coarse = matchMedia('(pointer: coarse)');
+const small = matchMedia('(max-width: 480px)');
 
 class ChatWidget extends HTMLElement {
   static observedAttributes = ['server', 'conversation', 'token', 'title', 'greeting', 'inline'];
@@ -17,6 +18,7 @@ class ChatWidget extends HTMLElement {
 
   disconnectedCallback() {
     this.hub.dispose();
+    this.uncover?.();
   }
 
   attributeChangedCallback(name, old, value) {
@@ -42,8 +44,10 @@ class ChatWidget extends HTMLElement {
     this.root.classList.add('open');
     this.root.classList.remove('unread');
     if (this.hub.state === 'idle') this.hub.connect();
-    if (!this.inline) (matchMedia('(pointer: coarse)').matches ? this.panel : this.input).focus();
+    if (!this.inline) (coarse.matches ? this.panel : this.input).focus();
     this.paint();
+    this.grow();
+    this.more().then((m) => m.dress(this), () => {});
   }
 
   /** Closes the panel; the conversation goes on. */
@@ -58,17 +62,23 @@ class ChatWidget extends HTMLElement {
   /** Says text, as soon as there is a connection. */
   send(text) {
     this.stuck = true;
+    this.word = '';
     this.mine.add(this.hub.send(text).id);
   }
 
-  /** Leaves this conversation for a new one. */
-  newChat() {
-    this.hub.reset();
-    this.store('');
-    this.hub.connect();
+  /** Leaves this conversation for a new one, or for another of this site's. */
+  newChat(id) {
+    const { hub } = this;
+    this.word = '';
+    if (hub.state === 'expired') this.forget?.(hub.id);
+    hub.reset(id);
+    this.store(id ? JSON.stringify({ id }) : '');
+    hub.connect();
   }
 
-  /** connecting, ready, waiting, writing, reconnecting, taken, expired, denied, failed; idle until first opened. */
+  /**
+   * connecting, ready, waiting, writing, reconnecting, expired, denied, failed, unavailable; idle until first opened.
+   */
   get state() {
     const { state, running, last } = this.hub;
     if (state !== 'ready') return state;
@@ -76,62 +86,99 @@ class ChatWidget extends HTMLElement {
     return running || last?.role === 'user' ? 'waiting' : state;
   }
 
-  say = (name) => this.getAttribute(name) ?? TEXTS[name];
+  say = (name) => this.getAttribute(name) ?? this.words?.[name] ?? TEXTS[name];
+
+  kit = { tool, ICONS };
+
+  /** What not every visitor needs comes when it is needed first. */
+  more() {
+    return (this.loading ??= import(this.hub.server + '/widget-more.js').catch((error) => {
+      this.loading = null;
+      throw error;
+    }));
+  }
+
+  /** Does what somebody asked for, or says that it could not be done. */
+  need(use) {
+    this.more().then(use).catch(() => this.tell(this.say('error')));
+  }
 
   begin() {
-    const server = this.getAttribute('server') ?? (script ? new URL('.', script.src).href : location.origin);
-    this.key = 'chat ' + server;
+    const server = this.getAttribute('server') ?? (address ? new URL('.', address).href : location.origin);
+    const conversation = this.getAttribute('conversation');
+    this.key = 'chat ' + server + (conversation ? ' ' + conversation : '');
     this.rows = new Map();
     // Sent from here and not yet acknowledged.
     this.mine = new Set();
     // Whether the log follows what is written.
     this.stuck = true;
-    const conversation = this.getAttribute('conversation');
-    const kept = conversation ? { id: conversation } : JSON.parse(this.store() ?? '{}');
-    this.hub = new Hub({ server, ...kept, token: this.getAttribute('token'), on: (...args) => this.on(...args) });
+    // What is said above the composer until it no longer holds.
+    this.word = '';
+    const { id, unsent } = this.kept();
+    const own = !conversation || id === conversation;
+    this.hub = new Hub({
+      server, id: conversation ?? id, unsent: own ? unsent : [], token: this.getAttribute('token'), on: (...args) => this.on(...args),
+    });
+    this.input.value ||= this.store(null, ' draft') ?? '';
     this.sync();
-    this.status();
+    this.grow();
   }
 
-  /** What the site remembers of the conversation; kept anew when given, forgotten when empty. */
-  store(value) {
+  /** What the site remembers under a name; kept anew when a value is given. */
+  store(value, name = '') {
     try {
       if (this.getAttribute('storage') === 'none') return;
-      if (value !== undefined) localStorage.setItem(this.key, value);
-      return localStorage.getItem(this.key) || undefined;
+      // A draft is its tab's own.
+      const storage = name === ' draft' ? sessionStorage : localStorage;
+      if (value != null) storage.setItem(this.key + name, value);
+      return storage.getItem(this.key + name);
     } catch {
       // This browser keeps nothing for the site.
     }
   }
 
+  /** What is stored, as far as it is what this widget writes: anything else of the site may have the name. */
+  stored(name) {
+    try {
+      return JSON.parse(this.store(null, name) || '{}') ?? {};
+    } catch {
+      return {};
+    }
+  }
+
+  kept() {
+    const { id, unsent } = this.stored();
+    return {
+      id: typeof id === 'string' ? id : '',
+      unsent: Array.isArray(unsent) ? unsent.filter((m) => m?.id && typeof m.content === 'string') : [],
+    };
+  }
+
   build() {
     const { say } = this;
     const make = (...args) => (this[args[1]] = box(...args));
-    const add = (name) => tool(name, say(name));
-    const placeholder = say('placeholder');
+    const add = (name) => (this.named[name] = tool(name, ''));
+    this.named = {};
     this.list = element('div', { className: 'list' });
     this.live = element('div', { className: 'sr', ariaLive: 'polite' });
     this.root = element('section', { className: 'root', title: '' },
       make('div', 'panel', { tabIndex: -1 },
         box('header', 'header', {}, element('div', { className: 'who' }, make('h2', 'heading'), make('p', 'presence')), add('new'), add('close')),
-        make('div', 'log', { role: 'log', ariaLive: 'off', ariaLabel: say('log'), tabIndex: 0 },
-          element('div', { className: 'column' }, make('p', 'greeting'), this.list,
+        make('div', 'log', { role: 'log', ariaLive: 'off', tabIndex: 0 },
+          element('div', { className: 'column' }, make('p', 'greeting'), make('button', 'earlier'), this.list,
             element('div', { className: 'dots' }, element('i'), element('i'), element('i')))),
         element('div', { className: 'foot' }, add('jump'), make('div', 'notice', { role: 'status' }),
-          box('div', 'composer', {}, make('textarea', 'input', { rows: 1, dir: 'auto', placeholder, ariaLabel: placeholder }),
-            (this.go = add('send')))),
+          box('div', 'composer', {}, make('textarea', 'input', { rows: 1, dir: 'auto' }), (this.go = add('send')))),
         this.live),
       (this.launcher = add('toggle')));
     const { root, input, log } = this;
     Object.assign(this.attachShadow({ mode: 'open' }), { adoptedStyleSheets: [sheet] }).append(root);
     root.onclick = (e) => this.act(e.target.closest('button'));
-    root.onkeydown = (e) => {
-      if (e.key === 'Escape') this.close();
-      if (e.key !== 'Enter' || e.target !== input || e.shiftKey || e.isComposing) return;
-      e.preventDefault();
-      this.submit();
+    root.onkeydown = root.onkeypress = root.onkeyup = (e) => this.press(e);
+    input.oninput = () => {
+      this.store(input.value, ' draft');
+      this.grow();
     };
-    input.oninput = () => this.grow();
     log.onscroll = () => {
       // Only a person scrolls up.
       if (log.scrollTop < this.top) this.stuck = false;
@@ -139,18 +186,50 @@ class ChatWidget extends HTMLElement {
       if (log.scrollHeight - this.top - log.clientHeight < 8) this.stuck = true;
       root.classList.toggle('behind', !this.stuck);
     };
-    new ResizeObserver(() => this.follow()).observe(log);
+    new ResizeObserver(() => {
+      this.grow();
+      this.follow();
+    }).observe(log);
+    small.addEventListener('change', () => this.paint());
+  }
+
+  /** Whether the panel covers the page. */
+  get modal() {
+    return !!this.shown && !this.inline && small.matches;
   }
 
   /** Shows what depends on the attributes. */
   paint() {
-    const { root, panel, inline } = this;
-    const title = this.say('title');
+    const { root, panel, inline, input, say, named } = this;
+    const title = say('title');
     this.launcher.ariaExpanded = !!this.shown;
     root.ariaLabel = this.heading.textContent = title;
     panel.role = inline ? 'group' : 'dialog';
     panel.ariaLabel = title;
-    if (this.hub) this.sync();
+    for (const name in named) named[name].title = named[name].ariaLabel = say(name);
+    this.log.ariaLabel = say('log');
+    this.earlier.textContent = say('earlier');
+    input.placeholder = input.ariaLabel = say('placeholder');
+    input.enterKeyHint = coarse.matches ? 'enter' : 'send';
+    panel.ariaModal = this.modal || null;
+    this.seen = '';
+    if (!this.hub) return;
+    if (this.modal) this.more().then((m) => this.modal && m.cover(this), () => {});
+    else this.uncover?.();
+    this.sync();
+    this.status();
+  }
+
+  press(e) {
+    const { input } = this;
+    // The page's shortcuts are not meant for what is typed here.
+    if (e.target === input) e.stopPropagation();
+    // An input method has its keys for itself; Safari says so by 229 alone.
+    if (e.type !== 'keydown' || e.isComposing || e.keyCode === 229) return;
+    if (e.key === 'Escape') this.close();
+    if (e.key !== 'Enter' || e.target !== input || e.shiftKey || (coarse.matches && !e.ctrlKey && !e.metaKey)) return;
+    e.preventDefault();
+    this.submit();
   }
 
   act(target) {
@@ -165,49 +244,47 @@ class ChatWidget extends HTMLElement {
         this.newChat();
         this.input.focus();
       },
-      send: () => (this.busy ? hub.stop() : this.submit()),
+      send: () => (this.stops ? hub.stop() : this.submit()),
       jump: () => {
         this.stuck = true;
         this.follow();
       },
-      copy: () => this.copy(target, code ?? row.message.content),
+      copy: () => this.need((m) => m.copy(this, target, code ?? row.message.content)),
       regenerate: () => {
         hub.regenerate(row.message.id);
         log.focus();
       },
+      earlier: () => this.need((m) => m.earlier(this)),
       again: () => {
         if (hub.state === 'expired') this.newChat();
         else hub.connect(hub.state === 'reconnecting');
         log.focus();
       },
+      ...this.acts,
     })[target.classList[0]]?.();
   }
 
   submit() {
-    if (this.go.disabled || this.busy) return;
+    if (!this.input.value.trim()) return;
+    if (this.busy && !this.hub.watching) return this.tell(this.say('later'));
+    if (this.go.disabled) return;
     this.send(this.input.value.trim());
     this.input.value = '';
-    this.grow();
+    this.input.oninput();
     this.input.focus();
-  }
-
-  async copy(target, text) {
-    await navigator.clipboard.writeText(text);
-    const before = [...target.childNodes];
-    target.replaceChildren('✓');
-    this.live.textContent = this.say('copied');
-    setTimeout(() => target.replaceChildren(...before), 1500);
   }
 
   grow() {
     const { style } = this.input;
     style.height = 'auto';
-    style.height = this.input.scrollHeight + 'px';
+    const { scrollHeight } = this.input;
+    if (scrollHeight) style.height = scrollHeight + 'px';
     this.status();
   }
 
   on(what, message, delta) {
     if (what === 'text') {
+      if (!delta) return this.think?.(message);
       const row = this.rows.get(message.id);
       row.add(delta);
       this.frame ??= requestAnimationFrame(() => {
@@ -225,11 +302,14 @@ class ChatWidget extends HTMLElement {
       this.emit('message', message);
     }
     this.status();
+    if (what === 'unanswered') this.more().then((m) => m.probe(this.hub), () => {});
     if (what === 'refused') {
       // The text goes back where it was written.
-      if (delta) this.input.value = delta + this.input.value;
-      this.grow();
-      this.notify(this.say('error-' + message.code) ?? message.text);
+      if (delta) {
+        this.input.value = [delta, this.input.value].filter(Boolean).join('\n');
+        this.input.oninput();
+      }
+      this.tell(this.say('error-' + message.code) ?? message.text);
     }
   }
 
@@ -239,7 +319,7 @@ class ChatWidget extends HTMLElement {
 
   /** Makes the rows what the messages are. */
   sync() {
-    const { messages, unsent, id } = this.hub;
+    const { messages, unsent, id, more } = this.hub;
     const { list, say } = this;
     const all = [...messages, ...unsent];
     const rows = new Map();
@@ -253,8 +333,10 @@ class ChatWidget extends HTMLElement {
     while (list.children.length > all.length) list.lastChild.remove();
     this.rows = rows;
     this.root.classList.toggle('talk', all.length);
+    this.root.classList.toggle('more', more);
     this.greeting.textContent = say('greeting');
     if (all.length) this.store(JSON.stringify({ id, unsent }));
+    this.dress?.();
     this.follow();
   }
 
@@ -266,40 +348,53 @@ class ChatWidget extends HTMLElement {
     this.top = log.scrollTop;
   }
 
-  notify(text, action) {
-    this.notice.replaceChildren(text, text && action ? box('button', 'again', {}, action) : '');
+  /** Says something until the next message is sent. */
+  tell(text) {
+    this.word = text ?? '';
+    this.status();
   }
 
   /** Shows what is happening. */
   status() {
     const { hub, state, root, go, say } = this;
-    const busy = (this.busy = state === 'waiting' || state === 'writing');
-    if (state === 'expired' && !hub.messages.length && !this.hasAttribute('conversation')) return this.newChat();
+    const busy = state === 'waiting' || state === 'writing';
+    // What was said of the answer holds no longer.
+    if (this.busy && !busy && this.word === say('later')) this.word = '';
+    this.busy = busy;
+    const text = this.input.value.trim();
+    // Who watches may send during a reply: it waits.
+    const stops = (this.stops = busy && !(hub.watching && text));
+    if (state === 'expired' && !hub.messages.length && !this.hasAttribute('conversation')) {
+      this.newChat();
+      return this.tell(say('gone'));
+    }
     const away = state === 'reconnecting';
-    const trouble = away ? hub.tries > 1 && say(navigator.onLine ? 'lost' : 'offline') : say(state + '-long');
-    go.disabled = !busy && ((trouble && !away) || !this.input.value.trim());
-    if (this.seen === state + trouble) return;
-    this.seen = state + trouble;
+    const trouble = (away ? hub.tries > 1 && say(navigator.onLine ? 'lost' : 'offline') : say(state + '-long')) || '';
+    const failed = state === 'ready' && hub.messages.at(-1)?.finish === 'error';
+    go.disabled = !stops && ((trouble && !away) || !text);
+    const waits = hub.watching && hub.unsent[0];
+    const seen = [state, trouble, this.word, failed, stops, !waits].join();
+    if (this.seen === seen) return;
+    this.seen = seen;
+    const told = root.dataset.state;
     root.dataset.state = state;
     root.classList.toggle('busy', busy);
-    root.classList.toggle('on', hub.state === 'ready');
-    go.replaceChildren(icon(busy ? 'stop' : 'send'));
-    go.title = go.ariaLabel = say(busy ? 'stop' : 'send');
-    this.presence.textContent = say(state) ?? say('idle');
+    root.classList.toggle('on', hub.state === 'ready' && !failed && !waits);
+    go.replaceChildren(icon(stops ? 'stop' : 'send'));
+    go.title = go.ariaLabel = say(stops ? 'stop' : 'send');
+    this.presence.textContent = failed ? '' : (say(state) ?? say('idle'));
     if (state === 'waiting') this.live.textContent = say(state);
-    this.notify(trouble || '', say(state + '-action') ?? say('retry'));
-    this.emit('state', { state });
+    const action = trouble && state !== 'unavailable' && (say(state + '-action') ?? say(away ? 'now' : 'retry'));
+    this.notice.replaceChildren(trouble || this.word, action ? box('button', 'again', {}, action) : '');
+    if (told !== state) this.emit('state', { state });
   }
 }
 
-customElements.define('chat-widget', ChatWidget);
-
-// The script alone puts a chat on the page, unless the page has one; its data-* become the attributes.
-const place = () => {
-  if (!script || document.querySelector('chat-widget')) return;
-  const el = document.createElement('chat-widget');
-  for (const { name, value } of script.attributes) if (name.startsWith('data-')) el.setAttribute(name.slice(5), value);
-  document.body.append(el);
-};
-if (document.body) place();
-else addEventListener('DOMContentLoaded', place);
+// Loaded twice, the first one goes on.
+if (!customElements.get('chat-widget')) {
+  customElements.define('chat-widget', ChatWidget);
+  if (address) {
+    if (document.body) keepPlaced();
+    else addEventListener('DOMContentLoaded', keepPlaced);
+  }
+}

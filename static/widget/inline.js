@@ -2,12 +2,18 @@
 // believed at once (`**bo` is bold already); if its partner never comes, the element gives way to the mark as text.
 // Everything from the model enters as a text node, or as the href of a link after LINK has let it pass.
 
-const SPECIAL = /[\\`*_~\]<]|!?\[|!$|h(?=ttps?:\/\/|t{0,2}$|ttps?:?\/?$)/gi;
+const SPECIAL = /[\\`*_~\]<$]|!?\[|!$|h(?=ttps?:\/\/|t{0,2}$|ttps?:?\/?$)/gi;
 const LINK = /^(?:https?:\/\/|mailto:)[^\s<>]+$/i;
 // How many characters may wait for the rest of what they may become; no more are looked at, however the text was cut.
 const MOST_HELD = 2000;
 const DEEPEST = 8;
+// Formulas on one line stay as they were written: `\(…\)`, `\[…\]`, `$$…$$`, and `$…$` where it is no price.
+const FORMULA = /^(?:\\\((?:(?!\\\)).)+\\\)|\\\[(?:(?!\\\]).)+\\\]|\$\$[^$]+\$\$|\$(?![\s\d$])[^$]*(?<!\s)\$(?!\d))/;
+const HALF_FORMULA = /^(?:\\[([]|\$(?:$|\$[^$]*\$?$|[^\s\d$][^$]*\$?$))/;
+const MOST_FORMULA = 300;
 const word = /[\p{L}\p{N}]/u;
+// Punctuation of other scripts and marks of direction end an address, but not the dots inside of names.
+const ADDRESS = /^https?:\/\/(?:[!-;=?-~·・]|[^\s<>\p{P}\0-\x7f\u200b\u200e-\u202e\u2066-\u206f])*/iu;
 
 const element = (tag, props, ...children) => {
   const el = Object.assign(document.createElement(tag), props);
@@ -87,7 +93,13 @@ class Inline {
   take(s, may) {
     const [c, next] = [s[0], s[1]];
     const plain = (n = 1) => (this.text(s.slice(0, n)), n);
-    if (c === '\\') {
+    if (c === '\\' || c === '$') {
+      const near = s.slice(0, MOST_FORMULA);
+      const more = may && near.length < MOST_FORMULA;
+      const n = FORMULA.exec(near)?.[0].length;
+      if (n && !(more && n === near.length)) return plain(n);
+      if (more && HALF_FORMULA.test(near)) return 0;
+      if (c === '$') return plain();
       if (!next && may) return 0;
       return /[!-/:-@[-`{-~]/.test(next) ? (this.text(next), 2) : plain();
     }
@@ -117,13 +129,13 @@ class Inline {
       return n;
     }
     if (c === '<') {
-      const [br] = /^<br ?\/?>/i.exec(s) ?? [];
-      if (!br) return may && /^<(?:br?)? ?\/?$/i.test(s) ? 0 : plain();
-      this.append(element('br'));
-      return br.length;
+      const [tag, href] = /^<(?:br ?\/?|((?:https?:\/\/|mailto:)[^\s<>]+))>/i.exec(s) ?? [];
+      if (!tag) return may && /^<(?:(?:br?)? ?\/?|[hm][^\s<>]*)$/i.test(s) ? 0 : plain();
+      this.append(href ? anchor(href, href) : element('br'));
+      return tag.length;
     }
-    if (word.test(this.prev) || this.open.some((o) => o.c === '[')) return plain();
-    const [url] = /^https?:\/\/[^\s<>]*/i.exec(s) ?? [''];
+    if (/\w/.test(this.prev) || this.open.some((o) => o.c === '[')) return plain();
+    const [url] = ADDRESS.exec(s) ?? [''];
     if (may && (!url || url.length === s.length)) return 0;
     // Too long for an address.
     if (url.length === MOST_HELD) return plain(MOST_HELD);
@@ -141,7 +153,9 @@ class Inline {
     if (!this.ticks) {
       if (this.push(element('code'), '`'.repeat(n), '`', n)) this.ticks = n;
     } else if (n === this.ticks) {
-      this.pop(this.open.length - 1);
+      const el = this.pop(this.open.length - 1);
+      // One space on each side is there to keep backticks apart.
+      if (/^ .*[^ ].* $/.test(el.textContent) && !el.querySelector('br')) el.textContent = el.textContent.slice(1, -1);
       this.ticks = 0;
     } else this.text('`'.repeat(n));
   }
@@ -154,7 +168,14 @@ class Inline {
         let k = find((m) => m === n);
         if (k < 0) k = find((m) => m < n);
         if (k < 0) break;
-        n -= this.open[k].n;
+        const [outer, inner] = this.open.slice(k);
+        n -= outer.n;
+        // What `***` opened closes in either order.
+        if (inner?.c === c && outer.el.firstChild === inner.el) {
+          outer.el.before(inner.el);
+          inner.el.append(move(inner.el, outer.el));
+          this.open.splice(k++, 2, inner, outer);
+        }
         this.pop(k);
       }
     }

@@ -2,12 +2,15 @@
 // line wait for their end), then streams into the element it belongs to. CommonMark and GitHub's tables, less what
 // cannot be known in time (setext headings, reference links) or what no model means (indented code, HTML).
 
-const UNDECIDED = /^ *(?:([-*_])[ ]*(?:\1[ ]*)*|\+|\d{1,9}[.)]?|#{1,6}|`+|~+)?[ ]*$/;
+const UNDECIDED = /^ *(?:([-*_])[ ]*(?:\1[ ]*)*|\+|\d{1,9}[.)]?|#{1,6}|`+|~+|\\\[?|\$\$?)?[ ]*$/;
 const RULE = /^ {0,3}([-*_]) *(?:\1 *){2,}$/;
 const ITEM = /^( *)([-*+]|(\d{1,9})[.)])( +|$)/;
 const FENCE = /^( *)(`{3,}|~{3,}(?!~))([^`]*)$/;
 const DELIMITER = /^:?-+:?$/;
 const TAB = '    ';
+// The line that opens a formula of several lines.
+const MATH = /^(?:\\\[|\$\$)\s*$/;
+const TASK = /^\[([ x])\] +/i;
 const MOST_UNDECIDED = 200;
 const DEEPEST_BLOCK = 10;
 // A paragraph of so many characters goes on in another at the next space or tag, or after as many again: each frame that
@@ -17,7 +20,7 @@ const LONG = 4000;
 const MOST_COLUMNS = 100;
 const MOST_CELLS = 10000;
 
-const cells = (row) => row.trim().replace(/^\||\|$/g, '').split(/(?<!\\)\|/).map((c) => c.trim());
+const cells = (row) => row.trim().replace(/^\||\|$/g, '').split(/(?<!\\)\|/).map((c) => c.trim().replaceAll('\\|', '|'));
 
 class Markdown {
   constructor(root, copyLabel) {
@@ -110,6 +113,15 @@ class Markdown {
       return this.closeLeaf();
     }
 
+    const { math } = this.leaf ?? {};
+    if (math && inside) {
+      if (!done) return void (this.state = 'whole');
+      this.leaf.p.br();
+      this.leaf.p.text(s);
+      if (s.trimEnd().endsWith(math)) this.leaf.math = '';
+      return;
+    }
+
     const opens = [];
     for (let m; held + opens.length < DEEPEST_BLOCK && !rule(s);) {
       if ((m = /^ {0,3}> ?/.exec(s))) {
@@ -125,6 +137,18 @@ class Markdown {
     }
     const indent = s.search(/\S|$/);
     s = s.slice(indent);
+    const item = opens.at(-1)?.kind;
+    if (item && !sure && /^\[[ x]?\]? *$/i.test(s)) return;
+    const task = item && TASK.exec(s);
+    if (task) {
+      if (row) this.paragraph(row);
+      this.close(held, opens);
+      opens.forEach((o) => this.enter(o));
+      this.paragraph('');
+      this.leaf.p.append(element('input', { type: 'checkbox', disabled: true, defaultChecked: task[1] !== ' ', ariaLabel: task[0].trim() }));
+      return this.stream(s.slice(task[0].length));
+    }
+    const display = done && MATH.test(s);
     const fence = FENCE.exec(s);
     if (!done && (fence || s[0] === '|')) return void (this.state = 'whole');
 
@@ -139,7 +163,7 @@ class Markdown {
     if (lazy) {
       this.leaf.p.br();
       if (this.leaf.size > LONG / 2) this.more();
-      return this.stream(s);
+      return display ? this.formula(s) : this.stream(s);
     }
     this.close(held, opens);
     for (const o of opens) this.enter(o);
@@ -148,7 +172,10 @@ class Markdown {
     else if (rule(s)) this.parent.append(element('hr'));
     else if (s[0] === '|') this.leaf = { row: s };
     else if (heading) this.heading(heading[1].length, s.slice(heading[0].length));
-    else if (s || !done) this.paragraph(s);
+    else if (display) {
+      this.paragraph('');
+      this.formula(s);
+    } else if (s || !done) this.paragraph(s);
   }
 
   get parent() {
@@ -182,6 +209,12 @@ class Markdown {
     this.parent.append(p);
     this.leaf = { p: new Inline(p), size: 0 };
     this.stream(s);
+  }
+
+  /** A formula goes on, as it was written, to the line that ends in its closing mark. */
+  formula(s) {
+    this.leaf.p.text(s);
+    this.leaf.math = s[0] === '$' ? '$$' : '\\]';
   }
 
   /** Goes on in another paragraph. */

@@ -37,10 +37,11 @@ class Row {
     const { say, user } = this;
     this.body = element('div', { className: 'body', dir: 'auto' });
     this.note = element('div', { className: 'note' });
+    this.tools = element('div', { className: 'tools' });
     this.text = this.queue = '';
     this.ended = false;
     this.md = !user && new Markdown(this.body, say('copy'));
-    this.el.replaceChildren(element('span', { className: 'sr' }, say(user ? 'user' : 'assistant'), ': '), this.body, this.note);
+    this.el.replaceChildren(element('span', { className: 'sr' }, say(user ? 'user' : 'assistant'), ': '), this.body, this.note, this.tools);
   }
 
   /** Brings the row to what the message is now. What is shown stays, if the text only grew. */
@@ -49,18 +50,32 @@ class Row {
     const { content, finish, error } = (this.message = message);
     if (!content.startsWith(this.text) || (this.ended && (this.text !== content || !(user || finish)))) this.clear();
     this.add(content.slice(this.text.length));
+    const failed = finish === 'error';
     if (!this.ended && (user || finish)) {
       this.flush();
       this.ended = true;
       if (!user) {
         this.md.end();
-        el.append(element('div', { className: 'tools' }, tool('copy', say('copy')), tool('regenerate', say('regenerate'))));
+        // A reply that failed has one button, beside its reason.
+        if (!failed) this.tools.append(content ? tool('copy', say('copy')) : '', tool('regenerate', say('regenerate')));
       }
     }
-    const failed = finish === 'error';
     el.classList.toggle('failed', failed);
-    this.note.textContent = failed ? say('error-' + error?.code) ?? error?.text ?? say('error') : say(unsent ? 'unsent' : 'finish-' + finish);
+    this.note.textContent = failed ? this.reason(error) : unsent ? say('unsent') : finish ? this.ending(finish, content.trim()) : '';
     if (failed) this.note.append(box('button', 'regenerate', {}, say('retry')));
+  }
+
+  /** Why a reply failed: one sentence, since the button beside it says what can be done. */
+  reason(error) {
+    const text = this.say('error-' + error?.code) ?? error?.text;
+    return text ? /^.*?[.!?。؟](?=\s|$)|^.*/s.exec(text)[0] : this.say('error');
+  }
+
+  /** What there is to say of how a reply ended. */
+  ending(finish, content) {
+    const { say } = this;
+    if (!content && /^(stop|other|length)$/.test(finish)) return say('empty-' + finish) ?? say('empty');
+    return say('finish-' + finish) ?? say('finish-other');
   }
 
   add(delta) {

@@ -130,6 +130,47 @@ scenario('a page loaded in mid-reply shows all of it, once', async () => {
   assert.deepEqual(texts(second), ['go on', 'begun and ended']);
 });
 
+const shown = (chat) => chat.messages.at(-1).parts.filter((part) => part.type !== 'step-start').map((part) => [part.type, part.text, part.state]);
+
+scenario('reasoning is shown in its place, also by a page loaded in mid-thought', async () => {
+  const id = newID(), first = page(id);
+  await answer('think', odd, { think: { 0: odd, 3: ['hm', ' 👋🏽'] }, hold: 4 });
+  const sending = first.sendMessage({ text: 'think' });
+  await until('it thinks', () => first.messages.length === 2 && shown(first).length > 0);
+  const early = await reload(id);
+  const resuming = early.resumeStream();
+  await reached('think');
+  const late = await reload(id);
+  const again = late.resumeStream();
+  await until('both parts come', () => late.messages.length === 2 && shown(late).length === 4);
+  await open('think');
+  await Promise.all([sending, resuming, again]);
+  for (const chat of [first, early, late]) {
+    fine(chat);
+    assert.deepEqual(shown(chat), [
+      ['reasoning', odd.join(''), 'done'], ['text', odd.slice(0, 3).join(''), 'done'],
+      ['reasoning', 'hm 👋🏽', 'done'], ['text', odd.slice(3).join(''), 'done'],
+    ]);
+  }
+  const kept = (await stored(id))[1];
+  assert.equal(kept.content, odd.join(''));
+  assert.equal(kept.reasoning, odd.join('') + '\n\n' + 'hm 👋🏽');
+  await first.sendMessage({ text: 'on' }); // with the reasoning in its list
+  fine(first);
+  assert.equal(lastText(first), 'You said: on');
+});
+
+scenario('thinking that is stopped has no text', async () => {
+  const id = newID(), chat = page(id);
+  await answer('ponder', ['never'], { think: { 0: ['well'] }, hold: 0 });
+  const sending = chat.sendMessage({ text: 'ponder' });
+  await until('it thinks', () => chat.messages.length === 2 && shown(chat).length === 1);
+  await (await fetch(`${hub}/api/chat/${id}/stop`, { method: 'POST' })).json();
+  await sending;
+  fine(chat);
+  assert.deepEqual(shown(chat), [['reasoning', 'well', 'done']]);
+});
+
 scenario('resume with nothing to resume, and of an unknown chat', async () => {
   const chat = page(newID());
   await chat.resumeStream();
@@ -203,11 +244,86 @@ scenario('an unknown chat with a history is not made', async () => {
   assert.equal((await fetch(`${hub}/sessions/${id}`)).status, 404);
 });
 
-scenario('an id that useChat made itself says what to do', async () => {
+scenario('an id that useChat made itself names a chat, also on another page', async () => {
   const chat = page(undefined);
   await chat.sendMessage({ text: 'hello' });
+  fine(chat);
+  const again = page(chat.id, { messages: chat.messages });
+  await again.sendMessage({ text: 'more' });
+  fine(again);
+  assert.deepEqual((await stored(chat.id)).map((m) => m.content), texts(again));
+});
+
+scenario('a name of the page\'s own says what to do', async () => {
+  const chat = page('support');
+  await chat.sendMessage({ text: 'hello' });
   assert.equal(chat.status, 'error');
-  assert.match(chat.error.message, /crypto\.randomUUID/);
+  assert.match(chat.error.message, /prepareSendMessagesRequest/);
+});
+
+scenario('a send that failed is tried again', async () => {
+  const id = newID(), chat = page(id, { api: 'http://127.0.0.1:1/api/chat' });
+  await chat.sendMessage({ text: 'first' });
+  assert.equal(chat.status, 'error');
+  const online = page(id, { messages: chat.messages });
+  await online.regenerate();
+  fine(online);
+  assert.deepEqual(texts(online), ['first', 'You said: first']);
+  assert.deepEqual((await stored(id)).map((m) => m.content), texts(online));
+});
+
+scenario('the list is cut, edited, branched and trimmed: the hub follows', async () => {
+  const id = newID(), chat = page(id);
+  const same = async () => {
+    fine(chat);
+    assert.deepEqual((await stored(id)).map((m) => m.content), texts(chat));
+  };
+  for (const text of ['one', 'two']) await chat.sendMessage({ text });
+  const branch = chat.messages;
+  chat.messages = branch.slice(0, 2);
+  await chat.sendMessage({ text: 'three' });
+  await same();
+  chat.messages = branch;
+  await chat.sendMessage({ text: 'four' });
+  await same();
+  // The chat template's edit.
+  chat.messages = [{ ...branch[0], parts: [{ type: 'text', text: 'uno' }] }];
+  await chat.regenerate();
+  await same();
+  chat.messages = branch.slice(0, 3);
+  await chat.sendMessage();
+  await same();
+  const greeting = { id: 'greeting', role: 'assistant', parts: [{ type: 'text', text: 'Hello!' }] };
+  const greeted = page(newID(), { messages: [greeting] });
+  await greeted.sendMessage({ text: 'one' });
+  fine(greeted);
+  assert.deepEqual((await stored(greeted.id)).map((m) => m.content), texts(greeted).slice(1));
+  // A list that shows what the hub never had.
+  chat.messages = [...branch.slice(0, 2), { ...branch[2], id: 'other' }, { ...branch[3], id: newID() }];
+  await chat.sendMessage({ text: 'five' });
+  assert.equal(chat.status, 'error');
+  assert.match(chat.error.message, /conversation_changed/);
+});
+
+scenario('a list of the last two, and a message alone', async () => {
+  const id = newID();
+  const trimmed = new sdk.DefaultChatTransport({ api: `${hub}/api/chat`,
+    prepareSendMessagesRequest: ({ id, messages, trigger }) => ({ body: { id, messages: messages.slice(-2), trigger } }) });
+  const alone = new sdk.DefaultChatTransport({ api: `${hub}/api/chat`,
+    prepareSendMessagesRequest: ({ id, messages }) => ({ body: { id, message: messages.at(-1) } }) });
+  const chat = page(id, { transport: trimmed });
+  for (const text of ['one', 'two', 'three']) await chat.sendMessage({ text });
+  const later = page(id, { transport: alone, messages: chat.messages });
+  await later.sendMessage({ text: 'four' });
+  fine(later);
+  assert.deepEqual((await stored(id)).map((m) => m.content), texts(later));
+});
+
+scenario('a file is refused, not dropped', async () => {
+  const chat = page(newID());
+  await chat.sendMessage({ role: 'user', parts: [{ type: 'text', text: 'see' }, { type: 'file', mediaType: 'image/png', url: 'data:image/png;base64,AA==' }] });
+  assert.equal(chat.status, 'error');
+  assert.match(chat.error.message, /invalid_request/);
 });
 
 scenario('readUIMessageStream takes every chunk', async () => {

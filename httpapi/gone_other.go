@@ -1,6 +1,0 @@
-//go:build !unix
-
-package httpapi
-
-// gone is not known without reading.
-func (c *conn) gone() bool { return false }

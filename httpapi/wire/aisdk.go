@@ -1,0 +1,107 @@
+package wire
+
+import (
+	"strconv"
+
+	"lumos/backend/hub/reply"
+	"lumos/backend/session"
+)
+
+// AISDK is the AI SDK's UI message stream over server-sent events. Resumed says
+// that the client has what is before the place at which the stream begins. Shown
+// is what a page shows of the reply, which adds the rest as a part of its own, if
+// there is any; where it shows another text it gets none. nil: it shows nothing.
+type AISDK struct {
+	Resumed bool
+	Shown   *session.Sum
+	passed  session.Sum // what was not told since the page shows it
+	begun   bool
+	told    int          // how much of the reply the client has
+	open    session.Part // that was started and not ended; 0: none
+}
+
+// Start implements reply.Encoder. What was told cannot be taken back here: the
+// client has to come again.
+func (e *AISDK) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
+	offset := at.Off()
+	switch {
+	case e.begun && offset >= e.told: // another writer goes on there; marks alone lie between
+		return nil
+	case e.begun, !e.Resumed && offset > 0:
+		return reply.ErrCut
+	case offset == 0:
+		e.event(out, r, 0, startChunk(r))
+	default: // the client has begun the part
+		e.open = at.Part()
+	}
+	e.begun, e.told = true, offset
+	return nil
+}
+
+// begin begins a part at an offset, and ends the one before.
+func (e *AISDK) begin(out *reply.Outbox, r *reply.Reply, part session.Part, offset int) {
+	e.end(out, r)
+	e.open = part
+	e.event(out, r, offset, chunk{Type: partName(part) + "-start", ID: &r.Reply})
+}
+
+func (e *AISDK) end(out *reply.Outbox, r *reply.Reply) {
+	if e.open != 0 {
+		e.event(out, r, e.told, chunk{Type: partName(e.open) + "-end", ID: &r.Reply})
+	}
+	e.open = 0
+}
+
+// behindShown returns what of p, of a part, is behind what the page shows.
+func (e *AISDK) behindShown(part session.Part, p []byte) []byte {
+	n := 0
+	if part == session.PartText {
+		n = min(e.Shown.Bytes-e.passed.Bytes, len(p))
+	}
+	e.passed = e.passed.Add(p[:n])
+	if e.passed != *e.Shown {
+		return nil
+	}
+	return p[n:]
+}
+
+// appendID opens an event, whose id is a place in the reply.
+func appendID(b []byte, r *reply.Reply, offset int) []byte {
+	b = appendUUID(append(b, "id: "...), r.Reply)
+	if epoch := r.Epoch(); epoch != 0 {
+		b = strconv.AppendInt(append(b, ':'), epoch, 10)
+	}
+	return append(strconv.AppendInt(append(b, ':'), int64(offset), 10), "\ndata: "...)
+}
+
+func (e *AISDK) event(out *reply.Outbox, r *reply.Reply, offset int, c chunk) {
+	out.End(append(appendJSON(appendID(out.Begin(), r, offset), c), "\n\n"...))
+}
+
+// Text implements reply.Encoder. This is the token path: it allocates nothing.
+func (e *AISDK) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p []byte) {
+	part, offset := at.Part(), at.Off()
+	if e.Shown != nil {
+		if p = e.behindShown(part, p); len(p) == 0 {
+			e.told = offset
+			return
+		}
+	}
+	if part != e.open {
+		e.begin(out, r, part, offset-len(p))
+	}
+	e.told = offset
+	b := append(append(append(appendID(out.Begin(), r, offset), `{"type":"`...), partName(part)...), `-delta","id":"`...)
+	b = append(appendUUID(b, r.Reply), `","delta":"`...)
+	out.End(append(appendText(b, p), "\"}\n\n"...))
+}
+
+// End implements reply.Encoder.
+func (e *AISDK) End(out *reply.Outbox, r *reply.Reply, end *reply.End) error {
+	e.end(out, r)
+	c := endChunk(end)
+	c.Code, c.ID, c.RetryAfter = "", nil, 0
+	b := append(appendUUID(append(out.Begin(), "id: "...), r.Reply), ":end\ndata: "...)
+	out.End(append(appendJSON(b, c), "\n\ndata: [DONE]\n\n"...))
+	return nil
+}

@@ -1,0 +1,245 @@
+// Package wsconn is a WebSocket as the hub needs one: coder/websocket shakes hands
+// and reads; what is written comes framed from the connection's outbox.
+package wsconn
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+
+	"lumos/backend/hub"
+)
+
+const (
+	// writeChunk is how much is written under one deadline.
+	writeChunk = 32 << 10
+	// buffer is the size of the buffers that a WebSocket keeps while idle: net/http's
+	// own have 4 KiB each.
+	buffer = 256
+	// closeWait is how long the peer may take to answer a close frame, or to read it
+	// behind what it was sending.
+	closeWait = 2 * time.Second
+	// maxEarly bounds what is held of a peer that sends before it answers a ping.
+	maxEarly = 1 << 20
+)
+
+// Config says how connections behave.
+type Config struct {
+	Subprotocols []string
+	MaxMessage   int           // bytes
+	WriteTimeout time.Duration // how long the peer may take nothing
+	// Refused is told of messages ("body_bytes") and floods ("frames") that end a
+	// connection; TimedOut, of a peer that took nothing for the WriteTimeout.
+	Refused  func(reason string)
+	TimedOut func()
+	// Lateness is for how long, in all, this process has not run when it should.
+	Lateness func() time.Duration
+}
+
+// Conn is one WebSocket. It implements hub.Socket.
+type Conn struct {
+	cfg  *Config
+	nc   net.Conn
+	ws   *websocket.Conn
+	in   *bufio.Reader // the library's, over nc
+	post func(frame []byte, last bool)
+
+	active atomic.Int64 // Unix nanoseconds at which bytes last passed
+	shut   atomic.Bool  // a close frame was handed on
+
+	// The reader's.
+	early  []byte  // what was read before the library asked for it
+	heads  headers // of what the library was given
+	first  [6]byte // room for that
+	reads  pace
+	waited time.Duration // for a peer that sends too fast, since its last floodBreak
+	filled bool          // the last read filled the library's buffer
+	late   time.Duration // Config.Lateness as of the last read
+	free   int           // reads that are free
+
+	// Whoever has the right to send has these.
+	armed   time.Time // when the write deadline was set
+	instant *instant  // nil: not used yet
+}
+
+// Accept upgrades a request. An error has been answered by then.
+func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) {
+	c := &Conn{cfg: cfg}
+	ws, err := websocket.Accept(&hijacker{w, c}, r, &websocket.AcceptOptions{
+		Subprotocols:       cfg.Subprotocols,
+		InsecureSkipVerify: true, // the Origin was checked, by our own rule
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Every connection is closed here. The library's finalizer, on an object in a
+	// cycle, would keep each that broke off for ever.
+	runtime.SetFinalizer(ws, nil)
+	ws.SetReadLimit(-1) // headers.look is the limit
+	c.ws = ws
+	return c, nil
+}
+
+// Start implements hub.Socket.
+func (c *Conn) Start(post func(frame []byte, last bool)) { c.post = post }
+
+// Write implements reply.Out. It fails when the peer takes nothing for the write
+// timeout. To take little is not to take nothing.
+func (c *Conn) Write(p []byte, block bool) (n int, err error) {
+	now := time.Now()
+	if !block {
+		if n = c.writeNow(p); n > 0 && !isPing(p) {
+			c.active.Store(now.UnixNano())
+		}
+		return n, nil
+	}
+	for n < len(p) {
+		if err := c.arm(now); err != nil {
+			return n, err
+		}
+		k, err := c.nc.Write(p[n:min(len(p), n+writeChunk)])
+		n += k
+		now = time.Now()
+		if err != nil {
+			late := errors.Is(err, os.ErrDeadlineExceeded)
+			if k == 0 || !late {
+				if late {
+					c.cfg.TimedOut()
+				}
+				return n, err
+			}
+			c.armed = time.Time{}
+		}
+		if !isPing(p) {
+			c.active.Store(now.UnixNano())
+		}
+	}
+	return n, nil
+}
+
+// arm gives the peer the write timeout to take something. Setting the deadline costs
+// as much as a small frame: an eighth early does not matter.
+func (c *Conn) arm(now time.Time) error {
+	if now.Sub(c.armed) <= c.cfg.WriteTimeout/8 {
+		return nil
+	}
+	c.armed = now
+	return c.nc.SetWriteDeadline(now.Add(c.cfg.WriteTimeout))
+}
+
+// Read implements hub.Socket.
+func (c *Conn) Read() ([]byte, error) {
+	typ, p, err := c.ws.Read(context.Background())
+	switch {
+	case err != nil:
+		if c.heads.over {
+			c.cfg.Refused("body_bytes")
+			c.post(c.CloseFrame(hub.CloseTooLarge, "the message is too large"), true)
+		}
+		c.linger()
+	case typ == websocket.MessageBinary:
+		return nil, hub.ErrBinary
+	}
+	return p, err
+}
+
+// linger reads away what a peer that broke the protocol is still sending: were the
+// connection closed with bytes unread, the peer would get a reset in place of the
+// close frame.
+func (c *Conn) linger() {
+	const most = 64 << 20
+	if c.shut.Load() && c.nc.SetReadDeadline(time.Now().Add(closeWait)) == nil {
+		_, _ = io.CopyN(io.Discard, c.nc, most)
+	}
+}
+
+// CloseFrame implements hub.Socket (RFC 6455, section 5.5.1). A reason has at most
+// 123 bytes.
+func (c *Conn) CloseFrame(code hub.CloseCode, reason string) []byte {
+	c.shut.Store(true)
+	time.AfterFunc(closeWait, c.Kill)
+	p := binary.BigEndian.AppendUint16([]byte{closeOp, byte(2 + len(reason))}, uint16(code))
+	return append(p, reason...)
+}
+
+// The first bytes of control frames, unmasked and whole.
+const (
+	closeOp = 0x88
+	pingOp  = 0x89
+)
+
+// isPing tells whether p is a ping: that it was taken says nothing of the peer.
+func isPing(p []byte) bool { return len(p) == 2 && p[0] == pingOp }
+
+// Ping implements hub.Socket.
+func (c *Conn) Ping() { c.post([]byte{pingOp, 0}, false) }
+
+// Kill implements hub.Socket.
+func (c *Conn) Kill() { _ = c.nc.Close() }
+
+// Active implements hub.Socket.
+func (c *Conn) Active() time.Time { return time.Unix(0, c.active.Load()) }
+
+// underlay is the net.Conn that the library has. It writes whole control frames and
+// nothing else, and closes when it has answered a close frame, which the connection's
+// owner does too.
+type underlay struct {
+	net.Conn
+	c *Conn
+}
+
+func (u underlay) Read(p []byte) (int, error) { return u.c.read(p) }
+
+func (u underlay) Write(p []byte) (int, error) {
+	n, last := len(p), len(p) > 0 && p[0] == closeOp
+	if last {
+		u.c.shut.Store(true)
+		if n > 4 && !utf8.Valid(p[4:]) { // the peer's own reason, sent back (section 5.5.1)
+			p = u.c.CloseFrame(hub.CloseInvalidUTF8, "a close reason must be UTF-8")
+		}
+	}
+	if u.c.post != nil {
+		u.c.post(append([]byte(nil), p...), last)
+	}
+	return n, nil
+}
+
+func (u underlay) Close() error { return nil }
+
+// hijacker is a ResponseWriter whose Hijack gives out an underlay with small buffers.
+type hijacker struct {
+	http.ResponseWriter
+	c *Conn
+}
+
+// Hijack implements http.Hijacker.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	nc, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	c := h.c
+	c.nc, c.late = nc, c.cfg.Lateness()
+	c.active.Store(time.Now().UnixNano())
+	if n := rw.Reader.Buffered(); n > 0 {
+		early, _ := rw.Reader.Peek(n) // cannot fail: they are buffered
+		c.early = append([]byte(nil), early...)
+	}
+	// The server may have set deadlines for the request. A client that is gone by now
+	// is told of by the first read.
+	_ = nc.SetDeadline(time.Time{})
+	c.in = bufio.NewReaderSize(underlay{nc, c}, buffer)
+	return underlay{nc, c}, bufio.NewReadWriter(c.in, bufio.NewWriterSize(underlay{nc, c}, buffer)), nil
+}

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package wsconn
+
+// gone is not known without reading.
+func (c *Conn) Gone() bool { return false }

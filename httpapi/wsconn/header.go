@@ -1,0 +1,78 @@
+package wsconn
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// headers looks at the frame headers in what the peer sends (RFC 6455, section 5.2)
+// before the library does, which would read a message that is too large up to its
+// limit. The zero value is ready. It belongs to the reader.
+type headers struct {
+	head    [10]byte // of the frame that begins, without its mask
+	n       int      // bytes of head
+	skip    uint64   // bytes of mask and payload until the next header
+	message uint64   // bytes of the message so far, as its frames declare
+	broken  bool     // no frame: what the library makes of it ends the connection
+	over    bool     // the message is too large
+}
+
+// look goes through p and returns how much of it the library may have: all, or what is
+// before the header of a frame that makes its message larger than most bytes.
+func (h *headers) look(p []byte, most int) int {
+	begun := 0 // where in p the frame begins
+	for i := 0; i < len(p) && !h.over && !h.broken; {
+		if h.skip > 0 {
+			k := min(h.skip, uint64(len(p)-i))
+			h.skip -= k
+			i += int(k)
+			continue
+		}
+		if h.n == 0 {
+			begun = i
+		}
+		h.head[h.n] = p[i]
+		h.n++
+		i++
+		h.judge(most)
+	}
+	if h.over {
+		return begun
+	}
+	return len(p)
+}
+
+// judge looks at the header as far as it is there.
+func (h *headers) judge(most int) {
+	const (
+		fin, control, masked = 0x80, 0x08, 0x80
+		maskSize             = 4
+		size16, size64       = 126, 127
+	)
+	if h.n < 2 {
+		return
+	}
+	size := uint64(h.head[1] &^ masked)
+	switch {
+	case h.head[1]&masked == 0:
+		h.broken = true
+		return
+	case size == size16 && h.n < 4, size == size64 && h.n < 10:
+		return
+	case size == size16:
+		size = uint64(binary.BigEndian.Uint16(h.head[2:]))
+	case size == size64:
+		size = binary.BigEndian.Uint64(h.head[2:])
+	}
+	if h.broken = size > math.MaxInt64; h.broken {
+		return
+	}
+	if h.head[0]&control == 0 {
+		h.message += size
+		h.over = h.message > uint64(most)
+	}
+	if h.head[0]&(fin|control) == fin {
+		h.message = 0
+	}
+	h.n, h.skip = 0, maskSize+size
+}

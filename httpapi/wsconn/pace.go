@@ -1,0 +1,83 @@
+package wsconn
+
+import (
+	"errors"
+	"time"
+)
+
+// How fast a peer of a WebSocket is read: so many reads at once, and then so
+// many a second. A read brings what the peer has sent by then, so who asks and
+// waits for the answer is within it, and so is who sends a long message, which
+// is read in large pieces. Reads that fill the small buffer one after the other
+// have found frames in a row, dozens of them if they are empty, and count for
+// more. Who floods, with frames of whatever kind, waits in its own TCP window;
+// who has made us wait for so long in all, and never stopped for a while in
+// between, is dropped, since what it has sent would keep the connection busy
+// long after it has left. That a busy machine was late to read is no such stop.
+// What fills a message's own buffer is slowed and not held against the peer. Nor is
+// what piled up while this process did not run: as many reads are free as there may
+// have been meanwhile.
+const (
+	readsAtOnce    = 1000
+	readsPerSecond = 100
+	fullReadCost   = 10
+	floodPatience  = 3 * time.Second
+	floodBreak     = time.Second
+)
+
+var errFlood = errors.New("wsconn: the peer sends too much")
+
+// pace is how fast something happened: the time, in Unix nanoseconds, at which
+// all of its burst is there again (the generic cell rate algorithm). The zero
+// value is ready; it has no lock.
+type pace int64
+
+// next counts one more, of this cost, at now and returns how long it has to
+// wait; what is below 0 is how long ago it could have come already.
+func (p *pace) next(now int64, cost int) time.Duration {
+	const every = pace(time.Second / readsPerSecond)
+	*p = max(*p, pace(now)) + pace(cost)*every
+	return time.Duration(*p - pace(now) - readsAtOnce*every)
+}
+
+// slow is told of a read of n bytes into a buffer of size. It waits if the peer
+// is too fast. Errors: errFlood, behind which nothing may be read.
+func (c *Conn) slow(now int64, n, size int) error {
+	cost, before := 1, c.filled
+	c.filled = n == size && size <= buffer && size > len(c.first) // a frame's first bytes are always there
+	if c.filled && before {
+		cost = fullReadCost
+	}
+	if c.excused() {
+		return nil
+	}
+	wait := c.reads.next(now, cost)
+	if wait <= 0 {
+		if wait <= -floodBreak {
+			c.waited = 0
+		}
+		return nil
+	}
+	if size <= buffer { // not a message's own buffer
+		c.waited += wait
+	}
+	if c.waited > floodPatience {
+		c.cfg.Refused("frames")
+		return errFlood
+	}
+	time.Sleep(wait)
+	return nil
+}
+
+// excused tells whether a read is one of those that are free.
+func (c *Conn) excused() bool {
+	if late := c.cfg.Lateness(); late != c.late {
+		c.free += int((late - c.late) * readsPerSecond / time.Second)
+		c.late = late
+	}
+	if c.free == 0 {
+		return false
+	}
+	c.free--
+	return true
+}

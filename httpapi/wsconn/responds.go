@@ -1,0 +1,93 @@
+package wsconn
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+var errNoPong = errors.New("wsconn: the peer has left, or sends too much before it answers a ping")
+
+// Responds implements hub.Socket. The library answers a ping of its own only while
+// a message is being read, and the first message is the hub's to read later: so
+// what comes before the pong is looked through and kept.
+func (c *Conn) Responds(ctx context.Context) error {
+	payload := make([]byte, 8)
+	_, _ = rand.Read(payload) // never fails
+	if _, err := c.Write(append([]byte{pingOp, byte(len(payload))}, payload...), true); err != nil {
+		return err
+	}
+	deadline, _ := ctx.Deadline()
+	if err := c.nc.SetReadDeadline(deadline); err != nil {
+		return err
+	}
+	defer func() { _ = c.nc.SetReadDeadline(time.Time{}) }() // the next read tells
+	chunk := make([]byte, 4<<10)
+	for from := 0; ; {
+		var size int
+		var left bool
+		if from, size, left = findPong(c.early, from, payload, c.cfg.MaxMessage); size > 0 {
+			c.early = append(c.early[:from], c.early[from+size:]...)
+			return nil
+		}
+		if left || len(c.early) > c.cfg.MaxMessage+maxEarly {
+			return errNoPong
+		}
+		n, err := c.nc.Read(chunk)
+		c.early = append(c.early, chunk[:n]...)
+		if err != nil && n == 0 {
+			return err
+		}
+	}
+}
+
+// findPong looks through the whole frames in b (RFC 6455, section 5.2), which
+// begin at from and have at most so many bytes, for a pong with this payload, and
+// returns where it is and its size; 0: it is not there, and from is where to go
+// on, unless the peer has left.
+func findPong(b []byte, from int, payload []byte, most int) (at, frame int, left bool) {
+	const opClose, opPong = 8, 10
+	for {
+		f := b[from:]
+		if len(f) < 2 {
+			return from, 0, false
+		}
+		op, head, size := f[0]&0x0f, 2, uint64(f[1]&0x7f)
+		switch {
+		case size == 126 && len(f) >= 4:
+			head, size = 4, uint64(binary.BigEndian.Uint16(f[2:]))
+		case size == 127 && len(f) >= 10:
+			head, size = 10, binary.BigEndian.Uint64(f[2:])
+		case size >= 126:
+			return from, 0, false
+		}
+		var mask [4]byte
+		if f[1]&0x80 != 0 {
+			copy(mask[:], f[min(head, len(f)):])
+			head += len(mask)
+		}
+		if size > uint64(most) {
+			return from, 0, true
+		}
+		if uint64(len(f)) < uint64(head)+size {
+			return from, 0, op == opClose
+		}
+		frame := head + int(size)
+		switch op {
+		case opPong:
+			said := bytes.Clone(f[head:frame])
+			for i := range said {
+				said[i] ^= mask[i%4]
+			}
+			if bytes.Equal(said, payload) {
+				return from, frame, false
+			}
+		case opClose:
+			return from, 0, true
+		}
+		from += frame
+	}
+}

@@ -1,0 +1,81 @@
+package hub
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// drainSpread is the time over which idle connections are sent away, so that
+	// they do not all come back at once.
+	drainSpread = 2 * time.Second
+	// drainGrace is how long after the drain's deadline connections may take what is
+	// left for them.
+	drainGrace = 2 * time.Second
+)
+
+// Drain has the hub take nothing new and sends the connections away with
+// CloseGoingAway: those without a running reply over the next two seconds, the
+// others behind their reply's end. When ctx ends, running replies are left to
+// another node or the next process, where the store outlives this one, and stopped
+// otherwise. It returns when no reply and no connection is left, or Run ends.
+func (h *Hub) Drain(ctx context.Context) {
+	var drained <-chan struct{} // nil: nothing is left since an earlier call
+	_ = h.do(func() {
+		if !h.draining.Swap(true) {
+			h.drained = make(chan struct{})
+			h.eachConn(func(c *Conn) {
+				time.AfterFunc(rand.N(drainSpread), func() { c.closeWhenIdle(CloseGoingAway, "the server is going away") })
+			})
+		}
+		drained = h.drained
+		h.checkDrained()
+	})
+	if drained == nil {
+		return
+	}
+	select {
+	case <-drained:
+		return
+	case <-h.closing:
+		return
+	case <-ctx.Done():
+	}
+	cause := errStopRequested
+	if h.sessions.Outlives() {
+		cause = errYielding
+		h.leaves()
+	}
+	h.over.Store(&cause)
+	h.turns.Range(func(_, t any) bool { t.(*turn).cancel(cause); return true })
+	if h.sessions.Outlives() { // who follows resumes elsewhere, or when the next process is there
+		_ = h.do(func() { h.eachConn(func(c *Conn) { c.Close(CloseGoingAway, "the server is going away") }) })
+	}
+	grace := time.NewTimer(drainGrace)
+	defer grace.Stop()
+	select {
+	case <-drained:
+	case <-h.closing:
+	case <-grace.C:
+	}
+}
+
+// Staying returns a context for following a reply. It ends like ctx, and with
+// ErrDraining once running replies are left to another node or the next process.
+func (h *Hub) Staying(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(h.leaving, func() { end(ErrDraining) })
+	return ctx, func() { stop(); end(nil) }
+}
+
+// checkDrained tells Drain when nothing is left. It runs on the loop.
+func (h *Hub) checkDrained() {
+	if h.drained != nil && h.conns == 0 && h.written.Load() == 0 {
+		close(h.drained)
+		h.drained = nil
+	}
+}
+
+// Draining tells whether the hub takes nothing new any more.
+func (h *Hub) Draining() bool { return h.draining.Load() }

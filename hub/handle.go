@@ -1,0 +1,156 @@
+package hub
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+)
+
+// handle does what one frame asks for.
+func (c *Conn) handle(frame []byte) {
+	r, err := c.dialect.Request(frame)
+	if err != nil {
+		c.refuse(err, r.ID)
+		return
+	}
+	if c.watch && r.Type != "ping" {
+		c.refuse(errWatching, r.ID)
+		return
+	}
+	switch r.Type {
+	case "message":
+		t := session.Turn{User: session.Message{ID: r.ID, Content: r.Content}, Behind: r.Behind}
+		if r.Edit {
+			t.Kind = session.Edit
+		}
+		c.say(t)
+	case "regenerate":
+		c.regenerate(r)
+	case "stop":
+		c.stop(r)
+	case "ping":
+		c.post(Answer{Type: "pong"})
+	}
+}
+
+var errWatching = &Error{Code: CodeWatching, Text: "This connection only watches. Connect without watch=1 to say something."}
+
+func (c *Conn) regenerate(r Request) {
+	if !c.admitted(r.ID) {
+		return
+	}
+	if _, _, err := c.hub.Say(context.Background(), c.from, c.ref, session.Turn{Kind: session.Regenerate, Of: r.Of}); err != nil {
+		c.refuse(err, r.ID)
+		return
+	}
+	c.outages = 0
+}
+
+func (c *Conn) stop(r Request) {
+	outcome, at, err := c.hub.Stop(context.Background(), c.ref, r.ID)
+	if err != nil {
+		c.refuse(err, r.ID)
+		return
+	}
+	c.outages = 0
+	c.enqueue(&pending{seq: at.Seq, frame: c.dialect.Answer(Answer{Type: "stopped", Outcome: outcome})})
+}
+
+func (c *Conn) say(t session.Turn) {
+	ref := t.User.ID
+	if !c.admitted(ref) {
+		return
+	}
+	if ref == uuid.Nil {
+		t.User.ID = uuid.New()
+	}
+	p := &pending{seq: unstored, message: t.User.ID, frame: c.dialect.Answer(refusal(errTakenAway, ref))}
+	c.enqueue(p)
+	seen := c.sent()
+	r, said, err := c.hub.Say(context.Background(), c.from, c.ref, t)
+	if err != nil {
+		c.cancel(p)
+		c.refuse(err, ref)
+		return
+	}
+	c.outages = 0
+	if !said.Started {
+		seen = c.sent()
+	}
+	// One that is new is told by the writer, in its order. One that is known is
+	// acknowledged here, also when it is asked anew because its reply failed.
+	if said.User.Seq <= seen {
+		c.cancel(p)
+		c.post(Answer{Type: "message", Message: said.User, After: said.Before})
+		return
+	}
+	c.setSeq(p, said.User.Seq)
+	if !said.Started || r.End() != nil {
+		c.poke(nil) // the writer may have gone on, to another branch, before that
+	}
+}
+
+func (c *Conn) sent() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lastSent
+}
+
+// admitted tells whether the client may say something now. One that does not heed
+// it is sent away.
+func (c *Conn) admitted(ref uuid.UUID) bool {
+	err := c.hub.AdmitMessage(context.Background(), c.from)
+	if err == nil {
+		c.refused = 0
+		return true
+	}
+	c.refuse(err, ref)
+	if Classify(err).Code != CodeRateLimited {
+		return false // the store's outage is not the client's doing
+	}
+	if c.refused++; c.refused >= patienceForFlood {
+		c.Close(ClosePolicy, "messages kept coming too fast")
+	}
+	return false
+}
+
+// refuse tells why a frame was not obeyed. A connection for which the store is away
+// again and again is sent away, to come back where it can be reached.
+func (c *Conn) refuse(err error, ref uuid.UUID) {
+	e := Classify(err)
+	if e.Code == CodeInternal && !panicked(err) {
+		c.hub.log.Error("a frame failed", "session", ShortID(c.ref.ID), "error", err)
+	}
+	c.post(refusal(e, ref))
+	switch e.Code {
+	case CodeNotFound:
+		c.closeWhenIdle(c.hub.CloseFor(c.ref, err))
+	case CodeStoreUnavailable:
+		if c.outages++; c.outages >= patienceForOutage {
+			c.Close(c.hub.CloseFor(c.ref, err))
+		}
+	case CodeRateLimited: // no outage, and no proof that the store is back
+	default:
+		c.outages = 0
+	}
+}
+
+func refusal(e *Error, ref uuid.UUID) Answer {
+	return Answer{Type: "error", ErrorText: e.Text, Code: e.Code, Ref: optional(ref), RetryAfter: Seconds(e.RetryAfter)}
+}
+
+// post sends an answer that has no place in the conversation.
+func (c *Conn) post(a Answer) {
+	if b := c.dialect.Answer(a); len(b) > 0 {
+		c.out.Post(b)
+	}
+}
+
+func optional(id uuid.UUID) *uuid.UUID {
+	if id == uuid.Nil {
+		return nil
+	}
+	return &id
+}

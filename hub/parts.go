@@ -1,0 +1,116 @@
+package hub
+
+import (
+	"bytes"
+	"time"
+	"unicode/utf8"
+
+	"lumos/backend/session"
+)
+
+// What the model says and thinks becomes the reply's parts here. A reply is gone on
+// with from its text, so the model may think once more: about a text that it has the
+// beginning of, or, where there is none yet, from the start. What it thought before
+// stays if somebody can have seen it, and the new thinking follows behind a blank
+// line: a part of its own would be a neighbour of the same kind. If nobody can, the
+// new takes its place. Since a text never shrinks, what is thought for somebody who
+// waits for the end is therefore held back, and appended when somebody follows, when
+// text comes, or at the end; a node that dies with it loses nothing, since the next
+// one asks anew, too.
+
+// resume notes what the reply has, of another node.
+func (a *asking) resume() {
+	stored := a.r.String(a.r.Appended())
+	a.part, a.text = session.LastPart(stored), len(session.TextOf(stored))
+	a.had, a.size = a.text, session.SizeOf(stored)
+}
+
+// say appends text.
+func (a *asking) say(p []byte) error {
+	p = a.fit(p)
+	if len(a.held) > 0 {
+		a.release()
+	}
+	a.shown = false
+	if a.first == 0 {
+		a.first = time.Since(a.began)
+	}
+	a.text += len(p)
+	return a.judge(a.append(session.PartText, p))
+}
+
+// think appends reasoning, or holds it.
+func (a *asking) think(p []byte) error {
+	a.thought = true
+	if a.part == session.PartReasoning && !a.shown && len(a.held) == 0 {
+		a.held = append(a.held, a.fit([]byte("\n\n"))...)
+	}
+	p = a.fit(p)
+	if !a.shown && a.t.unseen && !a.r.MayBeShown() {
+		a.held = append(a.held, p...)
+		return a.judge(a.r.End() == nil)
+	}
+	return a.judge(a.release() && a.append(session.PartReasoning, p))
+}
+
+// release appends what is held.
+func (a *asking) release() bool {
+	a.shown = true
+	held := a.held
+	a.held = a.held[:0]
+	return a.append(session.PartReasoning, held)
+}
+
+// forget drops what is held, of a call that failed.
+func (a *asking) forget() {
+	a.size -= len(a.held)
+	a.held, a.shown, a.thought = a.held[:0], false, false
+}
+
+// append appends p to the reply, behind a mark where it begins a part. It returns
+// false when the text has ended.
+func (a *asking) append(part session.Part, p []byte) bool {
+	if len(p) == 0 {
+		return a.r.End() == nil
+	}
+	if part != a.part {
+		a.part = part
+		a.marked = append(session.AppendMark(a.marked[:0], part), p...)
+		p = a.marked
+	}
+	return a.r.Append(p)
+}
+
+// judge is what the model's call is told of an append.
+func (a *asking) judge(appended bool) error {
+	switch {
+	case !appended:
+		return errTextEnded
+	case a.full:
+		return errReplyFull
+	}
+	return nil
+}
+
+// fit returns as much of p as the reply may have, as valid UTF-8.
+func (a *asking) fit(p []byte) []byte {
+	if !utf8.Valid(p) {
+		p = bytes.ToValidUTF8(p, []byte("\uFFFD"))
+	}
+	if most := a.h.cfg.Limits.ReplyBytes; most > 0 && a.size+len(p) > most {
+		a.full = true
+		p = firstWhole(p, most-a.size)
+	}
+	a.size += len(p)
+	return p
+}
+
+// firstWhole returns as much of p as fits into limit bytes and ends no
+// character early.
+func firstWhole(p []byte, limit int) []byte {
+	n := max(0, min(limit, len(p)))
+	for n > 0 && n < len(p) && !utf8.RuneStart(p[n]) {
+		n--
+	}
+	return p[:n]
+}

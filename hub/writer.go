@@ -1,0 +1,259 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"lumos/backend/session"
+
+	"lumos/backend/hub/reply"
+)
+
+// takeoverWait is how long a connection waits for the one that it took over from
+// to write its last frame.
+const takeoverWait = 250 * time.Millisecond
+
+// poke has the writer look at what there is to write: at a turn that has begun,
+// or, nil, at all. It does not block.
+func (c *Conn) poke(news *turn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return
+	}
+	if c.dirty {
+		news = nil // of two the store tells
+	}
+	c.news, c.dirty = news, true
+	c.wakeLocked()
+}
+
+// kick has the writer send what was posted. It does not block.
+func (c *Conn) kick() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		c.posted = true
+		c.wakeLocked()
+	}
+}
+
+func (c *Conn) wakeLocked() {
+	if c.writing == nil {
+		c.writing = make(chan struct{})
+		go c.write()
+		return
+	}
+	c.out.Poke()
+}
+
+// join is a new connection's first writer. The reader begins behind ready, so that
+// whatever it answers comes later.
+func (c *Conn) join(j *Join) {
+	if j.before != nil {
+		j.before.yield()
+	}
+	c.attempt(func() error { return c.ready(j) })
+	go c.read()
+	c.poke(nil)
+	c.out.Release()
+	c.write()
+}
+
+// write is the writer: it tells what is behind the client's place until nothing is.
+func (c *Conn) write() {
+	c.out.Acquire()
+	defer c.out.Release()
+	for {
+		c.mu.Lock()
+		if !c.dirty && !c.posted || c.ended {
+			c.out.Rest()
+			close(c.writing)
+			c.writing = nil
+			closing, why := c.closing, c.why
+			c.mu.Unlock()
+			if closing != 0 {
+				c.last(closing, why)
+			}
+			return
+		}
+		look, news := c.dirty, c.news
+		c.dirty, c.posted, c.news = false, false, nil
+		c.mu.Unlock()
+		c.attempt(func() error {
+			if look {
+				return c.catchUp(news)
+			}
+			_, err := c.out.Flush(true)
+			return err
+		})
+	}
+}
+
+// attempt is a step of the writer's, whose error or panic ends the connection.
+func (c *Conn) attempt(step func() error) {
+	if err := c.hub.rescue("a connection's writer", c.ref, step); err != nil {
+		c.fail(err)
+	}
+}
+
+// last sends a close frame. The writer calls it.
+func (c *Conn) last(code CloseCode, why string) {
+	err := c.hub.rescue("closing a connection", c.ref, func() error {
+		c.out.Last(c.sock.CloseFrame(code, why))
+		return nil
+	})
+	if err != nil {
+		c.end()
+	}
+}
+
+// fail ends the connection for the reason that err is. The writer calls it.
+func (c *Conn) fail(err error) {
+	_, _ = c.out.Flush(true) // what was encoded before is true
+	c.mu.Lock()
+	closing, why := c.closing, c.why
+	c.ended = true
+	c.mu.Unlock()
+	switch {
+	case errors.Is(err, reply.ErrClosed):
+		return // the reader sees how it ends
+	case closing != 0:
+	case errors.Is(err, errUnread), errors.Is(err, reply.ErrCut), panicked(err):
+		closing, why = c.hub.CloseFor(c.ref, err)
+	default: // the peer takes nothing, or has left
+		c.out.Kill()
+		c.sock.Kill()
+		return
+	}
+	c.last(closing, why)
+}
+
+// errUnread: the conversation could not be read.
+var errUnread = errors.New("hub: failed to read the conversation")
+
+// get reads the conversation behind a place.
+func (c *Conn) get(after session.Position) (session.Session, error) {
+	s, err := c.hub.sessions.Get(context.Background(), c.ref, after)
+	if err != nil {
+		err = errors.Join(errUnread, err)
+	}
+	return s, err
+}
+
+// catchUp writes until nothing lies behind the connection's place.
+func (c *Conn) catchUp(news *turn) error {
+	if news != nil && news.said.Before == c.pos.ID && news.said.User.Seq > c.pos.Seq { // no need to ask the store
+		c.message(news.said.User)
+		if err := c.reply(news.r); err != nil {
+			return err
+		}
+	}
+	for {
+		s, err := c.get(c.pos)
+		if err != nil {
+			return err
+		}
+		if len(s.Messages) == 0 && s.Running == nil && s.After != c.pos {
+			// The tip has moved back to what the client has: the last message again, so
+			// that its "after" cuts away what is behind it.
+			if s, err = c.get(session.Position{Seq: s.After.Seq - 1}); err != nil {
+				return err
+			}
+		}
+		c.at(s.After)
+		for i, m := range s.Messages {
+			if m.Role == session.User {
+				c.message(m)
+			} else if err := c.reply(reply.Stored(c.ref, &s.Messages[i])); err != nil {
+				return err
+			}
+		}
+		if s.Running == nil {
+			if len(s.Messages) > 0 {
+				continue
+			}
+			here := c.pos
+			c.at(session.Position{ID: here.ID, Seq: max(here.Seq, s.Seq)}) // no answer waits for another branch
+			c.at(here)
+			_, err := c.out.Flush(true)
+			return err
+		}
+		if err := c.running(s.Running); err != nil {
+			return err
+		}
+	}
+}
+
+// running tells the reply that is running. It may have ended meanwhile, and is
+// found stored then.
+func (c *Conn) running(expected *session.Running) error {
+	if _, err := c.out.Flush(true); err != nil { // before the store is asked
+		return err
+	}
+	r, err := c.hub.Running(context.Background(), c.ref)
+	if err != nil {
+		return errors.Join(errUnread, err)
+	}
+	if r == nil || r.Reply != expected.Reply {
+		return nil
+	}
+	return c.reply(r)
+}
+
+// message tells a user's message.
+func (c *Conn) message(m session.Message) {
+	c.dialect.Message(c.out, m, c.pos.ID)
+	c.acknowledged(m.ID)
+	c.at(m.Position())
+}
+
+// reply tells one reply to its end.
+func (c *Conn) reply(r *reply.Reply) error {
+	var from reply.Offset
+	if c.resume.reply == r.Reply {
+		from = c.resume.offset
+		_, exact := r.Place(from)
+		c.hub.metrics.Resumed(exact)
+	}
+	c.resume = resumption{}
+	c.dialect.Follows(c.pos.ID)
+	end, err := r.Follow(context.Background(), c.dialect, c.out, from)
+	switch {
+	case err != nil:
+		return err
+	case errors.Is(end.Err, session.ErrLost):
+		return nil // what took its place comes next, and says so
+	}
+	c.at(session.Position{ID: r.Reply, Seq: r.Seq})
+	return nil
+}
+
+// at notes that the client has everything up to p, and gives the answers whose
+// place that is.
+func (c *Conn) at(p session.Position) {
+	c.pos = p
+	for _, a := range c.passed(p.Seq) {
+		if len(a.frame) > 0 {
+			c.out.End(append(c.out.Begin(), a.frame...))
+		}
+	}
+}
+
+// yield waits a moment until the writer of a connection that was taken over has
+// returned.
+func (c *Conn) yield() {
+	c.mu.Lock()
+	writing := c.writing
+	c.mu.Unlock()
+	if writing == nil {
+		return
+	}
+	limit := time.NewTimer(takeoverWait)
+	defer limit.Stop()
+	select {
+	case <-writing:
+	case <-limit.C:
+	}
+}

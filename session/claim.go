@@ -1,0 +1,118 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Claim is a connection that wants to have a conversation.
+type Claim struct {
+	Connection uuid.UUID
+	Client     uuid.UUID // one per page load; nil: not told
+	Arrived    time.Time // of two connections at one node the later one wins
+	Mode       ClaimMode
+	// Responds returns when the connection's peer has shown that it is there since
+	// the call, or an error. It is asked before a Client takes over from itself,
+	// maybe more than once: of two attempts of one page, the one that it gave up
+	// does not answer. Nil: the peer is there.
+	Responds func(context.Context) error
+}
+
+// ClaimMode says from whom a Claim takes the conversation.
+type ClaimMode int
+
+const (
+	FromAnybody ClaimMode = iota // the newest wins
+	FromItself                   // only from the same Client
+	FromNobody                   // only where there is none
+)
+
+// claim makes mine the conversation's connection, if the mode lets it take it
+// from the one that has it; vacant tells that this one's node is dead.
+// Errors: ErrTaken.
+func (c *Conversation) claim(mine Claimed, mode ClaimMode, vacant bool) (*Change, error) {
+	had := c.Conn
+	switch {
+	case had != nil && *had == mine:
+		return nil, nil
+	case had == nil || vacant:
+	case had.Node == mine.Node && mine.Arrived < had.Arrived:
+		return nil, ErrTaken
+	case mode == FromNobody, mode == FromItself && mine.Client != uuid.Nil && had.Client != mine.Client:
+		return nil, ErrTaken
+	}
+	ch := c.change()
+	ch.Conn = &mine
+	return ch, nil
+}
+
+// vacate ends a claim, if it is still the one.
+func (c *Conversation) vacate(connection uuid.UUID) *Change {
+	if c.Conn == nil || c.Conn.Connection != connection {
+		return nil
+	}
+	ch := c.change()
+	ch.Conn = nil
+	return ch
+}
+
+// errAsk ends a step in which a peer has to be asked first.
+var errAsk = errors.New("session: the peer is to be asked")
+
+// Connect makes a connection the one that the conversation has, until Disconnect.
+// The one that had it, here or at another node, is told by Events.Taken.
+// Errors: ErrNotFound, ErrTaken, ErrGivenUp, ErrUnavailable.
+func (m *Manager) Connect(ctx context.Context, ref Ref, c Claim) error {
+	mine := Claimed{Node: m.kind.Node, Connection: c.Connection, Client: c.Client}
+	if !c.Arrived.IsZero() {
+		mine.Arrived = c.Arrived.UnixNano()
+	}
+	var seen *Claimed // of the same client, there when the peer last responded
+	for {
+		var asking *Claimed
+		err := m.step(ctx, ref, func(e *cell) (*Change, error) {
+			had := e.c.Conn
+			vacant := had != nil && had.Node != m.kind.Node && !m.b.Alive(had.Node)
+			// On this node the hub knows which of the two came first.
+			itself := had != nil && had.Node != m.kind.Node && !vacant && c.Client != uuid.Nil && had.Client == c.Client
+			if itself && c.Mode != FromNobody && c.Responds != nil && (seen == nil || *seen != *had) {
+				asking = had
+				return nil, errAsk // maybe of what is not so any more: the step then looks again
+			}
+			ch, err := e.c.claim(mine, c.Mode, vacant)
+			if ch != nil && had != nil && had.Node == m.kind.Node {
+				m.events.Taken(ref, had.Connection)
+			}
+			return ch, err
+		})
+		if !errors.Is(err, errAsk) {
+			return err
+		}
+		if c.Responds(ctx) != nil {
+			return ErrGivenUp
+		}
+		seen = asking
+	}
+}
+
+// Disconnect says that the connection has closed, taken over or not. When the
+// store is away, its claim ends with this node, or by another's.
+func (m *Manager) Disconnect(ref Ref, connection uuid.UUID) {
+	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+	defer cancel()
+	_ = m.step(ctx, ref, func(e *cell) (*Change, error) { return e.c.vacate(connection), nil })
+}
+
+// claimChanged looks whether a claim of this node was taken, by what another node
+// has committed since before.
+func (m *Manager) claimChanged(e *cell, before *Conversation) {
+	if before == nil || before.Conn == nil || before.Conn.Node != m.kind.Node || !e.there() || e.c.Born != before.Born {
+		return
+	}
+	if now := e.c.Conn; now == nil || *now != *before.Conn {
+		m.events.Taken(e.ref(), before.Conn.Connection)
+	}
+}

@@ -1,0 +1,179 @@
+package session
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// unusedFor is how long a session must not have been used to go for want of room.
+const unusedFor = time.Hour
+
+// ttl is how long a conversation lives after it was used.
+func (m *Manager) ttl(c *Conversation) time.Duration {
+	if c.empty() {
+		return min(m.cfg.TTL, emptyTTL)
+	}
+	return m.cfg.TTL
+}
+
+// use slides the time to live. The cell is locked.
+func (m *Manager) use(e *cell) {
+	now := time.Now()
+	if m.kind.Alone {
+		e.expires = now.Add(m.ttl(e.c))
+		return
+	}
+	e.loaded = now
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used[e.id] = true
+}
+
+// expire forgets a session that has outlived its time. The cell is locked.
+func (m *Manager) expire(e *cell) {
+	if !m.kind.Alone || !e.there() || e.c.Running != nil || e.holds > 0 || !time.Now().After(e.expires) {
+		return
+	}
+	m.drop(e)
+}
+
+// drop deletes what nobody asked to be deleted. What the store cannot forget now
+// it forgets when it is looked at again.
+func (m *Manager) drop(e *cell) bool {
+	err := m.rescue("forgetting a session", e.id, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+		defer cancel()
+		return m.b.Commit(ctx, e.id, e.c, nil)
+	})
+	if err != nil {
+		return false
+	}
+	m.forget(e)
+	return true
+}
+
+// forget removes what is here of a session that the store has no more.
+func (m *Manager) forget(e *cell) {
+	if m.kind.Alone {
+		m.count.Add(-1)
+	}
+	m.set(e, nil)
+}
+
+// weigh notes how much memory the cell takes.
+func (m *Manager) weigh(e *cell) {
+	const perSession, perMessage = 1 << 10, 300
+	size := int64(0)
+	if e.there() {
+		size = perSession + e.c.Bytes + perMessage*int64(len(e.c.messages))
+	}
+	m.bytes.Add(size - e.size)
+	e.size = size
+}
+
+// Len returns how many sessions there are, Bytes about how much memory they take,
+// in a store that nobody shares.
+func (m *Manager) Len() int     { return int(m.count.Load()) }
+func (m *Manager) Bytes() int64 { return m.bytes.Load() }
+
+// makeRoom counts one session more, for which others go if they must. mine is
+// locked. Errors: ErrFull.
+func (m *Manager) makeRoom(mine *cell) error {
+	if m.count.Add(1); !m.tooMuch() {
+		return nil
+	}
+	m.evict(mine)
+	if m.tooMuch() {
+		m.count.Add(-1)
+		return ErrFull
+	}
+	return nil
+}
+
+// roomToSay makes room for something that is said in mine, which is locked, if the
+// sessions take too much memory. Errors: ErrFull.
+func (m *Manager) roomToSay(mine *cell) error {
+	if !m.kind.Alone || !m.tooLarge() {
+		return nil
+	}
+	if m.evict(mine); m.tooLarge() {
+		return ErrFull
+	}
+	return nil
+}
+
+func (m *Manager) tooMuch() bool {
+	return m.cfg.Sessions > 0 && m.count.Load() > int64(m.cfg.Sessions) || m.tooLarge()
+}
+
+func (m *Manager) tooLarge() bool { return m.cfg.Bytes > 0 && m.bytes.Load() > m.cfg.Bytes }
+
+// evict drops sessions until there is room, and some more, so that not each that
+// comes has all looked through: empty ones first, then those unused for longest,
+// if for an hour. It looks at most once a second in vain.
+func (m *Manager) evict(mine *cell) {
+	now := time.Now()
+	m.mu.Lock()
+	vain := now.Before(m.full)
+	m.mu.Unlock()
+	if vain {
+		return
+	}
+	type candidate struct {
+		e     *cell
+		empty bool
+		used  time.Time
+	}
+	var all []candidate
+	m.cells.Range(func(_, v any) bool {
+		e := v.(*cell)
+		if e == mine {
+			return true
+		}
+		select {
+		case e.lock <- struct{}{}:
+		default:
+			return true // it is in use
+		}
+		if e.there() && !e.gone && e.holds == 0 && e.c.Running == nil {
+			c := candidate{e, e.c.empty(), e.expires.Add(-m.ttl(e.c))}
+			if c.empty || now.Sub(c.used) >= unusedFor {
+				all = append(all, c)
+			}
+		}
+		<-e.lock
+		return true
+	})
+	slices.SortFunc(all, func(a, b candidate) int {
+		if a.empty != b.empty {
+			if a.empty {
+				return -1
+			}
+			return 1
+		}
+		return a.used.Compare(b.used)
+	})
+	spare := 1 + m.cfg.Sessions/1000
+	for _, c := range all {
+		if !m.tooMuch() {
+			if spare--; spare <= 0 || !c.empty {
+				break
+			}
+		}
+		select {
+		case c.e.lock <- struct{}{}:
+		default:
+			continue
+		}
+		if c.e.there() && !c.e.gone && c.e.holds == 0 && c.e.c.Running == nil && c.e.c.empty() == c.empty {
+			m.drop(c.e)
+		}
+		m.release(c.e)
+	}
+	if m.tooMuch() {
+		m.mu.Lock()
+		m.full = now.Add(time.Second)
+		m.mu.Unlock()
+	}
+}

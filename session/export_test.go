@@ -1,0 +1,21 @@
+package session
+
+// For the tests outside of the package.
+
+// EmptyTTL is how long a session lives in which nothing was said.
+const EmptyTTL = emptyTTL
+
+// NoEvents hears nothing.
+type NoEvents = noEvents
+
+// Stored counts what the store holds without touching it.
+func (m *Manager) Stored() (n int) {
+	m.cells.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
+// Keys counts the claims of a store in memory.
+func (m *Manager) Keys() (n int) {
+	m.b.(*memory).keys.m.Range(func(any, any) bool { n++; return true })
+	return n
+}

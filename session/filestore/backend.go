@@ -1,0 +1,324 @@
+package filestore
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+)
+
+// backend is session.Backend: what the Manager does goes into the log. The
+// Manager lets one change of a conversation happen at a time; an append can come
+// between.
+type backend struct {
+	node       string
+	eraseEvery time.Duration
+	j          *journal
+	m          *session.Manager
+	keys       session.Keys
+
+	compactions sync.WaitGroup
+	compacting  sync.Mutex
+	compacted   time.Time // when the last one began. Run's
+}
+
+// Load implements session.Backend: what the Manager has is all there is.
+func (*backend) Load(_ context.Context, _ uuid.UUID, have *session.Conversation) (*session.Conversation, error) {
+	if have == nil {
+		return nil, session.ErrNotFound
+	}
+	return have, nil
+}
+
+// Commit implements session.Backend.
+func (b *backend) Commit(_ context.Context, id uuid.UUID, was *session.Conversation, ch *session.Change) error {
+	if ch == nil {
+		return b.delete(id, was)
+	}
+	if was != nil && onlyConnection(was.Head, ch) {
+		return nil // it ends with the process, so the log need not know
+	}
+	batch, err := b.j.enter()
+	if err != nil {
+		return err
+	}
+	e := b.j.entries[id]
+	switch {
+	case e != nil && e.version == ch.Version:
+		b.j.cancel(batch)
+		return nil
+	case (was == nil) != (e == nil), e != nil && ch.Had >= 0 && ch.Had != e.text:
+		b.j.cancel(batch)
+		return session.ErrConflict
+	}
+	if err := b.j.commit(batch, id, e, ch); err != nil {
+		b.j.cancel(batch)
+		return err
+	}
+	return b.j.leave(batch)
+}
+
+// onlyConnection tells whether a change is of nothing but the connection.
+func onlyConnection(was session.Head, ch *session.Change) bool {
+	was.Version, was.Conn = ch.Version, ch.Conn
+	return was == ch.Head && len(ch.Add) == 0 && ch.Had < 0
+}
+
+// commit puts a change into a batch. The journal is locked, and e is what it has
+// of the conversation; nil: nothing.
+func (j *journal) commit(b *batch, id uuid.UUID, e *entry, ch *session.Change) error {
+	was, stored := "", 0
+	if e != nil {
+		was, stored = e.version, e.stored(ch)
+	}
+	buf, err := appendCommit(b.buf, j.seconds(), id, was, ch, stored)
+	if err != nil {
+		return err
+	}
+	b.buf = buf
+	j.note(b, id, e)
+	if e == nil {
+		e = &entry{round: j.round}
+		j.entries[id] = e
+		j.live += perSession
+	}
+	text := e.text
+	reply, fence := running(&ch.Head)
+	if err := e.commit(was, ch.Version, reply, fence, ch.Had, ch.Has); err != nil {
+		panic("filestore: a change was not what the log has") // it was looked at
+	}
+	e.used = time.Now().Unix()
+	j.resized(e, weight(ch.Add)+int64(e.text-text))
+	return nil
+}
+
+func (b *backend) delete(id uuid.UUID, was *session.Conversation) error {
+	batch, err := b.j.enter()
+	if err != nil {
+		return err
+	}
+	e := b.j.entries[id]
+	if e == nil {
+		b.j.cancel(batch)
+		return session.ErrConflict
+	}
+	b.j.delete(batch, id, e)
+	if err := b.j.leave(batch); err != nil {
+		return err
+	}
+	if was != nil {
+		b.keys.Forget(id, was.Head)
+	}
+	return nil
+}
+
+// delete puts the end of a conversation into a batch. The journal is locked.
+func (j *journal) delete(b *batch, id uuid.UUID, e *entry) {
+	b.buf = appendDelete(b.buf, j.seconds(), id, e.version)
+	j.note(b, id, e)
+	j.erased = j.erased || e.size > 0
+	j.live -= perSession + e.size
+	delete(j.entries, id)
+	j.deleted[id] = j.round
+}
+
+func appendDelete(buf []byte, at uint64, id uuid.UUID, was string) []byte {
+	start, buf := beginFrame(buf, kindDelete)
+	buf = appendBlock(binary.AppendUvarint(append(buf, id[:]...), at), was)
+	endFrame(buf, start)
+	return buf
+}
+
+// Claim implements session.Backend. A claim without a session need not outlive
+// the process; one with a session is found again in its head.
+func (b *backend) Claim(_ context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error) {
+	return b.keys.Claim(key, id, stale), nil
+}
+
+// touchEvery is how much later than is journalled a conversation must have been
+// used for that to be journalled, in seconds: a sweep comes once a minute, and can
+// come a moment early.
+const touchEvery = 59
+
+// Touch implements session.Backend: it journals that conversations were used.
+func (b *backend) Touch(_ context.Context, used []session.Use) ([]uuid.UUID, error) {
+	batch, err := b.j.enter()
+	if err != nil {
+		return nil, err
+	}
+	n, now := 0, b.j.seconds()
+	start, buf := beginFrame(batch.buf, kindTouch)
+	buf = binary.AppendUvarint(buf, now)
+	for _, u := range used {
+		e := b.j.entries[u.ID]
+		at := u.At.Unix()
+		if e == nil || at-e.used < touchEvery {
+			continue
+		}
+		b.j.note(batch, u.ID, e)
+		buf = append(buf, u.ID[:]...)
+		buf = binary.AppendUvarint(buf, uint64(max(0, int64(b.j.start+now)-at)))
+		e.used = at
+		n++
+	}
+	if n == 0 {
+		b.j.cancel(batch)
+		return nil, nil
+	}
+	endFrame(buf, start)
+	batch.buf = buf
+	return nil, b.j.leave(batch)
+}
+
+const (
+	// appendLimit bounds what one text has written at once, so that many get on.
+	appendLimit = 16 << 10
+	// pushBatch is how many texts may be told one after the other that they have
+	// grown, with a write to a socket each, before the next ones are written.
+	pushBatch = 32
+)
+
+// Append implements session.Backend. All texts go into one frame.
+func (b *backend) Append(_ context.Context, texts []*session.Text) {
+	batch, err := b.j.enter()
+	if err != nil {
+		return
+	}
+	ends := make([]int, len(texts))
+	start, buf := beginFrame(batch.buf, kindAppend)
+	buf = binary.AppendUvarint(buf, b.j.seconds())
+	before := len(buf)
+	for i, t := range texts {
+		buf, ends[i] = b.j.append(batch, buf, t)
+	}
+	if len(buf) == before {
+		b.j.cancel(batch)
+		return
+	}
+	endFrame(buf, start)
+	batch.buf = buf
+	if b.j.leave(batch) != nil {
+		return
+	}
+	for i, t := range texts {
+		if ends[i] >= 0 {
+			t.Saved(ends[i], len(texts) <= pushBatch)
+		}
+	}
+}
+
+// append appends to buf what a text has that the log lacks, and returns how long
+// it is then; -1: nothing was appended, and the text was told what it must know.
+func (j *journal) append(b *batch, buf []byte, t *session.Text) ([]byte, int) {
+	e := j.entries[t.Ref.ID]
+	if e == nil || e.reply != t.Reply || e.fence != t.Fence {
+		t.Moved()
+		return buf, -1
+	}
+	at, p := t.Unsaved(j.scratch[:0], appendLimit)
+	if at != e.text && e.text <= t.Appended() {
+		t.Saved(e.text, false)
+		at, p = t.Unsaved(p[:0], appendLimit)
+	}
+	j.scratch = p
+	if at != e.text {
+		return buf, -1 // the text is shorter than what is stored of it: a mistake
+	}
+	if len(p) == 0 {
+		t.Saved(at, false)
+		return buf, -1
+	}
+	j.note(b, t.Ref.ID, e)
+	if e.stream == 0 {
+		j.streams++
+		e.stream = j.streams
+		buf = binary.AppendUvarint(buf, e.stream<<1|1)
+		buf = binary.LittleEndian.AppendUint64(append(buf, t.Ref.ID[:]...), fenceSum(e.fence))
+		buf = binary.AppendUvarint(buf, uint64(at))
+	} else {
+		buf = binary.AppendUvarint(buf, e.stream<<1)
+	}
+	buf = appendBlock(buf, p)
+	_ = e.grow(at, p) // it was looked at
+	j.resized(e, int64(len(p)))
+	return buf, e.text
+}
+
+// Read implements session.Backend: what the Manager has is all there is.
+func (*backend) Read(context.Context, []*session.Text) {}
+
+// Alive implements session.Backend: nobody else is there.
+func (b *backend) Alive(node string) bool { return node == b.node }
+
+// Ready implements session.Backend.
+func (b *backend) Ready(context.Context) error { return b.j.health() }
+
+const (
+	// tickEvery is how often the log is synced, and looked at otherwise.
+	tickEvery = time.Second
+	// minGarbage is what a compaction must be worth, but for erasure.
+	minGarbage = 32 << 20
+)
+
+// Run implements session.Backend.
+func (b *backend) Run(ctx context.Context, _ func(session.Hint)) error {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	defer b.compactions.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			b.tick(ctx)
+		}
+	}
+}
+
+// tick is what is done once a second.
+func (b *backend) tick(ctx context.Context) {
+	if b.j.health() != nil {
+		_ = b.recover(ctx) // it is tried again
+		return
+	}
+	_ = b.j.checkAlone() // what it finds is kept
+	if b.j.mode == EverySecond && b.j.sync() == nil {
+		b.j.mark()
+	}
+	if !b.j.wantsCompaction(time.Since(b.compacted) >= b.eraseEvery, time.Since(b.compacted) >= time.Minute) {
+		return
+	}
+	b.compacted = time.Now()
+	b.compactions.Go(func() {
+		if err := b.compact(ctx); err != nil && ctx.Err() == nil {
+			b.j.log.Warn("old conversations could not be removed from disk; trying again later",
+				slog.String("directory", b.j.dir), slog.Any("error", err))
+		}
+	})
+}
+
+// wantsCompaction tells whether one is due: for erasure, or for room.
+func (j *journal) wantsCompaction(mayErase, mayShrink bool) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	garbage := j.total - j.live
+	return mayErase && j.erased || mayShrink && garbage > minGarbage && garbage > j.total/2
+}
+
+// Stats of the log.
+func (j *journal) stats() Stats {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return Stats{Written: j.written, Size: j.total, Live: j.live}
+}
+
+// errShort: a running reply's text is not here as far as it is stored.
+func errShort(id uuid.UUID) error {
+	return fmt.Errorf("the text of a reply of session %s… is not in memory", id.String()[:8])
+}

@@ -1,0 +1,142 @@
+package filestore
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// DamageError says where a store is damaged. A start refuses it; with
+// Config.Repair it goes on without.
+type DamageError struct {
+	File   string
+	Offset int64
+	Reason string
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("%s is damaged at byte %d (%s); started with --repair, the server sets it aside and logs what is lost with it",
+		e.File, e.Offset, e.Reason)
+}
+
+const missing = "it is missing"
+
+// link is a segment that counts.
+type link struct {
+	header
+	name  string
+	valid int64 // so much of it counts; -1: up to its last whole frame
+}
+
+// chain is what the files of a directory are.
+type chain struct {
+	links   []link         // the oldest first
+	stale   []string       // files that count no more, the oldest first
+	damaged []*DamageError // with repair only
+	last    uint64         // the highest number that a file has
+}
+
+// findChain finds the segments that count. Each names the one before it. Errors:
+// *DamageError; a format that is newer.
+func findChain(files files, repair bool) (c chain, err error) {
+	names, err := files.List()
+	if err != nil {
+		return c, fmt.Errorf("failed to list the directory: %w", err)
+	}
+	segments := sortedSegments(names)
+	if len(segments) > 0 {
+		c.last, _ = segmentSeq(segments[len(segments)-1])
+	}
+	want, valid, base := uint64(math.MaxUint64), int64(-1), uint64(0)
+	for _, name := range slices.Backward(segments) {
+		seq, _ := segmentSeq(name)
+		if seq > want || seq < base || want == 0 {
+			c.stale = append(c.stale, name)
+			continue
+		}
+		if seq < want && want != math.MaxUint64 {
+			if err := c.damage(repair, segmentName(want), 0, missing); err != nil {
+				return c, err
+			}
+			valid = -1
+		}
+		h, torn, err := readSegmentHeader(files, name)
+		switch {
+		case err != nil:
+			return c, err
+		case h.seq == seq:
+			c.links = append(c.links, link{header: h, name: name, valid: valid})
+			want, valid, base = h.pred, int64(h.valid), max(base, h.base)
+			if want < base {
+				want = 0
+			}
+		case torn && want == math.MaxUint64:
+			c.stale = append(c.stale, name) // its making was cut short
+		default:
+			if err := c.damage(repair, name, 0, "it does not begin with its header"); err != nil {
+				return c, err
+			}
+			want, valid = math.MaxUint64, -1
+		}
+	}
+	if want != 0 && want != math.MaxUint64 {
+		if err := c.damage(repair, segmentName(want), 0, missing); err != nil {
+			return c, err
+		}
+	}
+	slices.Reverse(c.links)
+	slices.Reverse(c.stale)
+	return c, nil
+}
+
+// damage notes damage. Errors: *DamageError, without repair.
+func (c *chain) damage(repair bool, name string, at int64, reason string) error {
+	d := &DamageError{File: name, Offset: at, Reason: reason}
+	if !repair {
+		return d
+	}
+	c.damaged = append(c.damaged, d)
+	return nil
+}
+
+// readSegmentHeader reads a segment's header. seq is 0 where there is none, or the
+// segment does not count yet; torn tells that its making was cut short.
+func readSegmentHeader(files files, name string) (h header, torn bool, err error) {
+	data, err := files.Read(name, headerFrame+1)
+	if err != nil {
+		return h, false, fmt.Errorf("failed to read %s: %w", name, err)
+	}
+	h, ok, err := readHeader(data)
+	if err != nil {
+		return h, false, fmt.Errorf("failed to read %s: %w", name, err)
+	}
+	if !ok {
+		return header{}, int64(len(data)) <= headerFrame, nil
+	}
+	if h.pending == 0 {
+		return h, false, nil
+	}
+	if data, err = files.Read(name, math.MaxInt64); err != nil {
+		return h, false, fmt.Errorf("failed to read %s: %w", name, err)
+	}
+	if end, ok := isReady(data); !ok {
+		return header{}, markedBehind(data, end) <= int64(end), nil
+	}
+	return h, false, nil
+}
+
+// sortedSegments returns the names that are segments', the oldest first.
+func sortedSegments(names []string) (segments []string) {
+	for _, name := range names {
+		if _, ok := segmentSeq(name); ok {
+			segments = append(segments, name)
+		}
+	}
+	slices.SortFunc(segments, func(a, b string) int {
+		x, _ := segmentSeq(a)
+		y, _ := segmentSeq(b)
+		return cmp.Compare(x, y)
+	})
+	return segments
+}

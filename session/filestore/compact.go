@@ -1,0 +1,205 @@
+package filestore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+)
+
+// chunk is how much of a compaction is written before anything else may be.
+const chunk = 1 << 20
+
+// compact copies all that lives into new segments, and removes the old ones, and
+// with them what was deleted. Others go on working meanwhile: each conversation
+// is locked while it is copied, and no more than chunk is written and synced at a
+// time, behind which as much time is left to others.
+//
+// In this order: a new segment begins; all conversations are copied behind it;
+// a segment begins (which syncs the copies first) whose header says that those
+// before the first new one count no more; those are removed, the oldest first,
+// and the directory is synced behind each. What a crash leaves before that header
+// counts as it stands, and what it leaves afterwards a start removes.
+func (b *backend) compact(ctx context.Context) (err error) {
+	b.compacting.Lock()
+	defer b.compacting.Unlock()
+	j := b.j
+	if err := j.checkRoom(); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			j.mu.Lock()
+			j.erased = true // it may be there still
+			j.mu.Unlock()
+		}
+	}()
+	first, failures, err := j.startCompaction()
+	if err != nil {
+		return err
+	}
+	err = b.m.Each(ctx, func(id uuid.UUID, c *session.Conversation, text *session.Text) error {
+		batch, err := j.enter()
+		if err != nil {
+			return err
+		}
+		if err := j.copy(batch, id, c, text); err != nil {
+			j.cancel(batch)
+			return err
+		}
+		if len(batch.buf) < chunk {
+			j.mu.Unlock() // it is written with what comes next
+			return nil
+		}
+		began := time.Now()
+		if err = j.leave(batch); err == nil {
+			err = j.sync() // a little at a time, while others write
+		}
+		pause(ctx, time.Since(began))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("failed to copy a conversation: %w", err)
+	}
+	if err := j.endCompaction(first, failures); err != nil {
+		return err
+	}
+	return j.removeOld()
+}
+
+// checkRoom tells whether there is room for a copy of all that lives, and some for
+// what is said meanwhile: a compaction must not fill the disk.
+func (j *journal) checkRoom() error {
+	j.mu.Lock()
+	need := j.live + j.live/4
+	j.mu.Unlock()
+	if free := j.files.Free(); free < need {
+		return fmt.Errorf("%d bytes are needed for a copy of what lives, and %d are free", need, free)
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// copy puts all of a conversation, which is locked, into a batch. The journal is
+// locked.
+func (j *journal) copy(b *batch, id uuid.UUID, c *session.Conversation, text *session.Text) error {
+	e := j.entries[id]
+	if e == nil {
+		return fmt.Errorf("session %s… is not in the log", id.String()[:8])
+	}
+	said, err := storedText(id, e, text)
+	if err != nil {
+		return err
+	}
+	buf, err := appendState(b.buf, uint64(e.used), id, e.version, c.Head, c.Messages(), said)
+	if err != nil {
+		return err
+	}
+	b.buf = buf
+	j.note(b, id, e)
+	e.stream = 0 // what it began with goes with the old segments
+	return nil
+}
+
+// storedText returns what is stored of a running reply's text.
+func storedText(id uuid.UUID, e *entry, text *session.Text) (string, error) {
+	switch {
+	case e.text == 0:
+		return "", nil
+	case text == nil || text.Appended() < e.text:
+		return "", errShort(id)
+	}
+	return text.String(e.text), nil
+}
+
+// startCompaction begins the segment that all is copied to, or behind. failures
+// is for endCompaction.
+func (j *journal) startCompaction() (first uint64, failures int, err error) {
+	j.writer.lock()
+	defer j.writer.unlock()
+	j.mu.Lock()
+	err, failures = j.failed, j.failures
+	j.erased = false // what goes from now on, the next one erases
+	j.mu.Unlock()
+	if err == nil {
+		err = j.rotate(0)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("failed to begin a segment: %w", err)
+	}
+	return j.seg.seq, failures, nil
+}
+
+// endCompaction begins a segment in which those before first count no more, if
+// nothing has failed since startCompaction: a copy can be among what failed.
+func (j *journal) endCompaction(first uint64, failures int) error {
+	batch, err := j.enter()
+	if err != nil {
+		return err
+	}
+	if len(batch.buf) == markSize {
+		j.cancel(batch)
+	} else if err := j.leave(batch); err != nil {
+		return err
+	}
+	if err := j.sync(); err != nil { // what is left for rotate is little, for which others wait
+		return err
+	}
+	j.writer.lock()
+	defer j.writer.unlock()
+	j.mu.Lock()
+	failed := j.failures != failures
+	j.mu.Unlock()
+	if failed {
+		return fmt.Errorf("%w: the log has failed meanwhile", session.ErrUnavailable)
+	}
+	if err := j.rotate(first); err != nil {
+		return fmt.Errorf("failed to begin a segment: %w", err)
+	}
+	return nil
+}
+
+// removeOld removes the segments before base.
+func (j *journal) removeOld() error {
+	names, err := j.files.List()
+	if err != nil {
+		return fmt.Errorf("failed to list the directory: %w", err)
+	}
+	j.mu.Lock()
+	base := j.base
+	j.mu.Unlock()
+	for _, name := range sortedSegments(names) {
+		seq, _ := segmentSeq(name)
+		if seq >= base {
+			break
+		}
+		if err := j.remove(name); err != nil {
+			return err
+		}
+		j.mu.Lock()
+		j.total -= j.sizes[seq]
+		delete(j.sizes, seq)
+		j.mu.Unlock()
+	}
+	return nil
+}
+
+// remove removes a file, and then syncs the directory.
+func (j *journal) remove(name string) error {
+	if err := j.files.Unlink(name); err != nil {
+		return fmt.Errorf("failed to remove %s: %w", name, err)
+	}
+	if err := j.files.SyncDir(); err != nil {
+		return fmt.Errorf("failed to sync the directory: %w", err)
+	}
+	return nil
+}

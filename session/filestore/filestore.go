@@ -1,0 +1,177 @@
+// Package filestore is a store of sessions in one directory, for one process.
+//
+// The Manager has everything in memory; behind it stands a log of all changes, of
+// which a start makes that memory again. What stands where:
+//
+//   - filestore.go: Open, and what a Store can be told.
+//   - backend.go: session.Backend, which turns what happens into frames.
+//   - journal.go: the log, and what a failure does. batch.go: what is written by
+//     one write. sync.go, rotate.go: how it is made durable, and segments begin.
+//   - recover.go, compact.go: going on behind a failure; what was deleted goes.
+//   - start.go, replay.go, chain.go: what a start reads, and does.
+//   - record.go, segment.go, frame.go: how it is written down.
+//   - files.go: all access to the disk.
+//
+// What the directory holds:
+//
+//   - lock: keeps a second process out. If lost, then nothing, while no process
+//     runs; while one does, a second one can begin, and the first stops writing.
+//   - 000000000001.log and so on: segments. If one is lost, then what changed
+//     while it was written: a start refuses, and names it; a repair goes on with
+//     conversations as they were before. If the last is lost, then what changed
+//     since it began, and nobody notices.
+//   - *.damaged, behind a repair: nobody reads them. If lost, then nothing.
+package filestore
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"lumos/backend/session"
+)
+
+// SyncMode says when what is written is synced, so that it survives the death of
+// the machine. What is written survives the death of the process in each.
+type SyncMode int
+
+const (
+	EverySecond SyncMode = iota // the last second can be lost
+	Always                      // before it is acknowledged: nothing is lost
+	Never                       // when the system does; a new segment begins with a sync
+)
+
+// ParseSyncMode reads the setting FSYNC. Errors: it is none of the three.
+func ParseSyncMode(s string) (SyncMode, error) {
+	switch s {
+	case "everysec", "":
+		return EverySecond, nil
+	case "always":
+		return Always, nil
+	case "never":
+		return Never, nil
+	}
+	return 0, fmt.Errorf("FSYNC is %q; it can be everysec, always or never", s)
+}
+
+// Config says how a store works. The zero value of a field is its default.
+type Config struct {
+	session.Config
+	Sync SyncMode
+	// Repair has a start go on behind damage: the segment is set aside, and what is
+	// lost with it is logged.
+	Repair bool
+
+	segmentBytes int64         // when the next segment begins; 0: 64 MiB
+	eraseEvery   time.Duration // between compactions for erasure alone; 0: 5 minutes
+	node         string        // "": random
+
+	gate func(session.Backend) session.Backend // a test's, before the backend; nil: none
+}
+
+const (
+	segmentBytes = 64 << 20
+	eraseEvery   = 5 * time.Minute
+	// lateAfter is how long nobody may have written a reply that ran when the last
+	// process ended for it to go on.
+	lateAfter = 10 * time.Minute
+)
+
+// Store is the sessions of a directory. Its Run does the work in the background;
+// Close follows it.
+type Store struct {
+	*session.Manager
+	b    *backend
+	lock *os.File
+}
+
+// Open opens the store of a directory, which is made if it is not there. Errors:
+// it cannot be written, or another process has it; *DamageError, where something
+// but the end of the last segment is damaged.
+func Open(dir string, cfg Config) (*Store, error) {
+	if err := makeDirectory(dir); err != nil {
+		return nil, err
+	}
+	lock, err := lockDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(directory(dir), dir, cfg)
+	if err != nil {
+		_ = lock.Close()
+		return nil, fmt.Errorf("failed to open the directory %s: %w", dir, err)
+	}
+	s.lock = lock
+	return s, nil
+}
+
+// lockDirectory keeps other processes out until the file that it returns is
+// closed.
+func lockDirectory(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("failed to lock the directory: %w", err)
+	}
+	if err := flock(f); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("the directory %s is in use by another process: %w", dir, err)
+	}
+	return f, nil
+}
+
+func open(files files, dir string, cfg Config) (*Store, error) {
+	cfg.segmentBytes = or(cfg.segmentBytes, segmentBytes)
+	cfg.eraseEvery = or(cfg.eraseEvery, eraseEvery)
+	cfg.node = or(cfg.node, rand.Text()[:16])
+	cfg.Logger = or(cfg.Logger, slog.Default())
+	r := &replay{files: files, repair: cfg.Repair}
+	if err := r.run(); err != nil {
+		return nil, err
+	}
+	b := &backend{node: cfg.node, eraseEvery: cfg.eraseEvery, j: newJournal(files, dir, cfg)}
+	front := session.Backend(b)
+	if cfg.gate != nil {
+		front = cfg.gate(b)
+	}
+	m := session.NewManager(front, session.Kind{Node: cfg.node, Alone: true, Serial: true}, cfg.Config)
+	b.m = m
+	if err := b.start(r); err != nil {
+		return nil, err
+	}
+	return &Store{Manager: m, b: b}, nil
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// Close syncs what is written, and gives the directory up. What is said
+// afterwards is session.ErrUnavailable.
+func (s *Store) Close() error {
+	err := s.b.j.close()
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("failed to close the store: %w", err)
+	}
+	return nil
+}
+
+// Stats are figures of the log.
+type Stats struct {
+	Written int64 // bytes, since the store was opened
+	Size    int64 // bytes on disk
+	Live    int64 // about how many of them are needed
+}
+
+// Stats returns them.
+func (s *Store) Stats() Stats { return s.b.j.stats() }

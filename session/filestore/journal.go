@@ -1,0 +1,164 @@
+package filestore
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+)
+
+// journal is the log: its segments, of which the last is written to, and what the
+// checks of the next frame need. Work is gathered in a batch while the one before
+// is being written; the first that comes to a batch writes it for all.
+type journal struct {
+	files        files
+	mode         SyncMode
+	segmentBytes int64
+	log          *slog.Logger
+	dir          string // for messages
+	run, start   uint64 // see header
+
+	// syncing is held by sync, so that nobody who waits for another's sync holds
+	// writer meanwhile. writer is held while something is written, or a segment
+	// begins. syncer is held while something is synced, and by who ends a segment.
+	// They are taken in this order, before mu.
+	syncing sync.Mutex
+	writer  slot
+	syncer  sync.Mutex
+
+	mu        sync.Mutex // guards what follows
+	next      *batch     // nil: nobody waits
+	seg       segment
+	tried     uint64 // the last segment that was begun, if only to be given up
+	base      uint64 // see header
+	failed    error  // nil: all is well. Wraps session.ErrUnavailable
+	ended     bool   // failed for good
+	lost      bool   // a sync failed: of the segment only what was synced before counts
+	entries   map[uuid.UUID]*entry
+	streams   uint64 // the last that was given
+	scratch   []byte // of who holds mu
+	spare     []byte // for the next batch
+	spareUndo []undo
+
+	// round counts the syncs. What changed in clean, or since, may not be synced;
+	// deleted are the conversations that went then.
+	round, clean uint64
+	deleted      map[uuid.UUID]uint64
+
+	failures int              // how often failed was set
+	sizes    map[uint64]int64 // of the segments before seg
+
+	written int64 // bytes, by this process
+	total   int64 // of all segments
+	live    int64 // about what a compaction would leave of them
+	erased  bool  // some segment holds what was deleted
+}
+
+// segment is the one that is written to. Its owner is who holds writer; good and
+// synced are guarded by mu.
+type segment struct {
+	seq    uint64
+	f      file
+	good   int64 // bytes of whole frames that count
+	synced int64 // of these were synced
+	marked int64 // were, as the last mark tells
+}
+
+// slot is a lock that its taker can stop waiting for.
+type slot chan struct{}
+
+func (s slot) lock()   { s <- struct{}{} }
+func (s slot) unlock() { <-s }
+
+// newJournal returns a log that has no segment yet.
+func newJournal(files files, dir string, cfg Config) *journal {
+	return &journal{
+		files: files, mode: cfg.Sync, segmentBytes: cfg.segmentBytes, log: cfg.Logger, dir: dir,
+		writer: make(slot, 1), run: rand.Uint64(), start: uint64(time.Now().Unix()),
+		entries: make(map[uuid.UUID]*entry), deleted: make(map[uuid.UUID]uint64), sizes: make(map[uint64]int64),
+	}
+}
+
+var errClosed = fmt.Errorf("%w: the store is closed", session.ErrUnavailable)
+
+// seconds is the time, since the process began, in a frame.
+func (j *journal) seconds() uint64 { return uint64(max(0, time.Now().Unix()-int64(j.start))) }
+
+// failLocked notes that nothing can be written until a new segment begins. It is
+// told once.
+func (j *journal) failLocked(step string, err error) {
+	if j.failed != nil {
+		return
+	}
+	j.failures++
+	j.failed = fmt.Errorf("%w: failed to %s the log: %w", session.ErrUnavailable, step, err)
+	j.log.Error("conversations cannot be stored; trying again in a new file every second",
+		slog.String("directory", j.dir), slog.String("step", step), slog.Any("error", err))
+	if b := j.next; b != nil {
+		j.dropLocked(b)
+	}
+}
+
+// dropLocked fails the batch that waits.
+func (j *journal) dropLocked(b *batch) {
+	j.next, b.err = nil, j.failed
+	j.undoLocked(b)
+	close(b.done)
+}
+
+// undoLocked has the entries be what they were before a batch that failed. Of
+// two batches the later one is undone first.
+func (j *journal) undoLocked(b *batch) {
+	for i := len(b.undo) - 1; i >= 0; i-- {
+		u := b.undo[i]
+		if e := j.entries[u.id]; e != nil {
+			j.live -= perSession + e.size
+		}
+		if u.e == nil {
+			delete(j.entries, u.id)
+			continue
+		}
+		*u.e = u.was
+		j.entries[u.id] = u.e
+		j.live += perSession + u.was.size
+		delete(j.deleted, u.id)
+	}
+	j.erased = j.erased || len(b.buf) > markSize // the file may hold it all the same
+}
+
+// close syncs what is written, and writes no more.
+func (j *journal) close() error {
+	err := error(nil)
+	if j.mode != Never {
+		if err = j.sync(); err == nil {
+			j.mark()
+		}
+	}
+	j.writer.lock()
+	defer j.writer.unlock()
+	j.syncer.Lock()
+	defer j.syncer.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if errors.Is(j.failed, errClosed) {
+		return nil
+	}
+	j.failed, j.ended = errClosed, true
+	if b := j.next; b != nil {
+		j.dropLocked(b)
+	}
+	return errors.Join(err, j.seg.f.Close())
+}
+
+// health tells whether anything can be stored.
+func (j *journal) health() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.failed
+}

@@ -1,0 +1,111 @@
+package filestore
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+)
+
+// recover goes on behind a failure, in a new segment. Nothing is tried again on
+// the old one: what a failed write left in it does not count, since the header
+// of the new one says how much does; and of one whose sync failed only what was
+// synced before counts, since nobody knows what became of the rest. That is
+// written anew from memory.
+//
+// In this order: the old segment is synced, if no sync of it has failed; the new
+// one is made; its header is written and synced; all that may not be synced in
+// the old one is written and synced; and then the directory. A crash before the last of that is
+// written leaves a segment that does not count, and the old one as it is.
+func (b *backend) recover(ctx context.Context) error {
+	j := b.j
+	j.writer.lock()
+	defer j.writer.unlock()
+	j.syncer.Lock()
+	defer j.syncer.Unlock()
+	j.mu.Lock()
+	err, ended, lost := j.failed, j.ended, j.lost
+	j.mu.Unlock()
+	if err == nil || ended {
+		return err
+	}
+	if !lost && j.seg.synced != j.seg.good {
+		if j.seg.f.Sync() == nil {
+			j.seg.synced = j.seg.good
+		} else {
+			lost = true
+		}
+	}
+	size := headerFrame
+	h := header{pred: j.seg.seq, valid: uint64(j.seg.good), base: j.base}
+	more := (func(file) error)(nil)
+	if lost {
+		h.valid, h.pending = uint64(j.seg.synced), 1
+		more = func(f file) error {
+			n, err := b.rewrite(ctx, f)
+			size += n
+			return err
+		}
+	}
+	f, h, err := j.begin(h, more)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lost = lost
+	if err != nil {
+		return err
+	}
+	_ = j.seg.f.Close() // what counts of it is synced
+	j.useLocked(f, h, size)
+	j.round++
+	j.clean = j.round
+	clear(j.deleted)
+	j.failed = nil
+	j.log.Info("conversations are stored again", slog.String("directory", j.dir))
+	return nil
+}
+
+// rewrite writes all that has changed since the last sync, as it stands. Nothing
+// changes meanwhile, since the journal has failed.
+func (b *backend) rewrite(ctx context.Context, f file) (size int64, err error) {
+	j, buf := b.j, []byte(nil)
+	flush := func() error {
+		n, err := f.Write(buf)
+		size, buf = size+int64(n), buf[:0]
+		return err
+	}
+	err = b.m.Each(ctx, func(id uuid.UUID, c *session.Conversation, text *session.Text) error {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		e := j.entries[id]
+		if e == nil || e.round < j.clean {
+			return nil
+		}
+		said, err := storedText(id, e, text)
+		if err != nil {
+			return err
+		}
+		e.stream = 0
+		if buf, err = appendState(buf, uint64(e.used), id, e.version, c.Head, c.Messages(), said); err != nil {
+			return err
+		}
+		if len(buf) < chunk {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return size, fmt.Errorf("failed to write a conversation anew: %w", err)
+	}
+	j.mu.Lock()
+	for id := range j.deleted {
+		if j.entries[id] == nil {
+			buf = appendDelete(buf, j.seconds(), id, "")
+		}
+	}
+	j.mu.Unlock()
+	buf = append(buf, readyFrame()...)
+	return size, flush()
+}

@@ -1,0 +1,121 @@
+package filestore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+)
+
+// header is the first frame of a segment.
+type header struct {
+	seq   uint64 // of the segment
+	pred  uint64 // the segment before it; 0: none
+	valid uint64 // so much of that counts: what a failed write left behind it does not
+	base  uint64 // segments before this one count no more: all that lives was copied
+	run   uint64 // random name of the process; streams are numbered in it
+	start uint64 // when that began, in Unix seconds
+	// pending: it counts only once a frame of kindReady is in it. What stands before
+	// that is in place of what no longer counts of the segment before it.
+	pending uint64
+}
+
+// fields are the numbers of a header, in their order.
+func (h *header) fields() [7]*uint64 {
+	return [...]*uint64{&h.seq, &h.pred, &h.valid, &h.base, &h.run, &h.start, &h.pending}
+}
+
+const (
+	magic         = "chathub"
+	format        = 1
+	headerPayload = 1 + len(magic) + 1 + 7*8
+	headerFrame   = int64(frameHeader + headerPayload)
+)
+
+func (h header) frame() []byte {
+	at, buf := beginFrame(nil, kindHeader)
+	buf = append(append(buf, magic...), format)
+	for _, n := range h.fields() {
+		buf = binary.LittleEndian.AppendUint64(buf, *n)
+	}
+	endFrame(buf, at)
+	return buf
+}
+
+// readHeader reads a segment's header. ok is false where data does not begin with
+// one. Errors: a format that is newer than this program.
+func readHeader(data []byte) (h header, ok bool, err error) {
+	p, _ := nextFrame(data)
+	if len(p) < 2+len(magic) || kind(p[0]) != kindHeader || string(p[1:1+len(magic)]) != magic {
+		return h, false, nil
+	}
+	if p[1+len(magic)] != format {
+		return h, false, fmt.Errorf("its format is %d, and this program knows %d", p[1+len(magic)], format)
+	}
+	if len(p) != headerPayload {
+		return h, false, nil
+	}
+	p = p[2+len(magic):]
+	for i, n := range h.fields() {
+		*n = binary.LittleEndian.Uint64(p[8*i:])
+	}
+	return h, true, nil
+}
+
+// segmentName is a segment's file.
+func segmentName(seq uint64) string { return fmt.Sprintf("%012d.log", seq) }
+
+func segmentSeq(name string) (seq uint64, ok bool) {
+	if !strings.HasSuffix(name, ".log") {
+		return 0, false
+	}
+	_, err := fmt.Sscanf(name, "%d.log", &seq)
+	return seq, err == nil && seq > 0 && segmentName(seq) == name
+}
+
+// markFrame says how much of the segment that it is in was synced: damage before
+// that is no torn tail.
+func markFrame(synced int64) []byte {
+	at, buf := beginFrame(nil, kindMark)
+	buf = binary.LittleEndian.AppendUint64(buf, uint64(synced))
+	endFrame(buf, at)
+	return buf
+}
+
+const markSize = frameHeader + 1 + 8
+
+// markedBehind returns how much of a segment was synced, as frames behind its
+// first at bytes tell, which are no frame themselves.
+func markedBehind(data []byte, at int) (synced int64) {
+	for ; at+markSize <= len(data); at++ {
+		if binary.LittleEndian.Uint32(data[at:]) != markSize-frameHeader || kind(data[at+frameHeader]) != kindMark {
+			continue
+		}
+		if p, size := nextFrame(data[at:]); size == markSize {
+			synced = max(synced, int64(binary.LittleEndian.Uint64(p[1:])))
+		}
+	}
+	return synced
+}
+
+// readyFrame ends what has to be in a segment for it to count.
+func readyFrame() []byte {
+	at, buf := beginFrame(nil, kindReady)
+	endFrame(buf, at)
+	return buf
+}
+
+// isReady tells whether a segment that is pending has all that it must have, and
+// how long its whole frames are if not.
+func isReady(data []byte) (end int, ok bool) {
+	for end < len(data) {
+		payload, n := nextFrame(data[end:])
+		if n == 0 {
+			break
+		}
+		if kind(payload[0]) == kindReady {
+			return end, true
+		}
+		end += n
+	}
+	return end, false
+}

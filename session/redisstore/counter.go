@@ -1,0 +1,73 @@
+package redisstore
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/rueidis"
+
+	"lumos/backend/session"
+)
+
+// countedFor is how long a reply counts at most, whether or not its end was counted.
+const countedFor = 15 * time.Minute
+
+// Counter returns a Counter that all nodes share. Its keys expire by themselves.
+func (s *Store) Counter() session.Counter { return counter{s} }
+
+type counter struct{ s *Store }
+
+// Take implements session.Counter.
+func (c counter) Take(ctx context.Context, key string, perMinute int) (time.Duration, error) {
+	answer, err := c.s.run(ctx, takeScript, []string{"hub:take:" + key}, []string{strconv.Itoa(perMinute)})
+	if err != nil {
+		return 0, err
+	}
+	wait, err := answer.AsInt64()
+	return time.Duration(wait) * time.Microsecond, err
+}
+
+// Enter implements session.Counter. A reply that another node counted counts as this
+// node's from now on. Replies of dead nodes are dropped when they would be the reason
+// for a refusal.
+func (c counter) Enter(ctx context.Context, key string, reply uuid.UUID, most int) (bool, error) {
+	return c.enter(ctx, key, reply.String(), most)
+}
+
+// Full implements session.Counter.
+func (c counter) Full(ctx context.Context, key string, most int) (bool, error) {
+	room, err := c.enter(ctx, key, "", most)
+	return err == nil && !room, err
+}
+
+// enter counts a reply, or, "", tells whether there is room for one.
+func (c counter) enter(ctx context.Context, key, reply string, most int) (bool, error) {
+	args := []string{c.s.node, reply, strconv.Itoa(most), millis(countedFor)}
+	for {
+		answer, err := c.s.run(ctx, enterScript, []string{"hub:running:" + key}, args)
+		if err != nil {
+			return false, err
+		}
+		nodes, err := answer.AsStrSlice()
+		if err != nil || len(nodes) == 0 {
+			return err == nil, err
+		}
+		dead := c.s.dead(nodes)
+		if len(dead) == 0 {
+			return false, nil
+		}
+		args = append(args[:4], dead...)
+	}
+}
+
+// Leave implements session.Counter. When it fails, the reply counts until its time
+// is over.
+func (c counter) Leave(key string, reply uuid.UUID) {
+	c.s.tasks.Go(func() {
+		_ = c.s.try(context.Background(), func(ctx context.Context, client rueidis.Client) error {
+			return client.Do(ctx, client.B().Zrem().Key("hub:running:"+key).Member(c.s.node+" "+reply.String()).Build()).Error()
+		})
+	})
+}

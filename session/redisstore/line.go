@@ -1,0 +1,47 @@
+package redisstore
+
+import (
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// lineIdle is how long a line may be unused before it is dialed again. Firewalls drop
+// idle connections without telling anybody.
+const lineIdle = 5 * time.Second
+
+// line is a connection for one goroutine at a time. rueidis writes and reads it on
+// the caller's goroutine as long as no context can end; on the shared connection, a
+// batch passes through two of the library's goroutines.
+type line struct {
+	mu    sync.Mutex // held by whoever uses it
+	tasks *sync.WaitGroup
+	c     rueidis.DedicatedClient // nil: not connected
+	used  time.Time
+}
+
+func isCluster(c rueidis.Client) bool { return c.Mode() == rueidis.ClientModeCluster }
+
+// open returns the connection, dialed if needed. An error shows when it is used; then
+// the caller closes it.
+func (l *line) open(c rueidis.Client) rueidis.DedicatedClient {
+	now := time.Now()
+	if now.Sub(l.used) > lineIdle {
+		l.close()
+	}
+	if l.c == nil {
+		l.c, _ = c.Dedicate() // Close gives it back
+	}
+	l.used = now
+	return l.c
+}
+
+// close closes the connection in the background, since rueidis waits up to a second
+// for a silent peer.
+func (l *line) close() {
+	if l.c != nil {
+		l.tasks.Go(l.c.Close)
+		l.c = nil
+	}
+}

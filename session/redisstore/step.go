@@ -1,0 +1,133 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"lumos/backend/session"
+)
+
+// run runs a script, and runs it again if it gets no answer: a repeated script
+// recognises its own work. Errors: ErrUnavailable, ErrFull, ctx's.
+func (s *Store) run(ctx context.Context, sc *script, keys, args []string) (answer rueidis.RedisMessage, err error) {
+	err = s.try(ctx, func(ctx context.Context, c rueidis.Client) error {
+		began := time.Now()
+		var err error
+		answer, err = sc.Exec(ctx, c, keys, args).ToMessage()
+		s.cfg.OnTrip(sc.name, time.Since(began), err != nil)
+		return err
+	})
+	if err != nil {
+		return answer, fmt.Errorf("%s: %w", sc.name, err)
+	}
+	return answer, nil
+}
+
+// try calls f until it succeeds, fails for good, or its time is over.
+func (s *Store) try(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
+	limit, cancel := context.WithTimeout(ctx, s.limit)
+	defer cancel()
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+		c, err := s.connect(limit)
+		if err == nil {
+			err = f(limit, c)
+		}
+		if err == nil {
+			return nil
+		}
+		again, err := s.judge(err)
+		if !again {
+			return err
+		}
+		pause := time.NewTimer(wait)
+		select {
+		case <-pause.C:
+		case <-limit.Done():
+			pause.Stop()
+			// A deadline alone does not tell why: after a pause of the whole process it
+			// may pass before any answer was read.
+			if ctx.Err() == context.Canceled {
+				return ctx.Err()
+			}
+			s.warn(err)
+			return fmt.Errorf("%w: %w", session.ErrUnavailable, err)
+		}
+	}
+}
+
+// judge tells whether an error is worth another try, and what it means to callers.
+func (s *Store) judge(err error) (again bool, _ error) {
+	answer, ok := rueidis.IsRedisErr(err)
+	switch {
+	case !ok:
+		return true, err // the network failed
+	case isPrefixed(answer, "OOM"):
+		s.warn(answer)
+		return false, fmt.Errorf("%w: %w", session.ErrFull, answer)
+	case isPrefixed(answer, "NOAUTH", "WRONGPASS", "NOPERM"):
+		s.warn(answer)
+		return false, fmt.Errorf("%w: %w", session.ErrUnavailable, answer)
+	case isPrefixed(answer, "LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY", "MISCONF", "NOREPLICAS",
+		"UNBLOCKED", "MOVED", "ASK", "NOSCRIPT"):
+		return true, err
+	}
+	s.warn(answer)
+	return false, fmt.Errorf("%w: a script failed: %w", session.ErrUnavailable, answer)
+}
+
+func isPrefixed(err *rueidis.RedisError, prefixes ...string) bool {
+	code, _, _ := strings.Cut(err.Error(), " ")
+	for _, p := range prefixes {
+		if code == p {
+			return true
+		}
+	}
+	return false
+}
+
+// pipeline sends commands together. Scripts that Redis does not know are loaded for
+// the next time.
+func (s *Store) pipeline(ctx context.Context, c rueidis.CoreClient, commands []rueidis.Completed) []rueidis.RedisResult {
+	began := time.Now()
+	results := c.DoMulti(ctx, commands...)
+	var failed error
+	for _, result := range results {
+		if err := result.Error(); err != nil && !rueidis.IsRedisNil(err) {
+			failed = err
+			break
+		}
+	}
+	s.cfg.OnTrip("pipeline", time.Since(began), failed != nil)
+	if answer, ok := rueidis.IsRedisErr(failed); ok && answer.IsNoScript() {
+		_ = s.load(ctx, *s.client.Load())
+	} else if failed != nil && ctx.Err() == nil {
+		s.warn(failed)
+	}
+	return results
+}
+
+// load loads the scripts that are called by name into every Redis.
+func (s *Store) load(ctx context.Context, c rueidis.Client) error {
+	var errs []error
+	for _, node := range c.Nodes() {
+		for _, sc := range pipelined {
+			errs = append(errs, node.Do(ctx, node.B().ScriptLoad().Script(sc.source).Build()).Error())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func flag(yes bool) string {
+	if yes {
+		return "1"
+	}
+	return "0"
+}

@@ -1,0 +1,87 @@
+package redisstore
+
+import (
+	"cmp"
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// errURL does not show what was given: there may be a password in it.
+var errURL = errors.New("the Redis URL is not one of redis://[user:password@]host:port[,host:port…][/database], " +
+	"rediss://…[?ca=file&cert=file&key=file] (TLS) or unix:///path/of/socket; " +
+	"what is neither letter nor digit in user and password must be percent-encoded")
+
+// Option parses what REDIS_URL may hold: the URLs of rueidis.ParseURL,
+// and commas between the nodes of a cluster, which may be whole URLs or hosts.
+// User with password, database, and each value of the query are those of the
+// first that has them. With rediss:// the query may name PEM files: ca, who
+// signed the certificates of Redis, in place of the system's authorities; cert
+// and key, what to show it.
+func Option(raw string) (rueidis.ClientOption, error) {
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok || strings.Contains(raw, "#") {
+		return rueidis.ClientOption{}, errURL
+	}
+	if scheme != "unix" {
+		var user, database string
+		var hosts []string
+		query := url.Values{}
+		for part := range strings.SplitSeq(rest, ",") {
+			part = strings.TrimPrefix(part, scheme+"://")
+			part, values, _ := strings.Cut(part, "?")
+			part, path, _ := strings.Cut(part, "/")
+			database = cmp.Or(database, path)
+			own, err := url.ParseQuery(values)
+			if err != nil {
+				return rueidis.ClientOption{}, errURL
+			}
+			for name, of := range own {
+				if !query.Has(name) {
+					query[name] = of
+				}
+			}
+			if i := strings.LastIndex(part, "@"); i >= 0 {
+				user = cmp.Or(user, part[:i+1])
+				part = part[i+1:]
+			}
+			hosts = append(hosts, withPort(part))
+		}
+		if database != "" {
+			database = "/" + database
+		}
+		query["addr"] = append(query["addr"], hosts[1:]...)
+		raw = scheme + "://" + user + hosts[0] + database + "?" + query.Encode()
+	}
+	option, err := rueidis.ParseURL(raw)
+	if err != nil || option.InitAddress[0] == "" {
+		return rueidis.ClientOption{}, errURL
+	}
+	if option.TLSConfig != nil {
+		option.TLSConfig.ServerName = "" // of many, each shows its own certificate
+	}
+	if u, err := url.Parse(raw); err != nil {
+		return rueidis.ClientOption{}, errURL
+	} else if err := addFiles(option.TLSConfig, u.Query()); err != nil {
+		return rueidis.ClientOption{}, err
+	}
+	option.DisableCache = true
+	option.DisableRetry = true // a step is repeated as a whole, see Store.try
+	option.Dialer.Timeout = time.Second
+	option.ConnWriteTimeout = 2 * time.Second
+	option.ReadBufferEachConn, option.WriteBufferEachConn = 64<<10, 64<<10
+	option.ClientName = "chathub"
+	return option, nil
+}
+
+// withPort gives a host that has no port Redis' own.
+func withPort(host string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil || host == "" {
+		return host
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), "6379")
+}

@@ -1,0 +1,267 @@
+package session
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	// pollEvery is how often what hints may have missed is looked at.
+	pollEvery = time.Second
+	// watchEvery is how often the writers of what is followed here are looked at:
+	// whether a node is dead is the backend's to find out.
+	watchEvery = 50 * time.Millisecond
+	// keepFor is how long a conversation that nobody here needs is kept in memory,
+	// where the store has it.
+	keepFor = time.Minute
+)
+
+// Run does the Manager's and its backend's work in the background until ctx ends,
+// and returns when all of it has.
+func (m *Manager) Run(ctx context.Context) error {
+	var group sync.WaitGroup
+	var failed error
+	group.Go(func() {
+		failed = m.b.Run(ctx, func(h Hint) { _ = m.rescue("a hint", h.ID, func() error { m.heard(h); return nil }) })
+	})
+	group.Go(func() { m.appends.run(ctx) })
+	if m.kind.Alone {
+		group.Go(func() { m.takeRestored(ctx) })
+		m.every(ctx, &group, max(min(m.cfg.TTL/10, time.Minute), time.Millisecond), m.sweep)
+	} else {
+		group.Go(func() { m.reads.run(ctx) })
+		m.every(ctx, &group, pollEvery, m.poll)
+		m.every(ctx, &group, watchEvery, m.watchWriters)
+	}
+	group.Wait()
+	m.work.Wait()
+	return failed
+}
+
+// rescue is Rescue with the Manager's log.
+func (m *Manager) rescue(step string, id uuid.UUID, f func() error) error {
+	return Rescue(m.log, step, id, f)
+}
+
+// safely is send for a queue. A panic counts for the text at which it happens as no
+// answer; the other texts are sent again, one by one.
+func (m *Manager) safely(step string, send func(context.Context, []*Text)) func(context.Context, []*Text) {
+	return func(ctx context.Context, texts []*Text) {
+		try := func(id uuid.UUID, some []*Text) error {
+			return m.rescue(step, id, func() error { send(ctx, some); return nil })
+		}
+		if len(texts) == 1 {
+			_ = try(texts[0].Ref.ID, texts)
+		} else if try(uuid.Nil, texts) != nil {
+			for i, t := range texts {
+				_ = try(t.Ref.ID, texts[i:i+1])
+			}
+		}
+	}
+}
+
+// every calls f once an interval until ctx ends.
+func (m *Manager) every(ctx context.Context, group *sync.WaitGroup, interval time.Duration, f func(context.Context)) {
+	group.Go(func() {
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				_ = m.rescue("a look at the store", uuid.Nil, func() error { f(ctx); return nil })
+			}
+		}
+	})
+}
+
+// sweep forgets what has expired, and tells the backend what was used, or held,
+// since the last time.
+func (m *Manager) sweep(ctx context.Context) {
+	now := time.Now()
+	var uses []Use
+	m.cells.Range(func(id, _ any) bool {
+		e, err := m.acquire(ctx, id.(uuid.UUID)) // looking at it is enough to forget it
+		if err != nil {
+			return false
+		}
+		if e.there() {
+			at := e.expires.Add(-m.ttl(e.c))
+			if e.holds > 0 {
+				at = now
+			}
+			if at.After(e.loaded) {
+				e.loaded = now
+				uses = append(uses, Use{ID: e.id, Version: e.c.Version, Claimed: e.c.Conn != nil, At: at})
+			}
+		}
+		m.release(e)
+		return true
+	})
+	for len(uses) > 0 {
+		n := min(len(uses), maxBatch)
+		_, _ = m.b.Touch(ctx, uses[:n]) // the next use is told, too
+		uses = uses[n:]
+	}
+}
+
+// takeRestored has the replies taken over that ran when the last process ended,
+// some at a time.
+func (m *Manager) takeRestored(ctx context.Context) {
+	m.cells.Range(func(id, _ any) bool {
+		e, err := m.acquire(ctx, id.(uuid.UUID))
+		if err != nil {
+			return false
+		}
+		orphaned := e.there() && e.c.Running != nil && e.text != nil && !e.text.own
+		ref := Ref{}
+		if orphaned {
+			ref = e.ref()
+			m.events.Orphaned(ref, e.c.Running.Reply)
+		}
+		m.release(e)
+		return ctx.Err() == nil
+	})
+}
+
+// heard takes a hint of another node's.
+func (m *Manager) heard(h Hint) {
+	if h.ID == uuid.Nil {
+		m.missed.Store(true)
+		for _, t := range m.tracked() {
+			m.queueOf(t).wake(t)
+		}
+		return
+	}
+	if h.Fence == "" {
+		m.refresh(h.ID)
+		return
+	}
+	m.mu.Lock()
+	t := m.texts[h.ID]
+	m.mu.Unlock()
+	switch here := t != nil && t.Fence == h.Fence; {
+	case here && t.own:
+		t.elsewhere.Store(time.Now().UnixNano())
+	case here:
+		m.feed(t, h)
+	case !here && fenceNode(h.Fence) == m.kind.Node:
+		m.adoptOwn(h.ID)
+	}
+}
+
+// adoptOwn looks at a conversation in which somebody follows a reply under a fence
+// of this node's, of which there is no text here: the answer to its Say was lost.
+func (m *Manager) adoptOwn(id uuid.UUID) {
+	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+	defer cancel()
+	e, err := m.acquire(ctx, id)
+	if err != nil {
+		return
+	}
+	defer m.release(e) // which looks
+	_ = m.load(ctx, e) // who follows asks again
+}
+
+// feed gives a followed text what a hint brings of it. One that has a gap, or is
+// being read, is read.
+func (m *Manager) feed(t *Text, h Hint) {
+	m.reads.mu.Lock()
+	free := t.queue.state == atRest && !t.queue.shut && h.At <= t.Appended()
+	if free {
+		t.queue.state = inFlight
+	}
+	m.reads.mu.Unlock()
+	if !free {
+		m.reads.wake(t)
+		return
+	}
+	t.Stored(h.At, h.Text, h.At+len(h.Text))
+	m.reads.land(t, m.wasRead(t))
+}
+
+func (m *Manager) tracked() []*Text {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]*Text, 0, len(m.texts))
+	for _, t := range m.texts {
+		all = append(all, t)
+	}
+	return all
+}
+
+// poll looks at all that is followed and written here, for hints get lost, and
+// slides the time to live of what is used.
+func (m *Manager) poll(ctx context.Context) {
+	for _, t := range m.tracked() {
+		if t.own || t.followed() {
+			m.queueOf(t).wake(t)
+		} else {
+			m.work.Go(func() { // it waits for what is under way
+				_ = m.rescue("leaving a text", t.Ref.ID, func() error { m.unfollow(ctx, t); return nil })
+			})
+		}
+	}
+	m.touch(ctx)
+}
+
+// touch slides the time to live of what was used, or is held, since the last time.
+func (m *Manager) touch(ctx context.Context) {
+	m.mu.Lock()
+	used := m.used
+	m.used = make(map[uuid.UUID]bool)
+	m.mu.Unlock()
+	now := time.Now()
+	every := min(m.cfg.TTL/3, 20*time.Second)
+	missed := m.missed.Swap(false)
+	var uses []Use
+	m.cells.Range(func(_, v any) bool {
+		e := v.(*cell)
+		select {
+		case e.lock <- struct{}{}:
+		default:
+			return true
+		}
+		held := e.holds > 0 || e.text != nil && !e.text.own
+		needed := held || e.text != nil
+		switch {
+		case e.gone || !e.there():
+		case used[e.id], needed && (missed || now.Sub(e.loaded) > every-rand.N(every/8+1)):
+			e.loaded = now
+			uses = append(uses, Use{ID: e.id, Version: e.c.Version, Held: held, Claimed: e.c.Conn != nil && e.c.Conn.Node == m.kind.Node})
+		case e.holds == 0 && e.text == nil && now.Sub(e.loaded) > keepFor:
+			e.c = nil
+			m.weigh(e)
+		}
+		m.release(e)
+		return ctx.Err() == nil
+	})
+	for len(uses) > 0 {
+		n := min(len(uses), maxBatch)
+		changed, err := m.b.Touch(ctx, uses[:n])
+		if err == nil {
+			for _, id := range changed {
+				m.refresh(id)
+			}
+		}
+		uses = uses[n:]
+	}
+}
+
+// watchWriters looks whether the nodes live that write what is followed here.
+func (m *Manager) watchWriters(ctx context.Context) {
+	for _, t := range m.tracked() {
+		node := fenceNode(t.Fence)
+		if t.own || node != "" && (node == m.kind.Node || m.b.Alive(node)) {
+			continue
+		}
+		if e, err := m.acquire(ctx, t.Ref.ID); err == nil {
+			m.release(e) // which looks
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// New makes a session with a random id that belongs to owner ("": to whoever
+// knows its id). A key that made one before finds that one again, as long as it
+// lives. Errors: ErrFull, ErrUnavailable.
+func (m *Manager) New(ctx context.Context, owner string, key uuid.UUID) (Session, error) {
+	return m.Create(ctx, Creation{ID: uuid.New(), Owner: owner, Key: key})
+}
+
+// Open makes the session id, which the client chose, unless it exists. Errors as
+// for New, and ErrNotFound when it is somebody else's.
+func (m *Manager) Open(ctx context.Context, owner string, id uuid.UUID) (Session, error) {
+	s, err := m.Create(ctx, Creation{ID: id, Owner: owner})
+	if err == nil && s.Owner != owner {
+		return Session{}, ErrNotFound
+	}
+	return s, err
+}
+
+// Creation says what session to make.
+type Creation struct {
+	ID    uuid.UUID
+	Owner string
+	Key   uuid.UUID // see New; nil: none
+}
+
+// Create makes the session c.ID; one that is there already, or that c.Owner made
+// with c.Key before, is returned instead. One found by its ID may be another
+// owner's, one found by its key never is. Errors as for New.
+func (m *Manager) Create(ctx context.Context, c Creation) (Session, error) {
+	if c.Key == uuid.Nil {
+		s, _, err := m.create(ctx, c)
+		return s, err
+	}
+	for stale := uuid.Nil; ; {
+		id, err := m.b.Claim(ctx, ClaimName(c.Owner, c.Key), c.ID, stale)
+		if err != nil {
+			return Session{}, fmt.Errorf("failed to claim an idempotency key: %w", err)
+		}
+		c.ID = id
+		s, ok, err := m.create(ctx, c)
+		if errors.Is(err, ErrFull) {
+			_, _ = m.b.Claim(ctx, ClaimName(c.Owner, c.Key), uuid.Nil, id)
+		}
+		if err != nil || ok {
+			return s, err
+		}
+		stale, c.ID = id, uuid.New() // the key has outlived its session, whose id is another's now
+	}
+}
+
+// ClaimName is the name under which Backend.Claim keeps an idempotency key.
+func ClaimName(owner string, key uuid.UUID) string { return key.String() + ":" + owner }
+
+// create makes or finds the session c.ID; ok is false where that is not the one
+// that the key made.
+func (m *Manager) create(ctx context.Context, c Creation) (got Session, ok bool, err error) {
+	e, err := m.acquire(ctx, c.ID)
+	if err != nil {
+		return Session{}, false, err
+	}
+	defer m.release(e)
+	made := create(nil, c.Owner, c.Key) // one name for all tries
+	err = m.stepIn(ctx, e, func() (*Change, error) {
+		if !e.there() {
+			return made, nil
+		}
+		ok = c.Key == uuid.Nil || e.c.Owner == c.Owner && e.c.Key == c.Key
+		if got = e.c.view(c.ID, Position{}); ok && got.Owner == c.Owner {
+			m.use(e)
+		}
+		return nil, nil
+	})
+	return got, ok, err
+}
+
+// Check returns the session, without its messages, when owner may see it. A
+// session of somebody else is ErrNotFound, like one that never was, and is not
+// used by that. What is then done names the Ref that was checked.
+func (m *Manager) Check(ctx context.Context, id uuid.UUID, owner string) (got Session, err error) {
+	e, err := m.acquire(ctx, id)
+	if err != nil {
+		return Session{}, err
+	}
+	defer m.release(e)
+	err = m.stepIn(ctx, e, func() (*Change, error) {
+		if !e.there() || e.c.Owner != owner {
+			return nil, ErrNotFound
+		}
+		got = e.c.view(id, End)
+		m.use(e)
+		return nil, nil
+	})
+	return got, err
+}
+
+// Get returns the session with the messages behind a place, as far as the place
+// and the path have something in common (Session.After). An id that stands for
+// several texts counts as the message before it, unless its Seq is told.
+// Errors: ErrNotFound, ErrUnavailable.
+func (m *Manager) Get(ctx context.Context, ref Ref, after Position) (got Session, err error) {
+	err = m.step(ctx, ref, func(e *cell) (*Change, error) {
+		got = e.c.view(e.id, after)
+		return nil, nil
+	})
+	return got, err
+}
+
+// Say stores a user message, the name of its reply, and that this reply is
+// running, in one step. A turn whose Reply was started before is that same turn
+// asked once more, and gets the same answer (Ended, once it did).
+// Errors: ErrNotFound, ErrBusy, ErrReused, ErrNothing, ErrLong, ErrUnavailable.
+func (m *Manager) Say(ctx context.Context, ref Ref, t Turn) (said Said, err error) {
+	fence := m.newFence(t.Reply.String())
+	err = m.step(ctx, ref, func(e *cell) (ch *Change, err error) {
+		said, ch, err = e.c.say(t, fence)
+		if ch != nil && ch.Running != nil {
+			err = m.roomToSay(e)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if ch == nil && said.Started {
+			said.Text = m.write(e, fence)
+		}
+		return ch, err
+	})
+	if err != nil {
+		return Said{}, err
+	}
+	return said, nil
+}
+
+// Stop has the running reply ended by whoever writes it, if it is this one.
+// Text.End, or Get, tells when that is so. Errors: ErrNotFound, ErrUnavailable.
+func (m *Manager) Stop(ctx context.Context, ref Ref, reply uuid.UUID) error {
+	return m.step(ctx, ref, func(e *cell) (*Change, error) { return e.c.stop(reply), nil })
+}
+
+// Delete forgets the session. Errors: ErrNotFound, ErrUnavailable.
+func (m *Manager) Delete(ctx context.Context, ref Ref) error {
+	e, err := m.acquire(ctx, ref.ID)
+	if err != nil {
+		return err
+	}
+	defer m.release(e)
+	for tried := false; ; {
+		if !m.kind.Alone {
+			if err := m.load(ctx, e); err != nil {
+				return err
+			}
+		}
+		if !e.there() || e.c.Born != ref.Born {
+			if tried {
+				return nil // by us, as far as anybody can tell
+			}
+			return ErrNotFound
+		}
+		err := m.b.Commit(ctx, e.id, e.c, nil)
+		switch {
+		case err == nil:
+			m.forget(e)
+			return nil
+		case errors.Is(err, ErrConflict):
+		default:
+			return fmt.Errorf("failed to delete a session: %w", err)
+		}
+		tried = true
+	}
+}
+
+// Hold keeps the session from expiring until as many calls of Release have
+// followed as there were of Hold, and has Events told of what changes in it.
+// Errors: ErrNotFound, ErrUnavailable.
+func (m *Manager) Hold(ctx context.Context, ref Ref) error {
+	held := false
+	return m.step(ctx, ref, func(e *cell) (*Change, error) {
+		if !held {
+			held = true
+			e.holds++
+		}
+		return nil, nil
+	})
+}
+
+// Subscribe has Events told at once of what other nodes do in a session that is
+// held; without it, within a second, and where it has the connection.
+// Errors: ErrNotFound, ErrUnavailable.
+func (m *Manager) Subscribe(ctx context.Context, ref Ref) error {
+	if m.kind.Alone {
+		return nil
+	}
+	e, err := m.acquire(ctx, ref.ID)
+	if err != nil {
+		return err
+	}
+	defer m.release(e)
+	if !e.there() || e.c.Born != ref.Born {
+		return ErrNotFound
+	}
+	if _, err := m.b.Touch(ctx, []Use{{ID: e.id, Version: e.c.Version, Held: true}}); err != nil {
+		return fmt.Errorf("failed to subscribe to a session: %w", err)
+	}
+	return nil
+}
+
+// Release ends a Hold.
+func (m *Manager) Release(ref Ref) {
+	e, err := m.acquire(context.Background(), ref.ID)
+	if err != nil {
+		return
+	}
+	defer m.release(e)
+	if e.there() && e.c.Born == ref.Born && e.holds > 0 {
+		e.holds--
+		m.use(e) // the moment it is let go its time begins
+	}
+}

@@ -1,0 +1,370 @@
+package session
+
+import (
+	"bytes"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/google/uuid"
+)
+
+const (
+	firstBlock = 512
+	lastBlock  = 32 << 10
+)
+
+// Text is what a running reply says, as one node writes or follows it: bytes
+// that are only ever appended to, by one goroutine at a time, and read by any
+// number without a lock. It never shrinks: where another writer takes the reply
+// over, this Text ends and names the one in which the reply goes on.
+//
+// What is below Appended may be stored, what is below Safe is stored and may be
+// shown. Both only grow, and bytes below them never change.
+type Text struct {
+	// These do not change.
+	Ref    Ref
+	Reply  uuid.UUID
+	User   Position // the message that it answers
+	Seq    int64
+	Model  string
+	Epochs []Epoch
+	Fence  string // under which it is written
+	own    bool   // by this node
+
+	first    *block
+	appended atomic.Int64
+	safe     atomic.Int64
+	end      atomic.Pointer[TextEnd]
+	watcher  atomic.Pointer[TextWatcher]
+
+	// The writer's: the turn of a text that is written here, else whoever holds
+	// the cell's feed.
+	last *block
+	size int
+
+	// saved is how much the store has, as far as is known: less than Safe where a
+	// failover has lost some of it.
+	saved     atomic.Int64
+	elsewhere atomic.Int64 // when another node last told that it follows it, in Unix ns; 0: none has
+	answered  atomic.Bool  // since this was last looked at
+	moved     atomic.Bool  // the store says that another fence stands, or none
+	changed   atomic.Bool  // the store says that the conversation has changed
+	queue     queued       // guarded by the queue's lock
+	outage    outage       // the queue's goroutine's; once it is shut, Finish's
+	sent      Cursor       // how far Unsaved came; whoever appends has it
+	wake      func()       // has the store take what was appended; nil: not written here
+}
+
+// TextEnd says how a Text ended. Exactly one of its fields is set, but for Keep.
+type TextEnd struct {
+	Message *Message // the reply as it is stored
+	Err     error    // ErrNotFound: the session is gone; ErrLost: the reply is; ErrUnfollowed
+	Next    *Text    // the reply goes on there, with this one's first Keep bytes
+	Keep    int
+}
+
+// TextWatcher is told what becomes of a Text. Its methods may be called by any
+// goroutine, must not block, and must not call the Manager.
+type TextWatcher interface {
+	// Grew: Safe has moved. push tells that the caller has the time for a write to
+	// a socket that does not wait.
+	Grew(push bool)
+	// Ended: Text.End returns how.
+	Ended()
+	// Away: the store could not be reached for AwayAfter. Who follows is better
+	// sent away to come back later; what comes then is stored as before.
+	Away()
+	// Followed tells whether anybody follows the text, or is about to. One that is
+	// written elsewhere ends when it has said no.
+	Followed() bool
+}
+
+type block struct {
+	start int
+	buf   []byte                // its length never changes
+	next  atomic.Pointer[block] // set before a bound passes next.start
+}
+
+// newText returns an empty text of a running reply.
+func newText(ref Ref, r *Running, own bool) *Text {
+	b := &block{buf: make([]byte, firstBlock)}
+	return &Text{
+		Ref: ref, Reply: r.Reply, User: r.User, Seq: r.Seq, Model: r.Model, Epochs: r.Epochs, Fence: r.Fence, own: own,
+		first: b, last: b,
+	}
+}
+
+// StoredText returns the text of a reply that has ended, without copying it.
+func StoredText(ref Ref, m *Message) *Text {
+	b := &block{buf: unsafe.Slice(unsafe.StringData(m.Content), len(m.Content))}
+	t := &Text{
+		Ref: ref, Reply: m.ID, User: Position{Seq: m.Parent}, Seq: m.Seq, Model: m.Model, Epochs: m.Epochs,
+		first: b, last: b, size: len(m.Content),
+	}
+	t.appended.Store(int64(t.size))
+	t.safe.Store(int64(t.size))
+	t.end.Store(&TextEnd{Message: m})
+	return t
+}
+
+// append adds whole characters. Only the writer calls it.
+func (t *Text) append(p []byte) {
+	for len(p) > 0 {
+		room := t.last.buf[t.size-t.last.start:]
+		if len(room) < utf8.UTFMax {
+			b := &block{start: t.size, buf: make([]byte, max(firstBlock, min(2*len(t.last.buf), lastBlock)))}
+			t.last.next.Store(b)
+			t.last = b
+			continue
+		}
+		n := copy(room, p[:RuneBoundary(p, len(room))])
+		t.size += n
+		p = p[n:]
+	}
+	t.appended.Store(int64(t.size))
+}
+
+// show moves Safe to n, if that is further, and tells whoever watches. One
+// goroutine at a time calls it.
+func (t *Text) show(n int, push bool) {
+	if int64(n) <= t.safe.Load() {
+		return
+	}
+	t.safe.Store(int64(n))
+	if w := t.watcher.Load(); w != nil {
+		(*w).Grew(push)
+	}
+}
+
+// Unsaved appends to dst what the store lacks, at most limit bytes and whole
+// characters, and returns how long the store has the text before that. It is for
+// Backend.Append.
+func (t *Text) Unsaved(dst []byte, limit int) (at int, _ []byte) {
+	at = int(t.saved.Load())
+	c, bound := t.sent, t.Appended()
+	if c.t == nil || c.off > at {
+		c = t.start()
+	}
+	for c.off < at {
+		c.off += len(c.rest(at))
+	}
+	t.sent = c
+	for limit > 0 {
+		p := c.next(limit, bound)
+		if len(p) == 0 {
+			break
+		}
+		dst, limit = append(dst, p...), limit-len(p)
+	}
+	return at, dst
+}
+
+// Saved says that the store has the first n bytes. It is for Backend.Append, and
+// n may be less than before: the rest is appended again then. push is as in
+// TextWatcher.
+func (t *Text) Saved(n int, push bool) {
+	t.saved.Store(int64(n))
+	t.answered.Store(true)
+	t.show(n, push)
+}
+
+// Stored says what the store has of a text that another node writes: p behind
+// its first at bytes, which make it length bytes long. It is for Backend.Read,
+// and for the hints that carry text.
+func (t *Text) Stored(at int, p []byte, length int) {
+	t.saved.Store(int64(length))
+	t.answered.Store(true)
+	have := t.Appended()
+	if at > have || at+len(p) <= have {
+		return
+	}
+	p = p[have-at:]
+	t.append(p[:wholeRunes(p)])
+	t.show(t.Appended(), false)
+}
+
+// Moved says that the store has the text under another fence, or no more. The
+// engine loads the conversation then.
+func (t *Text) Moved() { t.moved.Store(true) }
+
+// Changed says that the conversation has another version than the engine has
+// committed. The engine loads it.
+func (t *Text) Changed() { t.changed.Store(true) }
+
+// finish ends the text. Only the first call counts.
+func (t *Text) finish(e *TextEnd) {
+	if t.end.CompareAndSwap(nil, e) {
+		if w := t.watcher.Load(); w != nil {
+			(*w).Ended()
+		}
+	}
+}
+
+func (t *Text) away() {
+	if w := t.watcher.Load(); w != nil {
+		(*w).Away()
+	}
+}
+
+// Watcher returns who is told of the text: w, unless somebody is told already.
+// What has happened before is not told again.
+func (t *Text) Watcher(w TextWatcher) TextWatcher {
+	if t.watcher.CompareAndSwap(nil, &w) {
+		return w
+	}
+	return *t.watcher.Load()
+}
+
+// FollowedElsewhere is when another node last told that it follows the text, which
+// is written here: one that does tells so every second. The zero time: none has.
+func (t *Text) FollowedElsewhere() time.Time {
+	if ns := t.elsewhere.Load(); ns != 0 {
+		return time.Unix(0, ns)
+	}
+	return time.Time{}
+}
+
+// Own tells whether this node writes the text.
+func (t *Text) Own() bool { return t.own }
+
+// Epoch names the writer; 0: the reply's first.
+func (t *Text) Epoch() int64 { return lastEpoch(t.Epochs) }
+
+// Appended is how many bytes the text has, Safe how many of them are stored.
+func (t *Text) Appended() int { return int(t.appended.Load()) }
+func (t *Text) Safe() int     { return int(t.safe.Load()) }
+
+// End returns how the text ended, nil while it goes on. All of it is Safe then
+// that will ever be.
+func (t *Text) End() *TextEnd { return t.end.Load() }
+
+// String returns the first n bytes.
+func (t *Text) String(n int) string {
+	var s strings.Builder
+	s.Grow(n)
+	for c := t.start(); s.Len() < n; {
+		p := c.next(n-s.Len(), n)
+		if len(p) == 0 {
+			break
+		}
+		s.Write(p)
+	}
+	return s.String()
+}
+
+// Cursor is a place in a text. It belongs to one goroutine at a time.
+type Cursor struct {
+	t    *Text
+	b    *block
+	off  int
+	part Part
+	text int // bytes of text before it
+}
+
+func (t *Text) start() Cursor { return Cursor{t: t, b: t.first, part: PartText} }
+
+// At returns the place behind the first off bytes. ok is false, and the place is
+// the beginning, if the text has no such place, or not yet.
+func (t *Text) At(off int) (c Cursor, ok bool) { return t.at(off, t.Safe()) }
+
+func (t *Text) at(off, bound int) (c Cursor, ok bool) {
+	if off < 0 || off > bound {
+		return t.start(), false
+	}
+	c = t.start()
+	for c.off < off {
+		c.pass(c.rest(off))
+	}
+	if p := c.rest(bound); len(p) > 0 && !utf8.RuneStart(p[0]) {
+		return t.start(), false
+	}
+	return c, true
+}
+
+// TextAt returns the offset of the place behind the first n bytes of text alone;
+// ok is false if there are not so many, or not yet.
+func (t *Text) TextAt(n int) (off int, ok bool) {
+	c := t.start()
+	for c.text < n {
+		if len(c.Next(n-c.text)) == 0 {
+			return 0, false
+		}
+	}
+	return c.off, true
+}
+
+// pass moves behind p, which follows.
+func (c *Cursor) pass(p []byte) {
+	for c.off += len(p); ; {
+		n := bytes.IndexByte(p, Mark)
+		if c.part == PartText {
+			c.text += len(p)
+			if n >= 0 {
+				c.text -= len(p) - n
+			}
+		}
+		if n < 0 || n+markLen > len(p) {
+			return
+		}
+		c.part, p = Part(p[n+1]), p[n+markLen:]
+	}
+}
+
+// Off is the offset of the place, Part the part that it is in, and TextOff how many
+// bytes of text alone are before it.
+func (c *Cursor) Off() int     { return c.off }
+func (c *Cursor) Part() Part   { return c.part }
+func (c *Cursor) TextOff() int { return c.text }
+
+// Behind is how much there is to read.
+func (c *Cursor) Behind() int { return max(0, c.t.Safe()-c.off) }
+
+// Next returns what follows of one part, at most limit bytes and whole characters,
+// and moves behind it; nothing when there is no more for now. Marks it only passes.
+// The bytes stay valid and must not be changed.
+func (c *Cursor) Next(limit int) []byte {
+	bound := c.t.Safe()
+	p := c.rest(bound)
+	for len(p) >= markLen && p[0] == Mark {
+		c.part = Part(p[1])
+		c.off += markLen
+		p = c.rest(bound)
+	}
+	p = p[:RuneBoundary(p, limit)]
+	if n := bytes.IndexByte(p, Mark); n >= 0 {
+		p = p[:n]
+	}
+	c.off += len(p)
+	if c.part == PartText {
+		c.text += len(p)
+	}
+	return p
+}
+
+// next is Next of the stored bytes, marks and all, below the bound.
+func (c *Cursor) next(limit, bound int) []byte {
+	p := c.rest(bound)
+	p = p[:RuneBoundary(p, limit)]
+	c.off += len(p)
+	return p
+}
+
+// rest returns what is below the bound behind c in its block. The bound was
+// loaded before: what it publishes includes the block that holds it.
+func (c *Cursor) rest(bound int) []byte {
+	for c.off < bound {
+		end := bound
+		if next := c.b.next.Load(); next != nil {
+			if next.start <= c.off {
+				c.b = next
+				continue
+			}
+			end = min(bound, next.start)
+		}
+		return c.b.buf[c.off-c.b.start : end-c.b.start]
+	}
+	return nil
+}

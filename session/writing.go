@@ -1,0 +1,520 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// AwayAfter is how long the store may be away before followers are sent away.
+const AwayAfter = 30 * time.Second
+
+// write returns the text of the running reply, which fence lets this node write.
+// The cell is locked.
+func (m *Manager) write(e *cell, fence string) *Text {
+	if e.text == nil || e.text.Fence != fence || !e.text.own {
+		m.replace(e, newText(e.ref(), e.c.Running, true))
+	}
+	return e.text
+}
+
+// replace makes t the cell's text. The cell is locked.
+func (m *Manager) replace(e *cell, t *Text) {
+	if old := e.text; old != nil {
+		m.untrack(old)
+	}
+	e.text = t
+	if t == nil {
+		return
+	}
+	if t.own {
+		t.wake = func() { m.grown(t) }
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.texts[t.Ref.ID] = t
+}
+
+// untrack has the store leave a text alone. When it returns nothing is being
+// appended to one that was followed here.
+func (m *Manager) untrack(t *Text) {
+	if drained := m.queueOf(t).shut(t); !t.own {
+		<-drained
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.texts, t.Ref.ID)
+	if !t.own && !m.kind.Alone {
+		m.used[t.Ref.ID] = true // the store is told that it is followed no more
+	}
+}
+
+func (m *Manager) queueOf(t *Text) *queue {
+	if t.own {
+		return m.appends
+	}
+	return m.reads
+}
+
+// grown has the store take what was appended to a text that is written here.
+func (m *Manager) grown(t *Text) {
+	if m.kind.Instant {
+		m.b.Append(context.Background(), []*Text{t})
+		return
+	}
+	m.appends.wake(t)
+}
+
+// Append adds p, whole characters, to a text that is written here, and has it
+// stored. Only the turn's goroutine calls it. It returns false when the text has
+// ended: another node writes the reply, or its session is gone.
+func (t *Text) Append(p []byte) bool {
+	if t.end.Load() != nil {
+		return false
+	}
+	t.append(p)
+	t.wake()
+	return true
+}
+
+// appended is the appends' look at a text that was sent.
+func (m *Manager) appended(t *Text) verdict {
+	switch {
+	case t.end.Load() != nil:
+		return done
+	case t.moved.Load():
+		m.lookAt(t) // it ends the text
+		return rest
+	case !t.outage.answered(t.answered.Swap(false)):
+		m.failed(t)
+		return later
+	case t.changed.Swap(false):
+		m.lookAt(t)
+	}
+	if int(t.saved.Load()) < t.Appended() {
+		return more
+	}
+	return rest
+}
+
+// wasRead is the reads' look at a text that was read.
+func (m *Manager) wasRead(t *Text) verdict {
+	switch {
+	case t.end.Load() != nil:
+		return done
+	case t.moved.Load():
+		m.lookAt(t)
+		return rest
+	case !t.outage.answered(t.answered.Swap(false)):
+		m.failed(t)
+		return later
+	}
+	if int(t.saved.Load()) > t.Appended() {
+		return more
+	}
+	return rest
+}
+
+// lookAt is refresh that nobody waits for.
+func (m *Manager) lookAt(t *Text) {
+	m.work.Go(func() {
+		_ = m.rescue("a look at a conversation", t.Ref.ID, func() error { m.refresh(t.Ref.ID); return nil })
+	})
+}
+
+// failed notes that the store did not answer for a text.
+func (m *Manager) failed(t *Text) {
+	begins, lasts := t.outage.missed()
+	if begins && t.own {
+		m.log.Warn("a running reply cannot be stored; trying on", slog.String("session", t.Ref.ID.String()[:8]))
+	}
+	if lasts {
+		t.away()
+	}
+}
+
+// refresh looks at what the store has of a conversation, if anything is here of it.
+func (m *Manager) refresh(id uuid.UUID) {
+	if _, ok := m.cells.Load(id); !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+	defer cancel()
+	e, err := m.acquire(ctx, id)
+	if err != nil {
+		return
+	}
+	defer m.release(e)
+	if e.there() && !m.kind.Alone {
+		_ = m.load(ctx, e) // which tells of what is new; if it fails, the polls look again
+	}
+}
+
+// stepTimeout bounds a step of the store that nobody waits for.
+const stepTimeout = 5 * time.Second
+
+// reconcile has the text that is here be what the conversation says of it. The
+// cell is locked.
+func (m *Manager) reconcile(e *cell) {
+	t := e.text
+	if t == nil {
+		return
+	}
+	var r *Running
+	if e.there() {
+		r = e.c.Running
+	}
+	switch {
+	case !e.there() || e.c.Born != t.Ref.Born:
+		m.endText(e, &TextEnd{Err: ErrNotFound})
+	case r == nil || r.Reply != t.Reply:
+		m.endText(e, e.c.textEnd(t.Reply))
+	case r.Fence != t.Fence:
+		m.moveOn(e, r)
+	case r.Stopping && t.own:
+		m.events.Stopping(t.Ref, t.Reply)
+	}
+}
+
+// endText ends the cell's text. One that was followed gets what it lacks of the
+// reply as it is stored, and one that was written here shows what was stored with
+// its end; where it has something else, it goes on in that.
+func (m *Manager) endText(e *cell, end *TextEnd) {
+	t := e.text
+	m.replace(e, nil)
+	e.late = false
+	if end.Message != nil {
+		content, have := end.Message.Content, t.String(t.Appended())
+		switch {
+		case t.own && content == t.String(t.Safe()):
+		case t.own && content == have && m.appends.isDrained(t):
+			t.show(len(content), false)
+		case t.own || !strings.HasPrefix(content, have):
+			keep := commonPrefix(content, t.String(t.Safe()))
+			t.finish(&TextEnd{Next: StoredText(t.Ref, end.Message), Keep: keep})
+			return
+		default:
+			t.append([]byte(content[len(have):]))
+			t.show(t.Appended(), false)
+		}
+	}
+	t.finish(end)
+}
+
+// commonPrefix returns how many bytes, in whole characters, two texts have in
+// common at their beginning.
+func commonPrefix(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	for n > 0 && n < len(a) && !utf8.RuneStart(a[n]) {
+		n--
+	}
+	return n
+}
+
+// textEnd tells how a reply ended that runs no more.
+func (c *Conversation) textEnd(reply uuid.UUID) *TextEnd {
+	for _, i := range c.byID[reply] {
+		if m := &c.messages[i]; m.Role == Assistant {
+			return &TextEnd{Message: m}
+		}
+	}
+	return &TextEnd{Err: ErrLost}
+}
+
+// Finish stores the reply, which ends being the running one, with what the text
+// has as its content; the message's other fields but FinishReason, Usage,
+// Estimate, Failure and Retry are the store's to set. It succeeds when that is stored
+// already. Only the turn calls it, behind its last Append. Errors: ErrNotFound;
+// ErrLost, where the text has another end; ErrUnavailable, after which it can be
+// called again.
+func (m *Manager) Finish(ctx context.Context, t *Text, reply Message) error {
+	select {
+	case <-m.appends.shut(t): // an append that comes late would make the text longer
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	reply.ID, reply.Model, reply.Content, reply.Timestamp = t.Reply, t.Model, t.String(t.Appended()), Now()
+	for tries := 1; ; tries++ {
+		err := m.step(ctx, t.Ref, func(e *cell) (*Change, error) {
+			return e.c.finish(reply, t.Fence, int(t.saved.Load()))
+		})
+		if errors.Is(err, ErrUnavailable) {
+			m.failed(t) // nothing else tells who follows: no append does any more
+		}
+		if !errors.Is(err, errStale) {
+			return err
+		}
+		if tries == maxStale {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if err := insist(ctx, t, m.b.Append); err != nil {
+			return fmt.Errorf("failed to store the end of a text: %w", err)
+		}
+	}
+}
+
+// maxStale is how often a step takes in vain what the store has of a text: where the
+// text is lost, and its fence with it, that would go on for ever.
+const maxStale = 100
+
+// insistFor is how long a step tries to get the store's answer for a text.
+const insistFor = 2 * time.Second
+
+// insist has the store append or read a text that no queue sends, until it has
+// answered. Errors: ErrUnavailable, ctx's.
+func insist(ctx context.Context, t *Text, do func(context.Context, []*Text)) error {
+	limit := time.NewTimer(insistFor)
+	defer limit.Stop()
+	pause := time.NewTicker(retryAfter)
+	defer pause.Stop()
+	for {
+		if do(ctx, []*Text{t}); t.answered.Swap(false) || t.moved.Load() {
+			return nil
+		}
+		select {
+		case <-pause.C:
+		case <-limit.C:
+			return ErrUnavailable
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Yield gives the right to write the reply up, behind what was appended, so that
+// another node goes on at once. The text ends, also where the store cannot be told:
+// then the reply is found as one that nobody writes (see adoptIfOrphaned).
+func (m *Manager) Yield(ctx context.Context, t *Text) error {
+	defer m.letGo(t)
+	select {
+	case <-m.appends.shut(t):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for int(t.saved.Load()) < t.Appended() && t.End() == nil && !t.moved.Load() {
+		if err := insist(ctx, t, m.b.Append); err != nil {
+			return fmt.Errorf("failed to store the rest of a text: %w", err)
+		}
+	}
+	return m.step(ctx, t.Ref, func(e *cell) (*Change, error) { return e.c.yield(t.Reply, t.Fence), nil })
+}
+
+// letGo ends a text of this node's that has not ended: it goes on in whatever the
+// reply goes on in.
+func (m *Manager) letGo(t *Text) {
+	e, err := m.acquire(context.Background(), t.Ref.ID)
+	if err != nil {
+		return
+	}
+	defer m.release(e)
+	if e.text == t && t.End() == nil {
+		m.moveOn(e, e.c.Running)
+	}
+}
+
+// moveOn ends the cell's text, which goes on in one that is followed here.
+func (m *Manager) moveOn(e *cell, r *Running) {
+	t, next := e.text, newText(e.ref(), r, false)
+	keep := ValidPrefix(r.Epochs, t.Epoch(), t.Safe())
+	next.append([]byte(t.String(keep)))
+	next.saved.Store(int64(keep))
+	next.safe.Store(int64(keep))
+	m.replace(e, next)
+	t.finish(&TextEnd{Next: next, Keep: keep})
+	m.reads.wake(next)
+}
+
+// Take takes over the running reply, if it is this one and nobody writes it, and
+// returns what Say does. One of which too many writers have died, or that is to
+// stop, is only to be ended: ended is how. Errors: ErrNotFound; ErrBusy, where
+// somebody writes it; ErrLost, where it does not run any more; ErrUnavailable.
+func (m *Manager) Take(ctx context.Context, ref Ref, reply uuid.UUID) (said Said, ended string, err error) {
+	fence := m.newFence(randomName())
+	for tries := 1; ; tries++ {
+		err = m.step(ctx, ref, func(e *cell) (*Change, error) {
+			r := e.c.Running
+			if r == nil || r.Reply != reply {
+				return nil, ErrLost
+			}
+			if r.Fence == fence {
+				said, ended = m.taken(e)
+				return nil, nil
+			}
+			died, err := m.mayTake(e)
+			if err != nil {
+				return nil, err
+			}
+			had, has, err := m.textLength(ctx, e)
+			if err != nil {
+				return nil, err
+			}
+			return e.c.take(reply, fence, r.Fence, died, had, has)
+		})
+		if !errors.Is(err, errStale) {
+			return said, ended, err
+		}
+		if tries == maxStale {
+			return said, ended, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+}
+
+// mayTake tells whether nobody writes the cell's running reply, and whether that
+// is since its node died.
+func (m *Manager) mayTake(e *cell) (died bool, err error) {
+	node := fenceNode(e.c.Running.Fence)
+	switch {
+	case node == "":
+		return false, nil
+	case node == m.kind.Node:
+		if e.text != nil && e.text.own && e.text.Fence == e.c.Running.Fence {
+			return false, ErrBusy
+		}
+		return false, nil
+	case m.b.Alive(node):
+		return false, ErrBusy
+	}
+	return true, nil
+}
+
+// textLength reads all that is stored of the cell's running reply, and returns
+// how long it is and how much of it is whole characters.
+func (m *Manager) textLength(ctx context.Context, e *cell) (had, has int, err error) {
+	if e.text == nil || e.text.Fence != e.c.Running.Fence || e.text.own {
+		m.replace(e, newText(e.ref(), e.c.Running, false))
+	}
+	t := e.text
+	<-m.reads.shut(t)
+	defer m.reads.open(t)
+	for !m.kind.Alone {
+		if err := insist(ctx, t, m.b.Read); err != nil {
+			return 0, 0, fmt.Errorf("failed to read a text: %w", err)
+		}
+		if t.moved.Load() {
+			return 0, 0, errStale // the next look finds another head
+		}
+		if had = int(t.saved.Load()); had-t.Appended() <= maxTorn {
+			break
+		}
+	}
+	return int(t.saved.Load()), min(t.Appended(), int(t.saved.Load())), nil
+}
+
+// taken makes the text that goes on with a reply that was taken over, and ends
+// the one that followed it here.
+func (m *Manager) taken(e *cell) (said Said, ended string) {
+	r, old := e.c.Running, e.text
+	if old == nil || !old.own || old.Fence != r.Fence {
+		t := newText(e.ref(), r, true)
+		keep := r.Epochs[len(r.Epochs)-1].At
+		if old != nil {
+			t.append([]byte(old.String(min(keep, old.Appended()))))
+		}
+		t.saved.Store(int64(t.size))
+		t.safe.Store(int64(t.size))
+		m.replace(e, t)
+		if old != nil {
+			old.finish(&TextEnd{Next: t, Keep: min(keep, old.Safe())})
+		}
+	}
+	path := e.c.pathTo(r.User.Seq)
+	user := path[len(path)-1]
+	said = Said{User: user, Before: e.c.before(user), Started: true, Running: r, History: path, Text: e.text}
+	switch {
+	case r.Stopping:
+		ended = FinishStopped
+	case r.Deaths > maxDeaths, e.late:
+		ended = FinishError
+	}
+	return said, ended
+}
+
+// Follow returns the text of the running reply, wherever it is written; nil: none
+// runs. What it has grows until it ends. One that is written elsewhere ends as
+// ErrUnfollowed when its watcher says that nobody follows it.
+// Errors: ErrNotFound, ErrUnavailable.
+func (m *Manager) Follow(ctx context.Context, ref Ref) (t *Text, err error) {
+	err = m.step(ctx, ref, func(e *cell) (*Change, error) {
+		if t = nil; e.c.Running == nil {
+			return nil, nil
+		}
+		if e.text == nil {
+			m.replace(e, newText(ref, e.c.Running, false))
+			m.reads.wake(e.text)
+		}
+		t = e.text
+		return nil, nil
+	})
+	return t, err
+}
+
+// followed tells whether anybody follows the text, as far as its watcher knows.
+func (t *Text) followed() bool {
+	w := t.watcher.Load()
+	return w == nil || (*w).Followed()
+}
+
+// unfollow ends a text that is written elsewhere and that nobody follows, so that the
+// store sends no more of it.
+func (m *Manager) unfollow(ctx context.Context, t *Text) {
+	e, err := m.acquire(ctx, t.Ref.ID)
+	if err != nil {
+		return
+	}
+	defer m.release(e)
+	if e.text == t && !t.followed() {
+		m.replace(e, nil)
+		t.finish(&TextEnd{Err: ErrUnfollowed})
+	}
+}
+
+// adoptIfOrphaned has somebody take over a reply that nobody will ever write: its
+// fence is this node's, and there is no text of it, or it was yielded, or it is a
+// dead node's. The cell is locked.
+func (m *Manager) adoptIfOrphaned(e *cell) {
+	if !e.there() || e.c.Running == nil {
+		return
+	}
+	if _, err := m.mayTake(e); err != nil {
+		return
+	}
+	// A yielded reply, and a dead node's, are for those who care about them.
+	if fenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {
+		m.events.Orphaned(e.ref(), e.c.Running.Reply)
+	}
+}
+
+// outage is the store being away for a text.
+type outage struct {
+	since time.Time // zero: it is there
+	told  bool      // that it lasts for too long
+}
+
+// answered notes whether the store answered, and returns that.
+func (o *outage) answered(yes bool) bool {
+	if yes {
+		*o = outage{}
+	}
+	return yes
+}
+
+// missed notes that the store did not answer. It tells whether that is new, and,
+// once, that it has been so for AwayAfter.
+func (o *outage) missed() (begins, lasts bool) {
+	now := time.Now()
+	if begins = o.since.IsZero(); begins {
+		o.since = now
+	}
+	lasts = !o.told && now.Sub(o.since) >= AwayAfter
+	o.told = o.told || lasts
+	return begins, lasts
+}
