@@ -128,7 +128,7 @@ func TestSlowReader(t *testing.T) {
 		p := r.join("/ws")
 		p.say("", "go")
 		reply := p.begin()
-		p.take(&reply, p.want("text-start"))
+		p.open(&reply, p.want("text-start"))
 		for len(reply.text) < 100<<10 {
 			time.Sleep(5 * time.Second) // 4 KiB, what the client reads at once, in 20 s
 			p.take(&reply, p.want("text-delta"))

@@ -21,8 +21,8 @@ func TestEveryEndingIsTold(t *testing.T) {
 	last := ""
 	for _, e := range []struct{ reason, text, want string }{
 		{"stop", "", "The model gave no answer."}, {"other", "", "The model gave no answer."}, {"stop", " \n", "The model gave no answer."},
-		{"other", "Half", "Ended early."}, {"something-new", "Half", "The answer ended early."},
-		{"something-new", "", "Ended early."},
+		{"other", "Half", "The model ended early."}, {"something-new", "Half", "The model ended early."},
+		{"something-new", "", "The model ended early."},
 		{"length", "", "The model used its whole length on thinking and gave no answer."}, {"length", "Half", "Cut off: too long."},
 		{"content-filter", "", "Withheld by a filter."}, {"stop", "Whole", ""},
 	} {
