@@ -109,8 +109,12 @@ func (p *play) step() {
 	if m.lastUser() < 0 {
 		return
 	}
-	if drop && !strings.HasPrefix(m.list[m.lastUser()].text, holds) {
+	at := m.lastUser()
+	if drop && !strings.HasPrefix(m.list[at].text, holds) {
 		drop = false // it would depend on what is faster
+	}
+	if slices.ContainsFunc(m.list[at:], func(s shown) bool { return s.part }) {
+		drop = false // the page has what comes before the gate, so nothing would come
 	}
 	if !drop {
 		p.rig.openGates()
@@ -189,6 +193,7 @@ func playPages(t *testing.T, script []byte) *play {
 // FuzzPage has the bytes say what two pages of one conversation do.
 func FuzzPage(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 3, 0, 1, 0, 3, 0, 1, 5, 0, 1, 9, 2, 3})
+	f.Add([]byte("00700002"))
 	f.Fuzz(func(t *testing.T, script []byte) { playPages(t, script[:min(len(script), 400)]) })
 }
 

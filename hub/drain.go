@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -42,15 +43,11 @@ func (h *Hub) Drain(ctx context.Context) {
 		return
 	case <-ctx.Done():
 	}
-	cause := errStopRequested
-	if h.sessions.Outlives() {
-		cause = errYielding
-		h.leaves()
-	}
-	h.over.Store(&cause)
-	h.turns.Range(func(_, t any) bool { t.(*turn).cancel(cause); return true })
-	if h.sessions.Outlives() { // who follows resumes elsewhere, or when the next process is there
+	if h.sessions.Outlives() { // followers resume elsewhere, or when the next process is there
+		h.end(errYielding)
 		_ = h.do(func() { h.eachConn(func(c *Conn) { c.Close(CloseGoingAway, "the server is going away") }) })
+	} else {
+		h.end(errStopRequested)
 	}
 	grace := time.NewTimer(drainGrace)
 	defer grace.Stop()
@@ -65,15 +62,27 @@ func (h *Hub) Drain(ctx context.Context) {
 // ErrDraining once running replies are left to another node or the next process.
 func (h *Hub) Staying(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, end := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(h.leaving, func() { end(ErrDraining) })
+	stop := context.AfterFunc(h.life, func() {
+		if errors.Is(context.Cause(h.life), errYielding) {
+			end(ErrDraining)
+		}
+	})
 	return ctx, func() { stop(); end(nil) }
 }
 
 // checkDrained tells Drain when nothing is left. It runs on the loop.
 func (h *Hub) checkDrained() {
-	if h.drained != nil && h.conns == 0 && h.written.Load() == 0 {
+	if h.drained != nil && h.conns == 0 && h.work.Load() == 0 {
 		close(h.drained)
 		h.drained = nil
+	}
+}
+
+// workDone ends what was added to work, and tells Drain if that was the last.
+func (h *Hub) workDone() {
+	h.work.Add(-1)
+	if h.draining.Load() {
+		_ = h.do(h.checkDrained)
 	}
 }
 

@@ -68,13 +68,12 @@ type Hub struct {
 	upstream *semaphore.Weighted // nil: any number of replies may be with the model
 	orphans  orphans
 	late     lateness
-	turns    sync.Map // uuid.UUID of a reply that is written here → *turn
-	written  atomic.Int64
+	turns    sync.Map     // uuid.UUID of a reply that is written here → *turn
+	work     atomic.Int64 // turns, and what may begin one: a drain waits for them
 	slots    slots
 	draining atomic.Bool
-	leaving  context.Context // ends when running replies are left to others
-	leaves   context.CancelFunc
-	over     atomic.Pointer[error] // the cause that ends all turns: a drain's time is up; nil: it is not
+	life     context.Context // of all turns; its cause says what becomes of their replies
+	end      context.CancelCauseFunc
 
 	ops     chan func()
 	closing chan struct{}  // closed by Run when it takes no more ops
@@ -116,7 +115,7 @@ func New(cfg Config) *Hub {
 	if h.counter == nil {
 		h.counter = new(session.Counts)
 	}
-	h.leaving, h.leaves = context.WithCancel(context.Background())
+	h.life, h.end = context.WithCancelCause(context.Background())
 	h.slots.clients = make(map[string]int)
 	h.orphans.init(cfg.Limits.Upstream)
 	cfg.Sessions.Watch(h)
@@ -151,7 +150,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			close(h.closing)
 			h.eachConn(func(c *Conn) { c.Close(CloseGoingAway, "the server stops") })
-			h.turns.Range(func(_, t any) bool { t.(*turn).cancel(errStopped); return true })
+			h.end(errStopped)
 			h.running.Wait()
 			return nil
 		}

@@ -122,6 +122,8 @@ func (h *Hub) sendAway(ctx context.Context, ref session.Ref) {
 // begun to answer, or a moment later: so the model is not asked for all at once.
 func (h *Hub) adopt(ctx context.Context, o orphan) {
 	const spread = 50 * time.Millisecond
+	h.work.Add(1)
+	defer h.workDone()
 	if h.draining.Load() {
 		return
 	}

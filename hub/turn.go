@@ -41,6 +41,8 @@ var (
 // Errors: session's for Say; ErrDraining; *Error for a content that is empty or
 // too large, or a caller that has too many replies.
 func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.Turn) (*reply.Reply, session.Said, error) {
+	h.work.Add(1) // before the hub looks whether it drains
+	defer h.workDone()
 	if err := h.prepare(&t, from); err != nil {
 		return nil, session.Said{}, err
 	}
@@ -109,15 +111,12 @@ func (h *Hub) prepare(t *session.Turn, from Caller) error {
 // conversation. It is the one trip through the loop that a message takes.
 func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
 	t := &turn{r: r, said: said, from: from, began: time.Now(), unseen: from.Waits}
-	t.ctx, t.cancel = context.WithCancelCause(context.Background())
+	t.ctx, t.cancel = context.WithCancelCause(h.life)
 	h.turns.Store(r.Reply, t)
-	if cause := h.over.Load(); cause != nil { // what is not there yet is not there for Drain
-		t.cancel(*cause)
-	}
 	r.OnEnd(func() { t.cancel(errTextEnded) })
 	err := h.do(func() {
 		h.running.Add(1)
-		h.written.Add(1)
+		h.work.Add(1)
 		h.eachIn(r.Ref, func(c *Conn) { t.unseen = false; c.poke(t) })
 		go h.run(t)
 	})
@@ -133,12 +132,7 @@ func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
 // panic of the model's ends the reply, not the process.
 func (h *Hub) run(t *turn) {
 	defer h.running.Done()
-	defer func() {
-		h.written.Add(-1)
-		if h.draining.Load() {
-			_ = h.do(h.checkDrained)
-		}
-	}()
+	defer h.workDone()
 	defer h.turns.Delete(t.r.Reply)
 	defer func() {
 		_ = h.rescue("a client's count", t.r.Ref, func() error { h.leave(t.from.Client, t.r.Reply); return nil })

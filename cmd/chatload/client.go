@@ -135,7 +135,10 @@ func (c *client) follow() error {
 			if string(f.id) != c.message {
 				return fmt.Errorf("message %s acknowledged, sent %s", f.id, c.message)
 			}
-			c.acked = true
+			if !c.acked {
+				c.acked = true
+				c.shard.record(func(s *shard) { s.acked.add(c.ws.at.Sub(c.said), 1) })
+			}
 		case "error", "abort":
 			return fmt.Errorf("reply ended by %s %s", f.kind, f.code)
 		case "text-end", "pong":

@@ -41,6 +41,34 @@ func TestHub(t *testing.T) {
 	t.Run("end to end", func(t *testing.T) { testEndToEnd(t, hub) })
 	t.Run("commands", func(t *testing.T) { testCommands(t, "--hub="+hub) })
 	t.Run("redis", func(t *testing.T) { testRedis(t, "--hub="+hub) })
+	t.Run("file", func(t *testing.T) { testFile(t, "--hub="+hub) })
+}
+
+// testFile tells what a hub's directory takes, small.
+func testFile(t *testing.T, hub string) {
+	load := []string{hub, "--conversations=4", "--tokens=40", "--ramp=0"}
+	var ratio struct {
+		Ratio        []ratioRow
+		File, Memory []report
+	}
+	out := chatload(t, append([]string{"ratio", "file", "--rounds=2", "--json"}, load...)...)
+	if err := json.Unmarshal(out, &ratio); err != nil || len(ratio.File) != 2 || len(ratio.Memory) != 2 {
+		t.Fatalf("%v in %s", err, out)
+	}
+	for _, rep := range ratio.File {
+		if rep.File == nil || rep.File.PerByte < 1 || rep.Acked.Count != 4 {
+			t.Errorf("got %+v of %+v", rep.File, rep.Acked)
+		}
+	}
+	if ratio.Memory[0].File != nil {
+		t.Errorf("the hub in memory wrote %+v", ratio.Memory[0].File)
+	}
+	out = chatload(t, append([]string{"ratio", "file", "--rounds=1"}, load...)...)
+	for _, told := range []string{"file/memory", "asked: at most 1.05", "asked: at most +2.0", "written: "} {
+		if !bytes.Contains(out, []byte(told)) {
+			t.Errorf("%q is not told in\n%s", told, out)
+		}
+	}
 }
 
 // testEndToEnd starts the hub as a run does, over both kinds of upstream, and

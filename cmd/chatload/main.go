@@ -6,6 +6,7 @@
 //	chatload --url wss://chat.example ...    a hub that runs already
 //	chatload ratio paced                     hub and floor in turn, and how they compare
 //	chatload ratio redis                     what it costs to have the conversations in Redis
+//	chatload ratio file                      what it costs to have them in a directory
 //
 // The model is simulated in this process (llm/mistralsim), so that the time
 // from the model's sending a token to a client's receiving it is known for each
@@ -43,6 +44,7 @@ type cli struct {
 		Paced ratioCmd `kong:"cmd,set='conversations=500',set='ramp=500',set='tokens=1000',set='pace=50',help='500 replies at 50 tokens a second.'"`
 		Flat  ratioCmd `kong:"cmd,set='conversations=50',set='tokens=5000',set='pace=0',set='duration=5s',help='50 replies at a time, flat out.'"`
 		Redis redisCmd `kong:"cmd,set='conversations=500',set='ramp=500',set='tokens=1000',set='pace=50',set='redis=own',help='Not the floor but the hub in memory beside the hub with Redis: 500 replies at 50 tokens a second.'"`
+		File  fileCmd  `kong:"cmd,set='conversations=500',set='ramp=500',set='tokens=1000',set='pace=50',help='Not the floor but the hub in memory beside the hub with a directory: 500 replies at 50 tokens a second.'"`
 	} `cmd:"" help:"Hub and floor under the same load in turn, medians of several rounds."`
 	Floor floorCmd `cmd:"" help:"Serve the least that a relay can do, to compare with."`
 }

@@ -21,6 +21,7 @@ type target struct {
 	Hub      string `default:"./chathub" help:"Without --url: the hub's program, to be started for the run."`
 	Upstream string `enum:"h1,h2" default:"h1" help:"How a started peer reaches the simulator: h1, or h2 over TLS."`
 	Redis    string `env:"REDIS_URL" default:"${redis}" help:"A started hub's store, a URL as in REDIS_URL; own: a redis-server started for the run; not given: memory. Of a hub at --url: the store that it has, to tell what that takes."`
+	File     bool   `help:"A started hub keeps its conversations in a directory of the run's own (DATA_DIR; FSYNC is passed on)."`
 	Profile  string `placeholder:"FILE" help:"Write a CPU profile of a started hub: 5 s, from 1 s into the conversations on."`
 }
 
@@ -95,7 +96,11 @@ func (t *target) connect(ctx context.Context, up *upstream, r *run, dir string) 
 			"LOG_LEVEL": "warn", "REDIS_URL": t.Redis, "MAX_SESSIONS": "0", "MESSAGES_PER_MINUTE": "0", "CONNECTIONS_PER_CLIENT": "0",
 			"MAX_TOKENS": strconv.Itoa(max(4096, r.Tokens)), "DRAIN_TIMEOUT": "2s",
 		})
-		if t.Redis == "" {
+		switch {
+		case t.File:
+			r.file = &fileProbe{dir: filepath.Join(dir, "data")}
+			env["DATA_DIR"] = r.file.dir
+		case t.Redis == "":
 			env["DATA_DIR"] = "none"
 		}
 		if t.Profile != "" {
@@ -155,6 +160,7 @@ func (t *target) observe(ctx context.Context, r *run, during func(context.Contex
 			r.redis = nil
 		}
 	}
+	r.file.begin()
 	begin, before, ownBefore := time.Now(), proc.cpu(), own.cpu()
 	done := make(chan struct{})
 	go func() { r.talk(ctx); close(done) }()
@@ -170,6 +176,7 @@ func (t *target) observe(ctx context.Context, r *run, during func(context.Contex
 			r.tally.of(0).fail(err)
 		}
 	}
+	rep.File = r.file.end()
 	beside.Wait()
 	rep.CPUSeconds, rep.LoadCPUSeconds = cpu.Seconds(), ownCPU.Seconds()
 	m.Peak, m.End = proc.usage().peak(), proc.usage().rss()

@@ -50,19 +50,19 @@ func (c *ratioCmd) Run(ctx context.Context) error {
 	if err := c.inTurns(ctx, hub, floor); err != nil {
 		return err
 	}
-	rows := compare(hub.reports, floor.reports)
+	rows := compare(hub.reports, floor.reports, slices.Concat(cpus, latencies, amounts))
 	if c.JSON {
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{"ratio": rows, "hub": hub.reports, "floor": floor.reports})
 	}
-	printRatio(os.Stdout, rows, hub.reports[0], c.Rounds)
+	printRatio(os.Stdout, "hub", "floor", rows, hub.reports[0], c.Rounds)
 	return nil
 }
 
-// ratioRow compares one figure: medians, and the hub's by the floor's.
+// ratioRow compares one figure: medians, and the first's by the second's.
 type ratioRow struct {
 	What  string  `json:"what"`
 	Hub   float64 `json:"hub"`
-	Floor float64 `json:"floor"`
+	Floor float64 `json:"floor"` // or of what else stands there to compare with
 	Ratio float64 `json:"ratio"`
 }
 
@@ -90,9 +90,12 @@ var amounts = []figure{
 
 func hubCPU(p *report) float64 { return p.CPUPerMillion }
 
-func compare(hub, floor []*report) []ratioRow {
+// cpus is the figure of processor time.
+var cpus = []figure{{"CPU s per million tokens", hubCPU}}
+
+func compare(hub, floor []*report, figures []figure) []ratioRow {
 	var rows []ratioRow
-	for _, f := range slices.Concat([]figure{{"CPU s per million tokens", hubCPU}}, latencies, amounts) {
+	for _, f := range figures {
 		row := ratioRow{What: f.what, Hub: median(hub, f.of), Floor: median(floor, f.of)}
 		if row.Floor > 0 {
 			row.Ratio = row.Hub / row.Floor
@@ -111,10 +114,11 @@ func median(reps []*report, of func(*report) float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-func printRatio(w io.Writer, rows []ratioRow, p *report, rounds int) {
+// printRatio writes the rows for people, under the two names.
+func printRatio(w io.Writer, one, other string, rows []ratioRow, p *report, rounds int) {
 	fmt.Fprintf(w, "over %s: %s; medians of %d\n\n", p.Upstream, &p.Load, rounds)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\thub\tfloor\thub/floor\t")
+	fmt.Fprintf(t, "\t%[1]s\t%[2]s\t%[1]s/%[2]s\t\n", one, other)
 	for _, r := range rows {
 		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t\n", r.What, r.Hub, r.Floor, r.Ratio)
 	}

@@ -44,6 +44,7 @@ type report struct {
 	TokensPerFrame  float64 `json:"tokens_per_frame"`
 
 	Added   percentiles `json:"added"`
+	Acked   percentiles `json:"acknowledged"`
 	First   percentiles `json:"first_token"`
 	Connect percentiles `json:"connect"`
 	Ready   percentiles `json:"ready"`
@@ -55,6 +56,7 @@ type report struct {
 	Memory         memory  `json:"memory"`
 
 	Redis *redisCost `json:"redis,omitempty"` // the hub's store, where it is known
+	File  *fileCost  `json:"file,omitempty"`  // the same, of a hub with a directory
 
 	Drops    int            `json:"drops"`
 	Lost     int            `json:"lost"`
@@ -96,8 +98,11 @@ func (p *report) fill(s *shard, took time.Duration, tokenBytes int) {
 	if p.Redis != nil {
 		p.Redis.fill(p.Tokens)
 	}
+	if p.File != nil {
+		p.File.fill(s.Bytes)
+	}
 	p.Memory.Text = s.Bytes
-	p.Added, p.First = percentilesOf(s.added), percentilesOf(s.first)
+	p.Added, p.Acked, p.First = percentilesOf(s.added), percentilesOf(s.acked), percentilesOf(s.first)
 	p.Connect, p.Ready, p.Resume = percentilesOf(s.connect), percentilesOf(s.ready), percentilesOf(s.resume)
 	p.Drops, p.Lost, p.Restarts, p.Refused, p.Absent, p.Inexact = s.Drops, s.Lost, s.Restarts, s.Refused, s.Absent, s.Inexact
 	if len(s.failures) > 0 {
@@ -125,7 +130,7 @@ func (p *report) table(w io.Writer) {
 		name string
 		percentiles
 	}{
-		{"added, per token", p.Added}, {"first text", p.First}, {"connect", p.Connect}, {"ready", p.Ready}, {"resume", p.Resume},
+		{"added, per token", p.Added}, {"acknowledged", p.Acked}, {"first text", p.First}, {"connect", p.Connect}, {"ready", p.Ready}, {"resume", p.Resume},
 		{"a round trip of Redis", trip},
 	} {
 		if row.Count > 0 {
@@ -158,6 +163,9 @@ func (p *report) table(w io.Writer) {
 		fmt.Fprintf(w, "redis    CPU %.2f s: %.2f s per million tokens, %.2f with the hub's (%s)\n",
 			r.CPUSeconds, r.CPUPerMillion, r.CPUPerMillion+p.CPUPerMillion, r)
 		fmt.Fprintf(w, "         per thousand tokens %.1f commands, of them %.1f scripts that the hub sent and the rest by those\n", r.CommandsPer, r.ScriptsPer)
+	}
+	if f := p.File; f != nil {
+		fmt.Fprintf(w, "file     %.1f MiB written: %.2f bytes per byte of the replies\n", mib(f.Bytes), f.PerByte)
 	}
 	fmt.Fprintf(w, "ended    %d conversations, %.0f a second; %d replies; connections dropped %d, lost %d; replies begun again %d\n",
 		p.Conversations, p.PerSecond, p.Replies, p.Drops, p.Lost, p.Restarts)

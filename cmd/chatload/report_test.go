@@ -68,7 +68,7 @@ func TestTallySums(t *testing.T) {
 
 func TestCompareTakesMedians(t *testing.T) {
 	rep := func(cpu float64) *report { return &report{CPUPerMillion: cpu} }
-	row := compare([]*report{rep(30), rep(10), rep(90)}, []*report{rep(60), rep(10)})[0]
+	row := compare([]*report{rep(30), rep(10), rep(90)}, []*report{rep(60), rep(10)}, cpus)[0]
 	if row.Hub != 30 || row.Floor != 35 || row.Ratio != 30.0/35 {
 		t.Errorf("got %+v", row)
 	}

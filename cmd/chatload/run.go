@@ -108,6 +108,7 @@ type run struct {
 	sent   *stamps
 	tally  *tally
 	redis  *redisProbe // nil: the peer has none that we know of
+	file   *fileProbe  // nil: it has no directory that we know of
 	storm  atomic.Bool // connections that are lost now were cut on purpose
 
 	unknown bool // the model is not ours: what it will say is not known

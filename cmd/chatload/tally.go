@@ -56,6 +56,7 @@ type shard struct {
 	mu sync.Mutex // guards everything below
 	counts
 	added    timing         // from the simulator's send to the client's receipt, per token
+	acked    timing         // from the message to its acknowledgement
 	first    timing         // from the message to its reply's first text
 	connect  timing         // from when the connection was due to the upgrade's end
 	ready    timing         // from there to `ready`
@@ -75,7 +76,8 @@ func newTally() *tally {
 }
 
 func (s *shard) reset() {
-	s.added, s.first, s.connect, s.ready, s.resume = newTiming(), newTiming(), newTiming(), newTiming(), newTiming()
+	s.added, s.acked, s.first = newTiming(), newTiming(), newTiming()
+	s.connect, s.ready, s.resume = newTiming(), newTiming(), newTiming()
 	s.failures = make(map[string]int)
 }
 
@@ -102,6 +104,7 @@ func (t *tally) sum() *shard {
 		s.mu.Lock()
 		sum.counts.add(&s.counts)
 		sum.added.Merge(s.added.Histogram)
+		sum.acked.Merge(s.acked.Histogram)
 		sum.first.Merge(s.first.Histogram)
 		sum.connect.Merge(s.connect.Histogram)
 		sum.ready.Merge(s.ready.Histogram)

@@ -13,8 +13,8 @@ const (
 	flushAt = 32 << 10
 	// keepBuffer is the largest buffer that an idle client keeps, in bytes.
 	keepBuffer = 2 << 10
-	// maxPosted is how many answers may wait for the writer. A peer that does not
-	// read them is not read either.
+	// maxPosted is how many answers may be unsent. A peer that does not read them is
+	// not read either.
 	maxPosted = 64
 )
 
@@ -34,19 +34,20 @@ type Outbox struct {
 	// turn is the right to send. The client's writer holds it, except while it
 	// waits; then the reply's writer may deliver through it. Acquire it before
 	// any other lock. It guards what follows.
-	turn sync.Mutex
-	buf  []byte
-	mark int   // where the message being made begins; negative: none is
-	shut bool  // the last message is a close frame
-	err  error // of a write; it stays
+	turn  sync.Mutex
+	buf   []byte
+	mark  int   // where the message being made begins; negative: none is
+	taken int   // of what was posted, how many are in buf
+	shut  bool  // the last message is a close frame
+	err   error // of a write; it stays
 
 	posts sync.Mutex // guards what follows; held for an append
 	room  sync.Cond
 	any   atomic.Bool // something was posted; read without the lock
 	post  []byte      // whole messages
-	count int
-	last  bool // the last that was posted is a close frame
-	dead  bool // the client is gone
+	count int         // of messages that were posted and not sent
+	last  bool        // the last that was posted is a close frame
+	dead  bool        // the client is gone
 }
 
 // NewOutbox returns an Outbox, of which the caller has the right to send. kick
@@ -145,6 +146,7 @@ func (o *Outbox) Flush(block bool) (all bool, err error) {
 		o.collect()
 	}
 	if o.err != nil || len(o.buf) == 0 {
+		o.sent()
 		return o.err == nil, o.err
 	}
 	n, err := o.to.Write(o.buf, block)
@@ -160,7 +162,22 @@ func (o *Outbox) Flush(block bool) (all bool, err error) {
 		err = ErrClosed
 	}
 	o.err = err
+	if len(o.buf) == 0 || err != nil {
+		o.sent()
+	}
 	return len(o.buf) == 0, err
+}
+
+// sent makes room for as many as were taken.
+func (o *Outbox) sent() {
+	if o.taken == 0 {
+		return
+	}
+	o.posts.Lock()
+	o.count -= o.taken
+	o.posts.Unlock()
+	o.taken = 0
+	o.room.Broadcast()
 }
 
 // dropOpen drops a message that was begun and not ended: whoever made it panicked.
@@ -199,9 +216,8 @@ func (o *Outbox) collect() {
 		o.buf = append(o.buf, o.post...)
 	}
 	o.shut = o.shut || o.last
-	o.post, o.count = nil, 0
+	o.post, o.taken = nil, o.count
 	o.any.Store(false)
-	o.room.Broadcast()
 }
 
 // Post leaves a message to whoever sends next. It blocks while too many wait.

@@ -96,11 +96,20 @@ type tlsRedis struct {
 // aclPassword has what a URL must escape.
 const aclPassword = "g:e/h@e%i?m#1"
 
-// acl is what README tells an operator to grant.
-var acl = strings.Fields(`~hub:* resetchannels &hub:*
-	+ping +info +select +subscribe +unsubscribe +publish +pubsub|numsub +pubsub|channels
-	+evalsha +eval +script|load +time +exists +del +pexpire +get +mget +set +incr +strlen +append +getrange
-	+hget +hset +hmget +lindex +llen +lrange +rpush +zadd +zrange +zrem +zremrangebyscore`)
+// acl returns what README tells an operator to grant.
+func acl(t *testing.T) []string {
+	t.Helper()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rights, found := strings.Cut(string(readme), "ACL SETUSER chathub on >…")
+	rights, _, closed := strings.Cut(rights, "```")
+	if !found || !closed {
+		t.Fatal("README.md does not say what to grant")
+	}
+	return strings.Fields(rights)
+}
 
 func startTLSRedis(t *testing.T) *tlsRedis {
 	t.Helper()
@@ -113,7 +122,7 @@ func startTLSRedis(t *testing.T) *tlsRedis {
 		"--tls-cert-file", ca.path("server.pem"), "--tls-key-file", ca.path("server.key"), "--tls-auth-clients", "yes",
 		"--user", "chathub", "on", ">" + aclPassword,
 	}
-	r.redisServer = startRedis(t, append(args, acl...)...)
+	r.redisServer = startRedis(t, append(args, acl(t)...)...)
 	return r
 }
 
