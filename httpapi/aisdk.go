@@ -41,7 +41,11 @@ func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer s.Hub.CountStream(caller(r))()
-	return s.streamSDK(w, r, said, turn.Page)
+	enc := &wire.AISDK{}
+	if shown := &turn.Page.Last; shown.ID == said.Reply { // the page adds what comes to what it shows
+		enc.Shown = &shown.Text
+	}
+	return s.streamSDK(w, r, said, reply.Offset{}, enc)
 }
 
 // openSDK finds the conversation, or makes it, unless the page shows answers in it.
@@ -72,16 +76,6 @@ func (s *server) saySDK(r *http.Request, conversation session.Ref, t session.Tur
 	}
 }
 
-// streamSDK sends the reply, but for what the page shows of it already, behind its
-// message: to that the page adds what comes.
-func (s *server) streamSDK(w http.ResponseWriter, r *http.Request, said *reply.Reply, page *session.Page) error {
-	enc := &wire.AISDK{}
-	if page.Last.ID == said.Reply {
-		enc.Shown = &page.Last.Text
-	}
-	return s.stream(w, r, said, reply.Offset{}, enc)
-}
-
 // handleSDKStream is GET /api/chat/{id}/stream: what the SDK asks for when a
 // page is loaded again. The running reply comes from its first chunk.
 func (s *server) handleSDKStream(w http.ResponseWriter, r *http.Request) error {
@@ -93,7 +87,7 @@ func (s *server) handleSDKStream(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return s.stream(w, r, running, reply.Offset{}, &wire.AISDK{})
+	return s.streamSDK(w, r, running, reply.Offset{}, &wire.AISDK{})
 }
 
 func (s *server) runningSDK(r *http.Request) (*reply.Reply, error) {

@@ -116,7 +116,7 @@ func (s *server) handleChat(w http.ResponseWriter, r *http.Request) error {
 	}
 	if wantsStream(r) {
 		defer s.Hub.CountStream(caller(r))()
-		return s.stream(w, r, said, reply.Offset{}, &wire.AISDK{})
+		return s.streamSDK(w, r, said, reply.Offset{}, &wire.AISDK{})
 	}
 	end, err := s.Hub.Wait(r.Context(), said)
 	if err != nil {

@@ -64,6 +64,11 @@ type server struct {
 
 // New returns the handler of the whole server.
 func New(cfg Config) http.Handler {
+	s := newServer(cfg)
+	return s.outside(s.router())
+}
+
+func newServer(cfg Config) *server {
 	if cfg.MaxMessageBytes == 0 {
 		cfg.MaxMessageBytes = 64 << 10
 	}
@@ -88,12 +93,17 @@ func New(cfg Config) http.Handler {
 	if cfg.LoopbackOnly { // no proxy of others is meant to be there
 		s.addresses.level = slog.LevelInfo
 	}
+	return s
+}
 
+// route has f answer a method of a path.
+func (s *server) route(m *mux.Router, method, path string, f handler) {
+	m.Handle(path, onRoute(path, s.handle(s.guarded(f)))).Methods(method)
+}
+
+func (s *server) router() *mux.Router {
 	m := mux.NewRouter().SkipClean(true).UseEncodedPath() // an id is one segment, whatever is in it
-	route := func(method, path string, f handler) {
-		m.Handle(path, onRoute(path, s.handle(s.guarded(f)))).Methods(method)
-	}
-	private := func(method, path string, f handler) { route(method, path, s.private(f)) }
+	private := func(method, path string, f handler) { s.route(m, method, path, s.private(f)) }
 	private("POST", "/sessions", s.handleCreateSession)
 	private("GET", "/sessions/{session_id}", s.counted(s.handleGetSession))
 	private("DELETE", "/sessions/{session_id}", s.handleDeleteSession)
@@ -104,16 +114,16 @@ func New(cfg Config) http.Handler {
 	private("GET", "/api/chat/{session_id}/stream", s.counted(s.handleSDKStream))
 	private("POST", "/api/chat/{session_id}/stop", s.handleStop)
 	// Who opens a WebSocket is identified by its handler, behind the upgrade.
-	route("GET", "/ws", s.handleWebSocket)
-	route("GET", "/ws/{session_id}", s.handleWebSocket)
+	s.route(m, "GET", "/ws", s.handleWebSocket)
+	s.route(m, "GET", "/ws/{session_id}", s.handleWebSocket)
 	// Load balancers ask with HEAD, too.
 	m.Handle("/healthz", onRoute("/healthz", s.handle(s.guarded(s.handleHealth)))).Methods("GET", "HEAD")
 	m.Handle("/readyz", onRoute("/readyz", s.handle(s.guarded(s.handleReady)))).Methods("GET", "HEAD")
-	route("GET", "/openapi.yaml", serveYAML(openAPI))
-	route("GET", "/asyncapi.yaml", serveYAML(asyncAPI))
+	s.route(m, "GET", "/openapi.yaml", serveYAML(openAPI))
+	s.route(m, "GET", "/asyncapi.yaml", serveYAML(asyncAPI))
 	m.Handle("/metrics", onRoute("/metrics", s.handleMetrics())).Methods("GET")
 	for _, path := range []string{"/", "/widget.js", "/widget-more.js", "/transport.js"} {
-		m.Handle(path, onRoute(path, cfg.Static)).Methods("GET", "HEAD")
+		m.Handle(path, onRoute(path, s.Static)).Methods("GET", "HEAD")
 	}
 	m.NotFoundHandler = s.handle(func(http.ResponseWriter, *http.Request) error {
 		return refuse(http.StatusNotFound, "not_found", "There is nothing at this address.")
@@ -122,15 +132,16 @@ func New(cfg Config) http.Handler {
 		w.Header().Set("Allow", allowed(m, r))
 		return refuse(http.StatusMethodNotAllowed, "method_not_allowed", "This address does not take "+r.Method+".")
 	})
+	return m
+}
 
-	// Outside the router, so that what matches no route is covered too.
-	var h http.Handler = m
+// outside puts around h what also covers requests that match no route.
+func (s *server) outside(h http.Handler) http.Handler {
 	h = s.guardOrigin(h)
-	if cfg.LoopbackOnly {
-		h = GuardHost(h, cfg.AllowedOrigins)
+	if s.LoopbackOnly {
+		h = GuardHost(h, s.AllowedOrigins)
 	}
-	h = s.logRequests(h)
-	return h
+	return s.logRequests(h)
 }
 
 // allowed lists the methods that r's path takes.

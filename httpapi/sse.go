@@ -38,7 +38,7 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 	if last != "" {
 		s.Metrics.Resumed(from.N > 0 || strings.HasSuffix(last, ":end"))
 	}
-	return s.stream(w, r, found, from, &wire.AISDK{Resumed: from.N > 0})
+	return s.streamSDK(w, r, found, from, &wire.AISDK{Resumed: from.N > 0})
 }
 
 // counted is next as long as there is room for another connection: to follow, or to
@@ -143,13 +143,18 @@ func wantsStream(r *http.Request) bool {
 	return false
 }
 
+// streamSDK is stream in the AI SDK's words.
+func (s *server) streamSDK(w http.ResponseWriter, r *http.Request, rep *reply.Reply, from reply.Offset, enc *wire.AISDK) error {
+	w.Header().Set("X-Vercel-Ai-Ui-Message-Stream", "v1")
+	return s.stream(w, r, rep, from, enc)
+}
+
 // stream sends a reply as server-sent events, from a place on. An error before the
 // first byte is told by status; behind it, by the missing end.
-func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply, from reply.Offset, enc *wire.AISDK) error {
+func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply, from reply.Offset, enc reply.Encoder) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache, no-transform")
-	h.Set("X-Vercel-Ai-Ui-Message-Stream", "v1")
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
 	ctx, cancel := s.Hub.Staying(r.Context())
