@@ -257,6 +257,8 @@ func (p *peer) finish(r *replied) {
 		case f.Type == "text-start":
 			p.open(r, f)
 			continue
+		case f.Type == "start" && !r.open && f.MessageID == r.id && *f.Offset == r.offset:
+			continue // another writer goes on with it
 		case f.Type == "text-delta" && r.open:
 			p.take(r, f)
 			continue

@@ -15,6 +15,9 @@ import (
 	"lumos/backend/hub/reply"
 )
 
+// adoptAgain is how long after a panic a reply is tried to be taken over again.
+const adoptAgain = time.Second
+
 // takersAtOnce is how many orphaned replies are taken over at a time, where
 // MAX_UPSTREAM does not say less.
 const takersAtOnce = 50
@@ -74,6 +77,12 @@ func (o *orphans) done(reply uuid.UUID) {
 	delete(o.known, reply)
 }
 
+// again has a reply taken over once more, if it has not ended.
+func (o *orphans) again(one orphan) {
+	o.done(one.reply)
+	o.add(one.ref, one.reply)
+}
+
 // takeOrphans takes over what is orphaned until ctx ends.
 func (h *Hub) takeOrphans(ctx context.Context) {
 	slots := make(chan struct{}, h.orphans.most)
@@ -97,10 +106,13 @@ func (h *Hub) takeOrphans(ctx context.Context) {
 			}
 			takers.Go(func() {
 				defer func() { <-slots }()
-				defer h.orphans.done(next.reply)
 				if h.rescue("taking a reply over", next.ref, func() error { h.adopt(ctx, next); return nil }) != nil {
 					h.sendAway(ctx, next.ref)
+					// Whoever came to follow it meanwhile waits for the next attempt.
+					time.AfterFunc(adoptAgain, func() { h.orphans.again(next) })
+					return
 				}
+				h.orphans.done(next.reply)
 			})
 		}
 	}

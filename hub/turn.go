@@ -193,7 +193,7 @@ func (h *Hub) finish(t *turn, m session.Message) error {
 		case panicked(err) && !broken:
 			broken, m = true, session.Message{FinishReason: session.FinishError, Failure: CodeInternal}
 			continue
-		case !errors.Is(err, session.ErrUnavailable), time.Since(began) > session.AwayAfter:
+		case !errors.Is(err, session.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded), time.Since(began) > session.AwayAfter:
 			h.yield(t)
 			return err
 		}

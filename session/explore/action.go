@@ -70,7 +70,7 @@ func (w *World) actions() []action {
 			}
 		}
 		if w.may('P') && !n.suspected && w.alive(n) != nil {
-			fault(n.name+" is held dead", func() { w.deaths++; n.suspected = true })
+			fault(n.name+" is held dead", n.suspect)
 		}
 	}
 	w.deathsOf(add, fault)
@@ -155,6 +155,8 @@ func (w *World) startAgain() {
 		w.fail("it does not start: %v", err)
 		return
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.nodes = append(w.nodes, next)
 }
 

@@ -114,9 +114,11 @@ func (w *World) checkRunning(c *session.Conversation, text string) {
 		w.fail("the text was %q, and is %q", o.text, text)
 	}
 	if same && o.fence != r.Fence {
+		w.mu.Lock()
 		for _, n := range w.nodes {
 			n.suspected = n.suspected && !strings.HasPrefix(o.fence, n.name+" ") // it was a false alarm
 		}
+		w.mu.Unlock()
 	}
 	o.running, o.fence, o.text, o.stopping = r.Reply, r.Fence, text, r.Stopping
 }

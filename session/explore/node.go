@@ -283,6 +283,14 @@ func (n *node) settle() (did bool) {
 	return did || len(over)+len(orphans) > 0
 }
 
+// suspect has the others hold the process dead.
+func (n *node) suspect() {
+	n.w.deaths++
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	n.suspected = true
+}
+
 // die is the process's death.
 func (n *node) die() {
 	n.w.mu.Lock()

@@ -15,6 +15,7 @@ package explore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -192,7 +193,7 @@ func (w *World) waiting() []*call {
 		}
 	}
 	w.calls = rest
-	return rest
+	return slices.Clone(rest)
 }
 
 // fate is what becomes of a call.

@@ -122,7 +122,7 @@ var oldChannel = regexp.MustCompile("^chathub:[0-9a-f]{16}$")
 
 // refuseOld returns errOld while a hub with the old keys runs on this Redis.
 func (s *Store) refuseOld(ctx context.Context, c rueidis.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, s.limit)
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	for _, node := range c.Nodes() {
 		channels, err := node.Do(ctx, node.B().PubsubChannels().Pattern("chathub:*").Build()).AsStrSlice()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,10 +45,10 @@ func TestPanicsInTheBackground(t *testing.T) {
 				if err != nil || m.Hold(t.Context(), mine) != nil {
 					t.Fatal(err)
 				}
-				calls := 0
+				var calls atomic.Int32
 				f.Set(func(c Call) error {
 					if at, done := strings.CutSuffix(method, ", done"); c.Method == at && c.Done == done {
-						if calls++; calls == 1 {
+						if calls.Add(1) == 1 {
 							panic("my darling secret")
 						}
 					}
@@ -69,8 +70,8 @@ func TestPanicsInTheBackground(t *testing.T) {
 					t.Errorf("followed: %q", got)
 				}
 				stop()
-				if calls < 2 {
-					t.Errorf("%d calls", calls)
+				if n := calls.Load(); n < 2 {
+					t.Errorf("%d calls", n)
 				}
 				if n := strings.Count(log.String(), "stack="); n != 1 || strings.Contains(log.String(), "darling") {
 					t.Errorf("%d stacks, want 1:\n%s", n, log.String())
