@@ -81,6 +81,7 @@ func TestTabs(t *testing.T) {
 	calm := " && !$('.notice').textContent && $('.presence').textContent"
 	p.until("w.state === 'writing' && " + shown + " === " + quote(begun.before(30)) + calm)
 	eventually(t, "one page has the conversation", func() bool { return p.watching() == 2 })
+	p.until("w.state === 'writing'" + calm) // those that watch are connected again
 	p.look("writing")
 
 	first.Do("$('.input').focus()")
@@ -110,7 +111,7 @@ func TestTabs(t *testing.T) {
 	p.look("said")
 
 	// The phone is offline, and then everybody is: the hub starts anew.
-	offline(t, phone, true)
+	noNetwork(t, phone, true)
 	w.cut()
 	phone.MustContain("offline")
 	for _, tab := range []*browsertest.Tab{first, second} {
@@ -124,7 +125,7 @@ func TestTabs(t *testing.T) {
 	if err := c.nodes[0].start(); err != nil {
 		t.Fatal(err)
 	}
-	offline(t, phone, false)
+	noNetwork(t, phone, false)
 	last.release()
 	whole := strings.Join([]string{begun.said, begun.text, next.said, next.text, last.said, last.text}, "|")
 	p.until("w.state === 'ready' && " + talk + " === " + quote(whole) + calm)
@@ -163,9 +164,15 @@ func TestTabs(t *testing.T) {
 	}
 }
 
-// offline takes a page off the network, or brings it back.
-func offline(t *testing.T, p *browsertest.Tab, off bool) {
+// noNetwork takes a page off the network, or brings it back. Chromium's own way lets
+// WebSockets through.
+func noNetwork(t *testing.T, p *browsertest.Tab, off bool) {
 	t.Helper()
+	if off {
+		p.Do("w.hub.Socket = class { constructor() { setTimeout(() => this.onclose?.({ code: 1006 })); } close() {} }")
+	} else {
+		p.Do("w.hub.Socket = WebSocket")
+	}
 	_, err := chromedp.Call(p.Ctx, network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: off, DownloadThroughput: -1, UploadThroughput: -1})
 	if err != nil {
 		t.Fatal(err)
