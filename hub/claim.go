@@ -64,11 +64,10 @@ func (h *Hub) hold(ctx context.Context, ref session.Ref, c session.Claim, watch 
 func (h *Hub) Reserve(ctx context.Context, from Caller, ref session.Ref) (*Claim, error) {
 	var refused error
 	err := h.do(func() {
-		r := h.rooms[ref]
 		switch {
 		case h.draining.Load():
 			refused = ErrDraining
-		case r != nil && r.conn != nil, h.reserved[ref]:
+		case h.owner(ref) != nil, h.reserved[ref]:
 			refused = session.ErrTaken
 		default:
 			if refused = h.occupy(from); refused == nil {

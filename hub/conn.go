@@ -125,7 +125,10 @@ func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 		if refused = h.mayJoin(c, &j); refused != nil {
 			return
 		}
-		h.enlist(c)
+		if j.before != nil {
+			h.delist(j.before)
+		}
+		h.rooms[c.ref] = append(h.rooms[c.ref], c)
 		if claim.reserved { // its slot is c's from now on
 			delete(h.reserved, claim.ref)
 			claim.reserved = false
@@ -149,8 +152,8 @@ func (h *Hub) mayJoin(c *Conn, j *Join) error {
 		return ErrDraining
 	}
 	var old *Conn
-	if r := h.rooms[c.ref]; r != nil && !c.watch {
-		old = r.conn
+	if !c.watch {
+		old = h.owner(c.ref)
 	}
 	switch {
 	case old != nil && !old.over() && j.yieldsTo(old):

@@ -72,7 +72,7 @@ func (h *Hub) Staying(ctx context.Context) (context.Context, context.CancelFunc)
 
 // checkDrained tells Drain when nothing is left. It runs on the loop.
 func (h *Hub) checkDrained() {
-	if h.drained != nil && h.conns == 0 && h.work.Load() == 0 {
+	if h.drained != nil && len(h.rooms) == 0 && h.work.Load() == 0 {
 		close(h.drained)
 		h.drained = nil
 	}

@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,16 +81,9 @@ type Hub struct {
 	running sync.WaitGroup // turns and connections; added to on the loop only
 
 	// Owned by Run's goroutine.
-	rooms    map[session.Ref]*room
-	conns    int // in rooms
+	rooms    map[session.Ref][]*Conn // at most one that has the conversation, and any number that watch it
 	reserved map[session.Ref]bool
 	drained  chan struct{} // closed when nothing is left; nil when not draining
-}
-
-// room is who is in a conversation, at this node. It belongs to Run's goroutine.
-type room struct {
-	conn     *Conn          // has the conversation; nil: nobody
-	watchers map[*Conn]bool // see Join.Watch
 }
 
 // New returns a Hub, which does nothing until Run is called.
@@ -110,7 +104,7 @@ func New(cfg Config) *Hub {
 		cfg: cfg, sessions: cfg.Sessions, log: cfg.Logger, counter: cfg.Limits.Counter, metrics: cfg.Metrics,
 		upstream: newUpstream(cfg.Limits.Upstream),
 		ops:      make(chan func()), closing: make(chan struct{}),
-		rooms: make(map[session.Ref]*room), reserved: make(map[session.Ref]bool),
+		rooms: make(map[session.Ref][]*Conn), reserved: make(map[session.Ref]bool),
 	}
 	if h.counter == nil {
 		h.counter = new(session.Counts)
@@ -178,93 +172,68 @@ func (h *Hub) Metrics() *Metrics { return h.metrics }
 // Model returns the name of the model that answers.
 func (h *Hub) Model() string { return h.cfg.ModelName }
 
-// room returns a conversation's room, made if there is none. It runs on the loop.
-func (h *Hub) room(ref session.Ref) *room {
-	r := h.rooms[ref]
-	if r == nil {
-		r = &room{}
-		h.rooms[ref] = r
-	}
-	return r
-}
-
 // eachConn calls f with every connection. It runs on the loop.
 func (h *Hub) eachConn(f func(*Conn)) {
-	for ref := range h.rooms {
-		h.eachIn(ref, f)
-	}
-}
-
-// eachIn calls f with every connection of a conversation. It runs on the loop.
-func (h *Hub) eachIn(ref session.Ref, f func(*Conn)) {
-	r := h.rooms[ref]
-	if r == nil {
-		return
-	}
-	if r.conn != nil {
-		f(r.conn)
-	}
-	for c := range r.watchers {
-		f(c)
-	}
-}
-
-// enlist puts a connection, which has its slot, into its room. It runs on the loop.
-func (h *Hub) enlist(c *Conn) {
-	r := h.room(c.ref)
-	if c.watch {
-		if r.watchers == nil {
-			r.watchers = make(map[*Conn]bool)
+	for _, in := range h.rooms {
+		for _, c := range in {
+			f(c)
 		}
-		r.watchers[c] = true
-	} else {
-		h.delist(r.conn)
-		h.room(c.ref).conn = c
 	}
-	h.conns++
+}
+
+// owner returns the connection that has a conversation, or nil. It runs on the loop.
+func (h *Hub) owner(ref session.Ref) *Conn {
+	for _, c := range h.rooms[ref] {
+		if !c.watch {
+			return c
+		}
+	}
+	return nil
 }
 
 // delist takes a connection, if it is there, out of its room, and its slot. It runs on
 // the loop.
 func (h *Hub) delist(c *Conn) {
-	if c == nil {
+	in := h.rooms[c.ref]
+	i := slices.Index(in, c)
+	if i < 0 { // another has taken its place
 		return
 	}
-	r := h.rooms[c.ref]
-	switch {
-	case r == nil:
-		return
-	case r.conn == c:
-		r.conn = nil
-	case r.watchers[c]:
-		delete(r.watchers, c)
-	default:
-		return
-	}
-	h.conns--
-	h.slots.free(c.from.Client)
-	if r.conn == nil && len(r.watchers) == 0 {
+	if in = slices.Delete(in, i, i+1); len(in) > 0 {
+		h.rooms[c.ref] = in
+	} else {
 		delete(h.rooms, c.ref)
+	}
+	h.slots.free(c.from.Client)
+}
+
+// pokeAll has all who are in a conversation look at a turn that has begun there, or,
+// nil, at all. It runs on the loop.
+func (h *Hub) pokeAll(ref session.Ref, news *turn) {
+	for _, c := range h.rooms[ref] {
+		c.poke(news)
 	}
 }
 
 // Changed implements session.Events.
 func (h *Hub) Changed(ref session.Ref) {
-	h.tell(ref, func() { h.eachIn(ref, func(c *Conn) { c.poke(nil) }) })
+	h.tell(ref, func() { h.pokeAll(ref, nil) })
 }
 
 // Gone implements session.Events. What runs there has ended by its text.
 func (h *Hub) Gone(ref session.Ref) {
 	h.tell(ref, func() {
-		h.eachIn(ref, func(c *Conn) { c.closeWhenIdle(CloseNotFound, "the conversation was deleted or has expired") })
+		for _, c := range h.rooms[ref] {
+			c.closeWhenIdle(CloseNotFound, "the conversation was deleted or has expired")
+		}
 	})
 }
 
 // Taken implements session.Events.
 func (h *Hub) Taken(ref session.Ref, connection uuid.UUID) {
 	h.tell(ref, func() {
-		if r := h.rooms[ref]; r != nil && r.conn != nil && r.conn.id == connection {
-			r.conn.Close(CloseTakenOver, takenOver)
+		if c := h.owner(ref); c != nil && c.id == connection {
+			c.Close(CloseTakenOver, takenOver)
 		}
 	})
 }

@@ -71,7 +71,7 @@ func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.T
 		return nil, session.Said{}, err
 	case said.Ended != nil:
 		if t.Page != nil || t.Behind != nil { // the tip may have moved to it
-			_ = h.do(func() { h.eachIn(ref, func(c *Conn) { c.poke(nil) }) })
+			_ = h.do(func() { h.pokeAll(ref, nil) })
 		}
 		return reply.Stored(ref, said.Ended), said, nil
 	case said.Done:
@@ -117,7 +117,8 @@ func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
 	err := h.do(func() {
 		h.running.Add(1)
 		h.work.Add(1)
-		h.eachIn(r.Ref, func(c *Conn) { t.unseen = false; c.poke(t) })
+		t.unseen = t.unseen && len(h.rooms[r.Ref]) == 0
+		h.pokeAll(r.Ref, t)
 		go h.run(t)
 	})
 	if err != nil { // the hub has ended: the reply is the next process's to write, if there is one
