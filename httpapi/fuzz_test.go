@@ -225,7 +225,7 @@ func FuzzSDKBody(f *testing.F) {
 				t.Fatalf("stored is %q, said was %q", m.Content, turn.User.Content)
 			}
 		}
-		if err := h.Delete(context.Background(), found.Ref()); err != nil { // the next begins anew
+		if err := sessions.Delete(context.Background(), found.Ref()); err != nil { // the next begins anew
 			t.Fatal(err)
 		}
 	})

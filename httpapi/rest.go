@@ -59,7 +59,7 @@ func (s *server) handleDeleteSession(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	if err := s.Hub.Delete(r.Context(), ref); err != nil {
+	if err := s.Sessions.Delete(r.Context(), ref); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, struct {

@@ -31,8 +31,7 @@ const (
 type asking struct {
 	h         *Hub
 	t         *turn
-	r         *reply.Reply // of the turn
-	began     time.Time
+	r         *reply.Reply  // of the turn
 	first     time.Duration // until the first text; 0: none yet
 	budget    *llm.Budget
 	had       int  // bytes of text that another node wrote
@@ -152,7 +151,7 @@ func failed(err error) session.Message {
 func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTokens int) (*llms.ContentChoice, error) {
 	had, first, deltas := a.text, a.first, a.deltas
 	a.forget()
-	options := append([]llms.CallOption{
+	options := []llms.CallOption{
 		llms.WithStreamingFunc(func(_ context.Context, chunk []byte) error {
 			if a.deltas%sampleEvery == 0 {
 				a.r.Sample(chunk)
@@ -168,7 +167,7 @@ func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTo
 		}),
 		llm.WithoutContent(),
 		llm.WithCacheKey(a.r.Ref.ID.String()),
-	}, a.h.cfg.CallOptions...)
+	}
 	if maxTokens > 0 {
 		options = append(options, llms.WithMaxTokens(maxTokens))
 	}
@@ -188,21 +187,9 @@ func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTo
 	return choice, nil
 }
 
-// safely is ask of the turn's history. A panic of the model is its failure.
-func (a *asking) safely() (m session.Message, err error) {
-	err = a.h.rescue("a turn", a.r.Ref, func() (err error) {
-		m, err = a.ask(a.t.ctx, a.t.said.History)
-		return err
-	})
-	if panicked(err) {
-		m = failed(err)
-	}
-	return m, err
-}
-
 // report logs and counts the reply; err is the last call's, or the store's.
 func (a *asking) report(m session.Message, err error) {
-	took := time.Since(a.began)
+	took := time.Since(a.t.began)
 	level, end := slog.LevelInfo, ""
 	var why []slog.Attr
 	switch e := a.r.End(); {

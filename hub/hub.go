@@ -16,9 +16,11 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -48,11 +50,9 @@ type Config struct {
 	MaxMessageBytes int
 	// AbandonAfter ends a reply that nobody followed for so long; 0: never.
 	AbandonAfter time.Duration
-	// CallOptions are passed to the model with every call.
-	CallOptions []llms.CallOption
-	Limits      Limits
-	Metrics     *Metrics     // nil: some that nobody reads
-	Logger      *slog.Logger // nil: slog.Default()
+	Limits       Limits
+	Metrics      *Metrics     // nil: metrics that are not registered
+	Logger       *slog.Logger // nil: slog.Default()
 }
 
 // errStopped: Run has returned, or is about to.
@@ -66,7 +66,7 @@ type Hub struct {
 	log      *slog.Logger
 	counter  session.Counter
 	metrics  *Metrics
-	upstream *semaphore.Weighted // nil: any number of replies may be with the model
+	upstream *semaphore.Weighted // replies that are with the model
 	orphans  orphans
 	late     lateness
 	turns    sync.Map     // uuid.UUID of a reply that is written here → *turn
@@ -102,7 +102,7 @@ func New(cfg Config) *Hub {
 	}
 	h := &Hub{
 		cfg: cfg, sessions: cfg.Sessions, log: cfg.Logger, counter: cfg.Limits.Counter, metrics: cfg.Metrics,
-		upstream: newUpstream(cfg.Limits.Upstream),
+		upstream: semaphore.NewWeighted(cmp.Or(int64(cfg.Limits.Upstream), math.MaxInt64)),
 		ops:      make(chan func()), closing: make(chan struct{}),
 		rooms: make(map[session.Ref][]*Conn), reserved: make(map[session.Ref]bool),
 	}
@@ -168,9 +168,6 @@ func (h *Hub) do(op func()) error {
 
 // Metrics returns what the hub tells Prometheus of itself.
 func (h *Hub) Metrics() *Metrics { return h.metrics }
-
-// Model returns the name of the model that answers.
-func (h *Hub) Model() string { return h.cfg.ModelName }
 
 // eachConn calls f with every connection. It runs on the loop.
 func (h *Hub) eachConn(f func(*Conn)) {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/semaphore"
 
 	"lumos/backend/session"
 )
@@ -58,13 +57,6 @@ const (
 
 // errReplyFull ends a call to the model whose reply has as many bytes as it may.
 var errReplyFull = errors.New("hub: the reply is as long as it may be")
-
-func newUpstream(most int) *semaphore.Weighted {
-	if most == 0 {
-		return nil
-	}
-	return semaphore.NewWeighted(int64(most))
-}
 
 // AdmitMessage counts something that is said. It is asked before Say.
 // Errors: *Error with CodeRateLimited; session.ErrUnavailable.
@@ -241,9 +233,6 @@ func (h *Hub) OpenStream(ctx context.Context, from Caller) (closed func(), err e
 // served. The caller calls done afterwards. Errors: *Error with
 // CodeUpstreamBusy; ctx's.
 func (h *Hub) awaitUpstream(ctx context.Context) (done func(), err error) {
-	if h.upstream == nil {
-		return func() {}, nil
-	}
 	limit, cancel := context.WithTimeout(ctx, upstreamWait)
 	defer cancel()
 	if err := h.upstream.Acquire(limit, 1); err != nil {

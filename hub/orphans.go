@@ -146,8 +146,7 @@ func (h *Hub) adopt(ctx context.Context, o orphan) {
 		if ended == session.FinishError {
 			m.Failure = CodeInternal
 		}
-		t := &turn{r: r, said: said, cancel: func(error) {}}
-		if err := h.finish(t, m); err != nil {
+		if err := h.finish(r, m); err != nil {
 			h.log.Warn("a reply that was taken over could not be ended", "session", ShortID(o.ref.ID), "error", err)
 		}
 		h.leave(said.Running.Client, o.reply)

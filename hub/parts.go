@@ -33,7 +33,7 @@ func (a *asking) say(p []byte) error {
 	}
 	a.shown = false
 	if a.first == 0 {
-		a.first = time.Since(a.began)
+		a.first = time.Since(a.t.began)
 	}
 	a.text += len(p)
 	return a.judge(a.append(session.PartText, p))

@@ -123,7 +123,7 @@ func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
 	})
 	if err != nil { // the hub has ended: the reply is the next process's to write, if there is one
 		h.turns.Delete(r.Reply)
-		h.yield(t)
+		h.yield(r)
 		return ErrDraining
 	}
 	return nil
@@ -146,19 +146,26 @@ func (h *Hub) run(t *turn) {
 func (h *Hub) write(t *turn) {
 	h.metrics.writing(1)
 	defer h.metrics.writing(-1)
-	a := asking{h: h, t: t, r: t.r, began: time.Now()}
-	m, err := a.safely()
+	a := asking{h: h, t: t, r: t.r}
+	var m session.Message
+	err := h.rescue("a turn", t.r.Ref, func() (err error) {
+		m, err = a.ask(t.ctx, t.said.History)
+		return err
+	})
+	if panicked(err) { // the model's panic is its failure
+		m = failed(err)
+	}
 	switch cause := context.Cause(t.ctx); {
 	case t.r.End() != nil:
 	case errors.Is(cause, errYielding):
-		h.yield(t)
+		h.yield(t.r)
 	case errors.Is(cause, errStopRequested), errors.Is(cause, errStopped):
 		m = session.Message{FinishReason: session.FinishStopped}
 		fallthrough
 	default:
 		a.release()
 		m.Estimate = a.estimate
-		if failed := h.finish(t, m); failed != nil {
+		if failed := h.finish(t.r, m); failed != nil {
 			err = failed
 		}
 	}
@@ -180,13 +187,13 @@ const storeTimeout = 5 * time.Second
 // finish stores the end of a reply. A store that is away is asked again for as
 // long as followers wait for it; then the reply is left to whoever finds it.
 // Where storing it panics it is stored, if it can be, as having failed.
-func (h *Hub) finish(t *turn, m session.Message) error {
+func (h *Hub) finish(r *reply.Reply, m session.Message) error {
 	const again = 250 * time.Millisecond
 	for began, broken := time.Now(), false; ; {
-		err := h.rescue("storing a reply's end", t.r.Ref, func() error {
+		err := h.rescue("storing a reply's end", r.Ref, func() error {
 			ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 			defer cancel()
-			return h.sessions.Finish(ctx, t.r.Text, m)
+			return h.sessions.Finish(ctx, r.Text, m)
 		})
 		switch {
 		case err == nil, errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrLost):
@@ -195,7 +202,7 @@ func (h *Hub) finish(t *turn, m session.Message) error {
 			broken, m = true, session.Message{FinishReason: session.FinishError, Failure: CodeInternal}
 			continue
 		case !errors.Is(err, session.ErrUnavailable), time.Since(began) > session.AwayAfter:
-			h.yield(t)
+			h.yield(r)
 			return err
 		}
 		pause := time.NewTimer(again)
@@ -209,14 +216,14 @@ func (h *Hub) finish(t *turn, m session.Message) error {
 }
 
 // yield gives up the right to write a reply.
-func (h *Hub) yield(t *turn) {
-	err := h.rescue("handing over a reply", t.r.Ref, func() error {
+func (h *Hub) yield(r *reply.Reply) {
+	err := h.rescue("handing over a reply", r.Ref, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 		defer cancel()
-		return h.sessions.Yield(ctx, t.r.Text)
+		return h.sessions.Yield(ctx, r.Text)
 	})
 	if err != nil && !panicked(err) {
-		h.log.Warn("a reply could not be handed over at once", "session", ShortID(t.r.Ref.ID), "error", err)
+		h.log.Warn("a reply could not be handed over at once", "session", ShortID(r.Ref.ID), "error", err)
 	}
 }
 
@@ -273,10 +280,6 @@ func (h *Hub) stop(ctx context.Context, ref session.Ref, only uuid.UUID) (string
 	}
 	return OutcomeNothingRunning, at, nil
 }
-
-// Delete forgets a conversation: its reply is stopped, its connections closed
-// with CloseNotFound. Errors: session.ErrNotFound, session.ErrUnavailable.
-func (h *Hub) Delete(ctx context.Context, ref session.Ref) error { return h.sessions.Delete(ctx, ref) }
 
 // stopAbandoned stops the replies that nobody has followed for AbandonAfter. It
 // runs on the loop.
