@@ -55,9 +55,9 @@ type asking struct {
 // stored of it apart from its text.
 func (a *asking) ask(ctx context.Context, history []session.Message) (session.Message, error) {
 	h := a.h
-	h.metrics.queued(1)
+	h.metrics.waiting.Inc()
 	done, err := h.awaitUpstream(ctx)
-	h.metrics.queued(-1)
+	h.metrics.waiting.Dec()
 	if err != nil {
 		return failed(err), err
 	}

@@ -133,7 +133,7 @@ func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 			delete(h.reserved, claim.ref)
 			claim.reserved = false
 		}
-		h.metrics.connected(1)
+		h.metrics.connections.Inc()
 		h.running.Add(1)
 		c.writing = make(chan struct{})
 		go c.join(&j)
@@ -347,7 +347,7 @@ func (h *Hub) detach(c *Conn) {
 			h.checkDrained()
 		})
 	})
-	h.metrics.connected(-1)
+	h.metrics.connections.Dec()
 	h.log.LogAttrs(context.Background(), slog.LevelInfo, "connection ended", slog.String("session", ShortID(c.ref.ID)),
 		slog.Float64("took_s", time.Since(c.arrived).Round(time.Millisecond).Seconds()), slog.String("request_id", c.from.Request))
 	h.Leave(&Claim{ref: c.ref, id: c.id, watch: c.watch})

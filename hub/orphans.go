@@ -139,7 +139,7 @@ func (h *Hub) adopt(ctx context.Context, o orphan) {
 	}
 	r := reply.Of(said.Text)
 	h.enterAgain(ctx, said.Running.Client, o.reply)
-	h.metrics.adopted()
+	h.metrics.adoptions.Inc()
 	h.log.Info("reply taken over", slog.String("session", ShortID(o.ref.ID)), slog.Int("at", r.Appended()))
 	if ended != "" {
 		m := session.Message{FinishReason: ended}

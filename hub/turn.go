@@ -144,8 +144,8 @@ func (h *Hub) run(t *turn) {
 
 // write is run, whose goroutine it is on.
 func (h *Hub) write(t *turn) {
-	h.metrics.writing(1)
-	defer h.metrics.writing(-1)
+	h.metrics.running.Inc()
+	defer h.metrics.running.Dec()
 	a := asking{h: h, t: t, r: t.r}
 	var m session.Message
 	err := h.rescue("a turn", t.r.Ref, func() (err error) {
@@ -275,7 +275,7 @@ func (h *Hub) stop(ctx context.Context, ref session.Ref, only uuid.UUID) (string
 	case err != nil:
 		return "", at, err
 	case end.Err == nil && end.Message.FinishReason == session.FinishStopped:
-		h.metrics.stopTook(time.Since(began))
+		h.metrics.stopTime.Observe(time.Since(began).Seconds())
 		return OutcomeStopped, at, nil
 	}
 	return OutcomeNothingRunning, at, nil
