@@ -70,7 +70,7 @@ func idempotencyKey(r *http.Request) (uuid.UUID, error) {
 	}
 	id, err := hub.ParseID(key)
 	if err != nil || id == uuid.Nil {
-		return uuid.Nil, invalid("The Idempotency-Key must be a UUID in the 36-character form, and not the nil UUID.")
+		return uuid.Nil, hub.Invalid("The Idempotency-Key must be a UUID in the 36-character form, and not the nil UUID.")
 	}
 	return id, nil
 }

@@ -34,7 +34,7 @@ func deepDialect(r *http.Request) hub.Dialect {
 // comes back at once, for ever.
 func (s *server) reserve(ctx context.Context, r *http.Request) (*hub.Claim, error) {
 	if joinQuery(r.URL.Query()).Watch {
-		return nil, invalid("The subprotocol deep-chat has no way to watch: leave watch out.")
+		return nil, hub.Invalid("The subprotocol deep-chat has no way to watch: leave watch out.")
 	}
 	var found session.Session
 	if _, ok := mux.Vars(r)["session_id"]; ok {
@@ -57,7 +57,7 @@ func (s *server) reserve(ctx context.Context, r *http.Request) (*hub.Claim, erro
 	}
 	seat, err := s.Hub.Reserve(ctx, caller(r), found.Ref())
 	if errors.Is(err, session.ErrTaken) {
-		return nil, refuse(http.StatusConflict, hub.CodeBusy, "Another connection has this conversation.")
+		return nil, refuse(hub.CodeBusy, "Another connection has this conversation.")
 	}
 	return seat, err
 }

@@ -64,8 +64,8 @@ func FuzzToken(f *testing.F) {
 		for _, token := range []string{raw, fuzzToken(header, claims)} {
 			subject, expires, err := tokens.check(context.Background(), token)
 			if err != nil {
-				var refused *statusError
-				if !errors.As(err, &refused) || refused.status != http.StatusUnauthorized {
+				var refused *hub.Error
+				if !errors.As(err, &refused) || refused.Code != hub.CodeUnauthorized {
 					t.Fatalf("refused with %v", err)
 				}
 				continue

@@ -36,7 +36,7 @@ func (s *server) guardOrigin(next http.Handler) http.Handler {
 			if !s.listed(origin) && !slices.ContainsFunc(hosts, func(h ownHost) bool { return h.has(origin) }) {
 				s.Metrics.Rejected("origin")
 				s.foreign.log(s.Logger, r, origin, hosts)
-				return refuse(http.StatusForbidden, "forbidden_origin", fmt.Sprintf(
+				return refuse(codeForbidden, fmt.Sprintf(
 					"Pages of the origin %s may not use the hub, whose host is %s here. ALLOWED_ORIGINS lists the origins that may.",
 					quoted(origin), hostNames(hosts)))
 			}
@@ -193,7 +193,7 @@ func GuardHost(next http.Handler, origins []string) http.Handler {
 		if origin := r.Header.Get("Origin"); origin != "" {
 			from = ", for a page of the origin " + quoted(origin)
 		}
-		_ = writeError(w, r, refuse(http.StatusForbidden, "forbidden_origin", fmt.Sprintf(
+		_ = writeError(w, r, refuse(codeForbidden, fmt.Sprintf(
 			"This hub listens for its own machine only, and was asked for as %s%s. Call it localhost, 127.0.0.1 or [::1], or list the site's origin in ALLOWED_ORIGINS.",
 			quoted(r.Host), from)))
 	})

@@ -168,7 +168,7 @@ func (s *server) session(r *http.Request) (session.Ref, error) {
 func parseSessionID(text string) (uuid.UUID, error) {
 	id, err := hub.ParseID(text)
 	if err != nil {
-		return uuid.Nil, refuse(http.StatusBadRequest, "invalid_session_id", "A session id is a UUID in the 36-character form.")
+		return uuid.Nil, refuse(codeSessionID, "A session id is a UUID in the 36-character form.")
 	}
 	return id, nil
 }

@@ -126,11 +126,11 @@ func (s *server) router() *mux.Router {
 		m.Handle(path, onRoute(path, s.Static)).Methods("GET", "HEAD")
 	}
 	m.NotFoundHandler = s.handle(func(http.ResponseWriter, *http.Request) error {
-		return refuse(http.StatusNotFound, "not_found", "There is nothing at this address.")
+		return refuse(codeNothing, "There is nothing at this address.")
 	})
 	m.MethodNotAllowedHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", allowed(m, r))
-		return refuse(http.StatusMethodNotAllowed, "method_not_allowed", "This address does not take "+r.Method+".")
+		return refuse(codeMethod, "This address does not take "+r.Method+".")
 	})
 	return m
 }

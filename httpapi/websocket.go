@@ -171,7 +171,7 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) error {
 	if len(offeredTokens(r.Header)) > 0 && !hasToken(r.Header, "Sec-WebSocket-Protocol", subprotocol) && !hasToken(r.Header, "Sec-WebSocket-Protocol", subprotocolDeep) {
 		// A token is never sent back, and browsers fail a connection for which
 		// none of what they offered is chosen.
-		return invalid("Offer the subprotocol chathub.v1 beside the token.")
+		return hub.Invalid("Offer the subprotocol chathub.v1 beside the token.")
 	}
 	keys := r.Header.Values("Sec-WebSocket-Key")
 	if len(keys) == 1 {
@@ -179,13 +179,13 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 	}
-	return invalid("The Sec-WebSocket-Key header must be 16 bytes in base64, once.")
+	return hub.Invalid("The Sec-WebSocket-Key header must be 16 bytes in base64, once.")
 }
 
 func upgradeRequired(w http.ResponseWriter, text string) error {
 	w.Header().Set("Upgrade", "websocket")
 	w.Header().Set("Connection", "Upgrade")
-	return refuse(http.StatusUpgradeRequired, "upgrade_required", text)
+	return refuse(codeUpgrade, text)
 }
 
 func hasToken(h http.Header, name, token string) bool {

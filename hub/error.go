@@ -18,6 +18,7 @@ import (
 // can answer with. Which HTTP status goes with which is httpapi's to say.
 const (
 	CodeInvalid          = "invalid_request"
+	CodeUnauthorized     = "unauthorized"
 	CodeNotFound         = "session_not_found"
 	CodeBusy             = "conversation_busy"
 	CodeReused           = "id_reused"
@@ -48,6 +49,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Text }
+
+// Invalid refuses what does not have the contract's form; text says what is wrong.
+func Invalid(text string) *Error { return &Error{Code: CodeInvalid, Text: text} }
 
 // sentences has what a person is told for each code.
 var sentences = map[string]string{
@@ -106,7 +110,7 @@ func Classify(err error) *Error {
 	case errors.Is(err, session.ErrChanged):
 		return ErrorOf(CodeChanged)
 	case errors.Is(err, session.ErrNothing):
-		return &Error{Code: CodeInvalid, Text: "There is no such reply at the end of this conversation that could be written anew."}
+		return Invalid("There is no such reply at the end of this conversation that could be written anew.")
 	case errors.Is(err, session.ErrFull):
 		return &Error{Code: CodeStoreUnavailable, Text: "The server holds as many conversations as it may. Try again later.", RetryAfter: time.Minute}
 	case errors.Is(err, ErrCrowded):

@@ -152,19 +152,19 @@ func (d *ChatHub) Request(b []byte) (hub.Request, error) {
 	}
 	r, content, fault := readFrame(jsonread.NewBytes(b))
 	if fault != "" {
-		return hub.Request{ID: r.ID}, invalid("The frame is not the JSON of a known frame: " + fault + ".")
+		return hub.Request{ID: r.ID}, hub.Invalid("The frame is not the JSON of a known frame: " + fault + ".")
 	}
 	switch r.Type {
 	case "message":
 		if content == nil {
-			return r, invalid(`A message frame needs "content", a string.`)
+			return r, hub.Invalid(`A message frame needs "content", a string.`)
 		}
 		r.Content = *content
 	case "stop", "regenerate", "ping":
 	case "":
-		return r, invalid(`A frame needs "type": message, stop, regenerate or ping.`)
+		return r, hub.Invalid(`A frame needs "type": message, stop, regenerate or ping.`)
 	default:
-		return r, invalid("This type of frame is not known: only message, stop, regenerate and ping are.")
+		return r, hub.Invalid("This type of frame is not known: only message, stop, regenerate and ping are.")
 	}
 	return r, nil
 }
@@ -236,5 +236,3 @@ func frameID(text string) (uuid.UUID, error) {
 	}
 	return id, err
 }
-
-func invalid(text string) error { return &hub.Error{Code: hub.CodeInvalid, Text: text} }

@@ -90,10 +90,10 @@ func (d *DeepChat) Request(b []byte) (hub.Request, error) {
 		if _, isTyp := err.(*jsonread.TypeError); isTyp {
 			fault = "a value " + fault
 		}
-		return hub.Request{}, invalid(`A frame must be {"messages":[{"role":"user","text":…}]}: ` + fault + ".")
+		return hub.Request{}, hub.Invalid(`A frame must be {"messages":[{"role":"user","text":…}]}: ` + fault + ".")
 	}
 	if !found {
-		return hub.Request{}, invalid("The frame holds no message of the user's.")
+		return hub.Request{}, hub.Invalid("The frame holds no message of the user's.")
 	}
 	return hub.Request{Type: "message", Content: string(text)}, nil
 }
