@@ -31,7 +31,10 @@ func (s *server) readChat(w http.ResponseWriter, r *http.Request) (uuid.UUID, se
 	if !in.named {
 		return uuid.Nil, turn, nil
 	}
-	id, err := parseSessionID(string(in.conversation))
+	id, err := hub.ParseID(string(in.conversation))
+	if err != nil {
+		err = refuse(codeSessionID, "A session id is a UUID in the 36-character form.")
+	}
 	return id, turn, err
 }
 

@@ -1,20 +1,16 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
 
+	"lumos/backend/httpapi/wire"
 	"lumos/backend/hub"
 )
 
 func refuse(code, text string) error { return &hub.Error{Code: code, Text: text} }
-
-// errHandled: the response was written already.
-var errHandled = errors.New("httpapi: response written")
 
 // The codes of the contract that only HTTP knows.
 const (
@@ -56,8 +52,6 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) error {
 	var tooLarge *http.MaxBytesError
 	var e *hub.Error
 	switch {
-	case errors.Is(err, errHandled):
-		return nil
 	case r.Context().Err() != nil && errors.Is(err, context.Canceled):
 		return nil // nobody is there to read it
 	case errors.As(err, &tooLarge):
@@ -85,13 +79,10 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) error {
 
 // writeJSON answers with v. A client that is gone is no error of ours.
 func writeJSON(w http.ResponseWriter, status int, v any) {
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // cannot fail: the types are ours
+	text := append(wire.AppendJSON(nil, v), '\n')
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Length", strconv.Itoa(text.Len()))
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_, _ = w.Write(text.Bytes())
+	_, _ = w.Write(text)
 }

@@ -29,7 +29,7 @@ func (s *server) guardOrigin(next http.Handler) http.Handler {
 		acts = acts || hasToken(r.Header, "Upgrade", "websocket")
 		if !acts {
 			next.ServeHTTP(w, r)
-			return errHandled
+			return nil
 		}
 		hosts := s.ownHosts(r)
 		for _, origin := range r.Header.Values("Origin") { // none: no browser sent it
@@ -42,7 +42,7 @@ func (s *server) guardOrigin(next http.Handler) http.Handler {
 			}
 		}
 		next.ServeHTTP(w, r)
-		return errHandled
+		return nil
 	}))
 }
 

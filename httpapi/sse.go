@@ -177,7 +177,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply
 	// An error is the client's going or the store's being away: the stream just
 	// ends, and is resumed.
 	_, _ = rep.Follow(ctx, enc, out, from)
-	return errHandled
+	return nil
 }
 
 // responseOut is a response as a reply.Out. It cannot write without blocking.

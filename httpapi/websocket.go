@@ -56,7 +56,7 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 	}
 	sock, err := wsconn.Accept(w, r, &s.sockets)
 	if err != nil {
-		return errHandled
+		return nil
 	}
 	if refused != nil {
 		code, why := closeUnauthorized(refused)

@@ -75,7 +75,7 @@ func appendID(b []byte, r *reply.Reply, offset int) []byte {
 }
 
 func (e *AISDK) event(out *reply.Outbox, r *reply.Reply, offset int, c chunk) {
-	out.End(append(appendJSON(appendID(out.Begin(), r, offset), c), "\n\n"...))
+	out.End(append(AppendJSON(appendID(out.Begin(), r, offset), c), "\n\n"...))
 }
 
 // Text implements reply.Encoder. This is the token path: it allocates nothing.
@@ -102,6 +102,6 @@ func (e *AISDK) End(out *reply.Outbox, r *reply.Reply, end *reply.End) error {
 	c := endChunk(end)
 	c.Code, c.ID, c.RetryAfter = "", nil, 0
 	b := append(appendUUID(append(out.Begin(), "id: "...), r.Reply), ":end\ndata: "...)
-	out.End(append(appendJSON(b, c), "\n\ndata: [DONE]\n\n"...))
+	out.End(append(AppendJSON(b, c), "\n\ndata: [DONE]\n\n"...))
 	return nil
 }

@@ -21,7 +21,7 @@ type ChatHub struct {
 	open  session.Part // that was started and not ended; 0: none
 }
 
-func put(out *reply.Outbox, v any) { out.End(appendJSON(out.Begin(), v)) }
+func put(out *reply.Outbox, v any) { out.End(AppendJSON(out.Begin(), v)) }
 
 // Follows implements hub.Dialect.
 func (d *ChatHub) Follows(after uuid.UUID) { d.after = after }
@@ -134,14 +134,14 @@ func (d *ChatHub) Ready(out *reply.Outbox, r hub.Ready) bool {
 func (d *ChatHub) Answer(a hub.Answer) []byte {
 	switch a.Type {
 	case "message":
-		return appendJSON(nil, newMessageFrame(a.Message, a.After))
+		return AppendJSON(nil, newMessageFrame(a.Message, a.After))
 	case "stopped":
-		return appendJSON(nil, struct {
+		return AppendJSON(nil, struct {
 			Type    string `json:"type"`
 			Outcome string `json:"outcome"`
 		}{a.Type, a.Outcome})
 	}
-	return appendJSON(nil, chunk{Type: a.Type, ErrorText: a.ErrorText, Code: a.Code, Ref: a.Ref, RetryAfter: a.RetryAfter})
+	return AppendJSON(nil, chunk{Type: a.Type, ErrorText: a.ErrorText, Code: a.Code, Ref: a.Ref, RetryAfter: a.RetryAfter})
 }
 
 // Request implements hub.Dialect. What does not begin with { is a message of

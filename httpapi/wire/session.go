@@ -17,7 +17,7 @@ func WriteSession(w io.Writer, s session.Session) error {
 	messages := s.Messages
 	s.Messages = []session.Message{}
 	p := pieces{w: w}
-	head, tail := around(appendJSON(nil, s), `"messages":[`)
+	head, tail := around(AppendJSON(nil, s), `"messages":[`)
 	p.put(head)
 	for i, m := range messages {
 		if i > 0 {
@@ -62,7 +62,7 @@ func (p *pieces) flush() {
 func (p *pieces) message(m session.Message) {
 	stored, reasoning := reply.Stored(session.Ref{}, &m), m.Reasoning()
 	m.Content = ""
-	head, tail := around(appendJSON(nil, m), `"content":"`)
+	head, tail := around(AppendJSON(nil, m), `"content":"`)
 	p.put(head)
 	at, _ := stored.At(0)
 	for text := at.Next(sessionPiece); len(text) > 0 && p.err == nil; text = at.Next(sessionPiece) {
