@@ -93,8 +93,9 @@ func (c *call) run() *failure {
 		if f == nil {
 			return nil
 		}
-		wait, ok := c.m.retries.next(try, c.budget.waited, f)
-		if !ok || c.begun || c.thinks || !c.budget.allows(wait) {
+		wait, ok := c.m.retries.next(try, f)
+		ok = ok && c.budget.allows(wait)
+		if !ok || c.begun || c.thinks {
 			if f.transient {
 				f.WithDetail(detailTransient, true)
 			}
