@@ -204,14 +204,3 @@ func challenge(w http.ResponseWriter, err error) {
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 	}
 }
-
-// closeUnauthorized is how a connection ends that is refused for err.
-func closeUnauthorized(err error) (hub.CloseCode, string) {
-	switch err {
-	case errKeysAway:
-		return hub.CloseTryLater, "the keys of tokens cannot be reached"
-	case errLongToken:
-		return hub.CloseUnauthorized, "the token is too long: it may have 16 KiB"
-	}
-	return hub.CloseUnauthorized, "a valid token is needed"
-}

@@ -20,9 +20,6 @@ type Claim struct {
 	client   string // whose, if it is reserved
 }
 
-// Ref names the session that is held.
-func (c *Claim) Ref() session.Ref { return c.ref }
-
 // claim takes a conversation's place from the connection that has it.
 func (h *Hub) claim(ctx context.Context, sock Socket, j Join) (*Claim, error) {
 	c := session.Claim{Client: j.Client, Arrived: j.Arrived, Responds: sock.Responds}

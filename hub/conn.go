@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -195,29 +196,25 @@ func Refuse(sock Socket, code CloseCode, reason string) {
 // has err, and logs what nobody foresaw.
 func (h *Hub) CloseFor(ref session.Ref, err error) (CloseCode, string) {
 	switch {
-	case errors.Is(err, session.ErrNotFound):
-		return CloseNotFound, "no such session, or it was deleted or has expired"
 	case errors.Is(err, session.ErrTaken):
 		return CloseTakenOver, takenOver
 	case errors.Is(err, session.ErrGivenUp):
 		return CloseTryLater, "no answer came from the client in time"
-	case errors.Is(err, session.ErrFull):
-		return CloseTryLater, "the server holds as many sessions as it may"
-	case errors.Is(err, ErrCrowded):
-		return CloseTryLater, "too many connections"
-	case errors.Is(err, ErrDraining), errors.Is(err, errStopped), h.draining.Load() && (panicked(err) || errors.Is(err, reply.ErrCut)):
-		return CloseGoingAway, "the server is going away"
-	case panicked(err):
-		return CloseTryLater, broke
+	case h.draining.Load() && (panicked(err) || errors.Is(err, reply.ErrCut)):
+		err = ErrDraining
+	case errors.Is(err, context.DeadlineExceeded): // of a step of the store's, not of the model's
+		err = session.ErrUnavailable
 	}
-	switch Classify(err).Code {
-	case CodeRateLimited:
-		return CloseTryLater, "too many sessions in a minute"
-	case CodeInternal:
+	e := Classify(err)
+	if e.Code == CodeInternal && !panicked(err) {
 		h.log.Error("a connection failed", "session", ShortID(ref.ID), "error", err)
-		return CloseTryLater, broke
 	}
-	return CloseTryLater, "the session store cannot be reached"
+	return cmp.Or(closeCodes[e.Code], CloseTryLater), e.Text
+}
+
+// closeCodes has the close code for each error code that does not mean CloseTryLater.
+var closeCodes = map[string]CloseCode{
+	CodeNotFound: CloseNotFound, CodeUnauthorized: CloseUnauthorized, CodeDraining: CloseGoingAway,
 }
 
 // read handles the next message that the client sends, and has another goroutine
@@ -240,15 +237,12 @@ func (c *Conn) read() {
 	goesOn = c.readMessage()
 }
 
-// broke is the close reason of a connection that a panic ends.
-const broke = "something went wrong on the server"
-
 // guard calls f. A panic of f ends this connection, not the process, and guard
 // returns false then. Whoever has the right to send must not call it.
 func (c *Conn) guard(f func()) bool {
 	err := c.hub.rescue("a connection", c.ref, func() error { f(); return nil })
 	if err != nil {
-		c.Close(CloseTryLater, broke)
+		c.Close(CloseTryLater, sentences[CodeInternal])
 	}
 	return err == nil
 }
