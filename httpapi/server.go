@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -96,9 +97,9 @@ func newServer(cfg Config) *server {
 	return s
 }
 
-// route has f answer a method of a path.
-func (s *server) route(m *mux.Router, method, path string, f handler) {
-	m.Handle(path, onRoute(path, s.handle(s.guarded(f)))).Methods(method)
+// route has f answer methods, between spaces, of a path.
+func (s *server) route(m *mux.Router, methods, path string, f handler) {
+	m.Handle(path, onRoute(path, s.handle(f))).Methods(strings.Fields(methods)...)
 }
 
 func (s *server) router() *mux.Router {
@@ -117,8 +118,8 @@ func (s *server) router() *mux.Router {
 	s.route(m, "GET", "/ws", s.handleWebSocket)
 	s.route(m, "GET", "/ws/{session_id}", s.handleWebSocket)
 	// Load balancers ask with HEAD, too.
-	m.Handle("/healthz", onRoute("/healthz", s.handle(s.guarded(s.handleHealth)))).Methods("GET", "HEAD")
-	m.Handle("/readyz", onRoute("/readyz", s.handle(s.guarded(s.handleReady)))).Methods("GET", "HEAD")
+	s.route(m, "GET HEAD", "/healthz", s.handleHealth)
+	s.route(m, "GET HEAD", "/readyz", s.handleReady)
 	s.route(m, "GET", "/openapi.yaml", serveYAML(openAPI))
 	s.route(m, "GET", "/asyncapi.yaml", serveYAML(asyncAPI))
 	m.Handle("/metrics", onRoute("/metrics", s.handleMetrics())).Methods("GET")
