@@ -168,7 +168,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply
 	out.Meter = s.Metrics
 	defer out.Kill()
 	out.End(append(out.Begin(), ": ping\n\n"...))
-	ping := time.AfterFunc(pingEvery, func() {})
+	var ping *time.Timer
 	ping = time.AfterFunc(pingEvery, func() {
 		out.Post([]byte(": ping\n\n"))
 		ping.Reset(pingEvery)

@@ -215,8 +215,7 @@ func (a *asking) report(m session.Message, err error) {
 		}
 		end = m.FinishReason
 	}
-	_, read := a.r.Followers()
-	a.h.metrics.ended(end, m, a.r.Appended()-read, a.continued, took)
+	a.h.metrics.ended(end, m, a.r.Appended()-a.r.Read(), a.continued, took)
 	attrs := []slog.Attr{
 		slog.String("session", ShortID(a.r.Ref.ID)), slog.String("end", end),
 		slog.Int("bytes", a.r.Appended()), slog.Float64("took_s", took.Round(time.Millisecond).Seconds()),

@@ -290,11 +290,7 @@ func (h *Hub) stopAbandoned() {
 	now := time.Now()
 	h.turns.Range(func(_, v any) bool {
 		t := v.(*turn)
-		idle := now.Sub(t.began)
-		for _, followed := range []time.Time{t.r.LastFollowed(), t.r.FollowedElsewhere()} {
-			idle = min(idle, now.Sub(followed))
-		}
-		if idle >= h.cfg.AbandonAfter {
+		if min(now.Sub(t.began), now.Sub(t.r.LastFollowed())) >= h.cfg.AbandonAfter {
 			t.cancel(errStopRequested)
 		}
 		return true

@@ -146,11 +146,11 @@ func (r *Reply) wakeAll() {
 	}
 }
 
-// Followers tells how many follow, and how much of the text one of them has.
-func (r *Reply) Followers() (n, read int) {
+// Read is how much of the text one of its followers has.
+func (r *Reply) Read() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.following + len(r.enders), r.read
+	return r.read
 }
 
 // Followed implements session.TextWatcher.
@@ -184,12 +184,15 @@ func (r *Reply) MayBeShown() bool {
 	return r.following > 0 || !r.FollowedElsewhere().IsZero()
 }
 
-// LastFollowed is when somebody last followed it here; zero: nobody has.
+// LastFollowed is when somebody last followed it, on any node; zero: nobody has.
 func (r *Reply) LastFollowed() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.following+len(r.enders) > 0 {
 		return time.Now()
+	}
+	if elsewhere := r.FollowedElsewhere(); elsewhere.After(r.left) {
+		return elsewhere
 	}
 	return r.left
 }
@@ -216,14 +219,17 @@ type follower struct {
 // caller has the right to send. Errors: enc's; ErrCut, where the store is away
 // for too long; the Out's; ErrClosed; ctx's cause.
 func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offset) (*End, error) {
-	f := &follower{r: r, enc: enc, out: out, endOnly: from == AtEnd, left: true, outages: r.sentAway()}
+	f := &follower{r: r, enc: enc, out: out, endOnly: from == AtEnd, left: true}
 	defer func() {
 		if !f.left { // it panicked
 			f.leave()
 		}
 	}()
-	for {
+	for again := false; ; again = true {
 		f.join(from)
+		if again {
+			f.outages = 0 // an Away before this follower arrived counts too
+		}
 		err := enc.Start(out, f.r, &f.at)
 		for err == nil && f.end == nil {
 			if _, err = f.step(true); err == nil && f.end == nil && f.park() {
@@ -244,7 +250,7 @@ func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offse
 		if f.endOnly {
 			from = AtEnd
 		}
-		f.r, f.end, f.outages = Of(f.end.Next), nil, 0 // who was sent away from there meanwhile was sent away from here
+		f.r, f.end = Of(f.end.Next), nil
 	}
 }
 
@@ -321,6 +327,7 @@ func (f *follower) join(from Offset) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	f.outages = r.outages
 	r.asked = time.Time{}
 	if !f.endOnly {
 		r.following++
@@ -333,13 +340,6 @@ func (f *follower) isCut() bool {
 	defer f.r.mu.Unlock()
 	f.r.read = max(f.r.read, f.at.Off())
 	return f.outages != f.r.outages
-}
-
-// sentAway is how often the followers were sent away.
-func (r *Reply) sentAway() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.outages
 }
 
 // park notes that f waits, unless there is more by now.
