@@ -43,12 +43,10 @@ type Request struct {
 
 // Answer answers a frame.
 type Answer struct {
-	Type       string // pong, stopped, error, message
-	Outcome    string // of a stop
-	ErrorText  string
-	Code       string
-	Ref        *uuid.UUID
-	RetryAfter int // seconds
+	Type    string    // pong, stopped, error, message
+	Outcome string    // of a stop
+	Err     *Error    // of an error
+	Ref     uuid.UUID // the message or reply that the frame named; nil: none
 
 	Message session.Message // that was told before, with what it follows
 	After   uuid.UUID

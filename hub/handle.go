@@ -66,7 +66,7 @@ func (c *Conn) say(t session.Turn) {
 	if ref == uuid.Nil {
 		t.User.ID = uuid.New()
 	}
-	p := &pending{seq: unstored, message: t.User.ID, frame: c.dialect.Answer(refusal(errTakenAway, ref))}
+	p := &pending{seq: unstored, message: t.User.ID, frame: c.dialect.Answer(Answer{Type: "error", Err: errTakenAway, Ref: ref})}
 	c.enqueue(p)
 	seen := c.sent()
 	r, said, err := c.hub.Say(context.Background(), c.from, c.ref, t)
@@ -123,7 +123,7 @@ func (c *Conn) refuse(err error, ref uuid.UUID) {
 	if e.Code == CodeInternal && !panicked(err) {
 		c.hub.log.Error("a frame failed", "session", ShortID(c.ref.ID), "error", err)
 	}
-	c.post(refusal(e, ref))
+	c.post(Answer{Type: "error", Err: e, Ref: ref})
 	switch e.Code {
 	case CodeNotFound:
 		c.closeWhenIdle(c.hub.CloseFor(c.ref, err))
@@ -137,20 +137,9 @@ func (c *Conn) refuse(err error, ref uuid.UUID) {
 	}
 }
 
-func refusal(e *Error, ref uuid.UUID) Answer {
-	return Answer{Type: "error", ErrorText: e.Text, Code: e.Code, Ref: optional(ref), RetryAfter: Seconds(e.RetryAfter)}
-}
-
 // post sends an answer that has no place in the conversation.
 func (c *Conn) post(a Answer) {
 	if b := c.dialect.Answer(a); len(b) > 0 {
 		c.out.Post(b)
 	}
-}
-
-func optional(id uuid.UUID) *uuid.UUID {
-	if id == uuid.Nil {
-		return nil
-	}
-	return &id
 }

@@ -75,6 +75,9 @@ type Hub struct {
 	draining atomic.Bool
 	life     context.Context // of all turns; its cause says what becomes of their replies
 	end      context.CancelCauseFunc
+	drained  context.Context // ends when the hub drains and nothing is left
+
+	nothingLeft context.CancelFunc // ends drained
 
 	ops     chan func()
 	closing chan struct{}  // closed by Run when it takes no more ops
@@ -83,7 +86,6 @@ type Hub struct {
 	// Owned by Run's goroutine.
 	rooms    map[session.Ref][]*Conn // at most one that has the conversation, and any number that watch it
 	reserved map[session.Ref]bool
-	drained  chan struct{} // closed when nothing is left; nil when not draining
 }
 
 // New returns a Hub, which does nothing until Run is called.
@@ -110,6 +112,7 @@ func New(cfg Config) *Hub {
 		h.counter = new(session.Counts)
 	}
 	h.life, h.end = context.WithCancelCause(context.Background())
+	h.drained, h.nothingLeft = context.WithCancel(context.Background())
 	h.slots.clients = make(map[string]int)
 	h.orphans.init(cfg.Limits.Upstream)
 	cfg.Sessions.Watch(h)

@@ -140,8 +140,10 @@ func (d *ChatHub) Answer(a hub.Answer) []byte {
 			Type    string `json:"type"`
 			Outcome string `json:"outcome"`
 		}{a.Type, a.Outcome})
+	case "error":
+		return AppendJSON(nil, chunk{Type: a.Type, ErrorText: a.Err.Text, Code: a.Err.Code, Ref: optional(a.Ref), RetryAfter: hub.Seconds(a.Err.RetryAfter)})
 	}
-	return AppendJSON(nil, chunk{Type: a.Type, ErrorText: a.ErrorText, Code: a.Code, Ref: a.Ref, RetryAfter: a.RetryAfter})
+	return AppendJSON(nil, chunk{Type: a.Type})
 }
 
 // Request implements hub.Dialect. What does not begin with { is a message of

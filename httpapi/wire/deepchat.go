@@ -142,5 +142,5 @@ func (d *DeepChat) Answer(a hub.Answer) []byte {
 	if a.Type != "error" {
 		return nil
 	}
-	return AppendJSON(nil, deepError{a.ErrorText})
+	return AppendJSON(nil, deepError{a.Err.Text})
 }
