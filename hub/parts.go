@@ -99,18 +99,8 @@ func (a *asking) fit(p []byte) []byte {
 	}
 	if most := a.h.cfg.Limits.ReplyBytes; most > 0 && a.size+len(p) > most {
 		a.full = true
-		p = firstWhole(p, most-a.size)
+		p = bytes.ToValidUTF8(p[:max(0, most-a.size)], nil) // ends no character early
 	}
 	a.size += len(p)
 	return p
-}
-
-// firstWhole returns as much of p as fits into limit bytes and ends no
-// character early.
-func firstWhole(p []byte, limit int) []byte {
-	n := max(0, min(limit, len(p)))
-	for n > 0 && n < len(p) && !utf8.RuneStart(p[n]) {
-		n--
-	}
-	return p[:n]
 }
