@@ -15,7 +15,7 @@ import (
 func (s *server) readChat(w http.ResponseWriter, r *http.Request) (uuid.UUID, session.Turn, error) {
 	var turn session.Turn
 	var in chatMessage
-	err := readBody(w, r, maxBody(s.MaxMessageBytes), false, func(body *jsonread.Reader) error {
+	err := readBody(w, r, maxBody(s.Hub.MaxMessageBytes()), false, func(body *jsonread.Reader) error {
 		return in.read(body, s.Hub.MaxMessageBytes())
 	})
 	if err != nil {

@@ -167,7 +167,7 @@ func (m echo) Call(ctx context.Context, prompt string, options ...llms.CallOptio
 func FuzzSDKBody(f *testing.F) {
 	sessions := session.NewMemory(session.Config{})
 	h := hub.New(hub.Config{Sessions: sessions, Model: echo{}, ModelName: "echo", MaxMessageBytes: 1000})
-	handler := New(Config{Hub: h, Sessions: sessions, Static: http.NotFoundHandler(), MaxMessageBytes: 1000})
+	handler := New(Config{Hub: h, Sessions: sessions, Static: http.NotFoundHandler()})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = h.Run(ctx) })

@@ -25,7 +25,7 @@ func (s *server) handleCreateSession(w http.ResponseWriter, r *http.Request) err
 		return err
 	}
 	// No field of it has a meaning.
-	if err := readBody(w, r, maxBody(s.MaxMessageBytes), true, (*jsonread.Reader).Skip); err != nil {
+	if err := readBody(w, r, maxBody(s.Hub.MaxMessageBytes()), true, (*jsonread.Reader).Skip); err != nil {
 		return err
 	}
 	made, err := s.Sessions.New(r.Context(), subject(r), uuid.Nil)

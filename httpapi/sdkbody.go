@@ -123,7 +123,7 @@ func (s *server) readSDK(w http.ResponseWriter, r *http.Request) (*sdkRequest, e
 // maxHistoryBody bounds a request of the AI SDK's, in bytes: it repeats the whole
 // conversation every time, with files and what tools have put out.
 func (s *server) maxHistoryBody() int {
-	return max(4*s.Hub.MaxSessionBytes(), maxBody(s.MaxMessageBytes))
+	return max(4*s.Hub.MaxSessionBytes(), maxBody(s.Hub.MaxMessageBytes()))
 }
 
 func (s *sdkReader) read(in *jsonread.Reader) error {

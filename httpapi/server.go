@@ -33,8 +33,6 @@ type Config struct {
 	Hub      *hub.Hub
 	Sessions *session.Manager
 	Static   http.Handler // the page and the scripts
-	// MaxMessageBytes bounds a message's content; 0: 65536.
-	MaxMessageBytes int
 	// AllowedOrigins may talk to the hub besides its own pages: exact
 	// scheme://host[:port].
 	AllowedOrigins []string
@@ -70,9 +68,6 @@ func New(cfg Config) http.Handler {
 }
 
 func newServer(cfg Config) *server {
-	if cfg.MaxMessageBytes == 0 {
-		cfg.MaxMessageBytes = 64 << 10
-	}
 	if cfg.WriteTimeout == 0 {
 		cfg.WriteTimeout = DefaultWriteTimeout
 	}
@@ -87,7 +82,7 @@ func newServer(cfg Config) *server {
 		addresses: addresses{trusted: cfg.TrustedProxies, log: cfg.Logger, level: slog.LevelWarn},
 	}
 	s.sockets = wsconn.Config{
-		Subprotocols: []string{subprotocol, subprotocolDeep}, MaxMessage: maxBody(cfg.MaxMessageBytes),
+		Subprotocols: []string{subprotocol, subprotocolDeep}, MaxMessage: maxBody(cfg.Hub.MaxMessageBytes()),
 		WriteTimeout: cfg.WriteTimeout, Refused: s.Metrics.Rejected, TimedOut: s.Metrics.WriteTimedOut,
 		Lateness: cfg.Hub.Lateness,
 	}

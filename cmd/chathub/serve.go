@@ -60,8 +60,8 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	}
 	srv := newServer(httpapi.New(httpapi.Config{
 		Hub: h, Sessions: store.Manager, Static: static.Handler(),
-		MaxMessageBytes: cfg.MaxMessageBytes, AllowedOrigins: cfg.AllowedOrigins,
-		LoopbackOnly: boundToLoopback(ln), Tokens: tokens, TrustedProxies: cfg.TrustedProxies,
+		AllowedOrigins: cfg.AllowedOrigins,
+		LoopbackOnly:   boundToLoopback(ln), Tokens: tokens, TrustedProxies: cfg.TrustedProxies,
 		Registry: registry, Logger: log,
 	}), log)
 
