@@ -45,14 +45,9 @@ func (h *headers) look(p []byte, most int) int {
 // checkHeader looks at the header as far as it is there.
 func (h *headers) checkHeader(most int) {
 	const fin, control = 0x80, 0x08
-	if h.broken = h.n == 2 && h.head[1]&masked == 0; h.broken {
-		return
-	}
 	_, size, ok := frameHeader(h.head[:h.n])
-	if !ok {
-		return
-	}
-	if h.broken = size > math.MaxInt64; h.broken {
+	h.broken = h.n >= 2 && h.head[1]&masked == 0 || size > math.MaxInt64
+	if !ok || h.broken {
 		return
 	}
 	if h.head[0]&control == 0 {
@@ -73,17 +68,16 @@ const (
 // frameHeader returns the size of the header, with its mask, with which b begins, and
 // of the payload; ok is false if that is not told yet. The mask may be missing.
 func frameHeader(b []byte) (head int, size uint64, ok bool) {
-	const size16, size64 = 126, 127
 	if len(b) < 2 {
 		return 0, 0, false
 	}
 	head, size = 2, uint64(b[1]&^masked)
 	switch {
-	case size == size16 && len(b) >= 4:
+	case size == 126 && len(b) >= 4:
 		head, size = 4, uint64(binary.BigEndian.Uint16(b[2:]))
-	case size == size64 && len(b) >= 10:
+	case size == 127 && len(b) >= 10:
 		head, size = 10, binary.BigEndian.Uint64(b[2:])
-	case size >= size16:
+	case size >= 126:
 		return 0, 0, false
 	}
 	if b[1]&masked != 0 {
