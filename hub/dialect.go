@@ -26,8 +26,6 @@ type Dialect interface {
 	Ready(out *reply.Outbox, r Ready) bool
 	// Message tells a user's message, and the one that it follows.
 	Message(out *reply.Outbox, m session.Message, after uuid.UUID)
-	// Follows says which message the next reply follows.
-	Follows(after uuid.UUID)
 	// Answer returns what a frame is answered with; nothing: it is not told.
 	Answer(a Answer) []byte
 }

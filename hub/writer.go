@@ -166,7 +166,11 @@ func (c *Conn) catchUp(news *turn) error {
 		for i, m := range s.Messages {
 			if m.Role == session.User {
 				c.message(m)
-			} else if err := c.reply(reply.Stored(c.ref, &s.Messages[i])); err != nil {
+				continue
+			}
+			r := reply.Stored(c.ref, &s.Messages[i])
+			r.User.ID = c.pos.ID
+			if err := c.reply(r); err != nil {
 				return err
 			}
 		}
@@ -218,7 +222,6 @@ func (c *Conn) reply(r *reply.Reply) error {
 		c.hub.metrics.Resumed(exact)
 	}
 	c.resume = resumption{}
-	c.dialect.Follows(c.pos.ID)
 	end, err := r.Follow(context.Background(), c.dialect, c.out, from)
 	switch {
 	case err != nil:

@@ -17,19 +17,15 @@ import (
 type ChatHub struct {
 	Reasoning bool // the client is told of it; otherwise its offsets count text alone
 
-	after uuid.UUID    // the message that the next reply follows
-	open  session.Part // that was started and not ended; 0: none
+	open session.Part // that was started and not ended; 0: none
 }
 
 func put(out *reply.Outbox, v any) { out.End(AppendJSON(out.Begin(), v)) }
 
-// Follows implements hub.Dialect.
-func (d *ChatHub) Follows(after uuid.UUID) { d.after = after }
-
 // Start implements reply.Encoder. A client that has some of the reply is in a part.
 func (d *ChatHub) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
 	start, offset := startChunk(r), d.offset(at)
-	start.After, start.Epoch, start.Offset = optional(d.after), r.Epoch(), &offset
+	start.After, start.Epoch, start.Offset = optional(r.User.ID), r.Epoch(), &offset
 	put(out, start)
 	if d.open = 0; offset > 0 {
 		d.begin(out, r, d.part(at), offset)

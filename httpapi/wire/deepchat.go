@@ -134,9 +134,6 @@ func (d *DeepChat) Ready(*reply.Outbox, hub.Ready) bool { return false }
 // Message implements hub.Dialect.
 func (d *DeepChat) Message(*reply.Outbox, session.Message, uuid.UUID) {}
 
-// Follows implements hub.Dialect.
-func (d *DeepChat) Follows(uuid.UUID) {}
-
 // Answer implements hub.Dialect.
 func (d *DeepChat) Answer(a hub.Answer) []byte {
 	if a.Type != "error" {
