@@ -281,11 +281,13 @@ func (c *Conn) readMessage() bool {
 
 // Close ends the connection behind what is being written.
 func (c *Conn) Close(code CloseCode, reason string) {
-	err := c.hub.rescue("closing a connection", c.ref, func() error {
-		c.out.PostRaw(c.sock.CloseFrame(code, reason), true)
-		return nil
-	})
-	if err != nil {
+	c.sendClose(code, reason, func(frame []byte) { c.out.PostRaw(frame, true) })
+}
+
+// sendClose has send take a close frame of the socket's, whose panic ends the
+// connection without one. The writer's send is the outbox's Last.
+func (c *Conn) sendClose(code CloseCode, reason string, send func(frame []byte)) {
+	if c.hub.rescue("closing a connection", c.ref, func() error { send(c.sock.CloseFrame(code, reason)); return nil }) != nil {
 		c.end()
 	}
 }

@@ -74,7 +74,7 @@ func (c *Conn) write() {
 			closing, why := c.closing, c.why
 			c.mu.Unlock()
 			if closing != 0 {
-				c.last(closing, why)
+				c.sendClose(closing, why, c.out.Last)
 			}
 			return
 		}
@@ -98,17 +98,6 @@ func (c *Conn) attempt(step func() error) {
 	}
 }
 
-// last sends a close frame. The writer calls it.
-func (c *Conn) last(code CloseCode, why string) {
-	err := c.hub.rescue("closing a connection", c.ref, func() error {
-		c.out.Last(c.sock.CloseFrame(code, why))
-		return nil
-	})
-	if err != nil {
-		c.end()
-	}
-}
-
 // fail ends the connection for the reason that err is. The writer calls it.
 func (c *Conn) fail(err error) {
 	_, _ = c.out.Flush(true) // what was encoded before is true
@@ -123,11 +112,10 @@ func (c *Conn) fail(err error) {
 	case errors.Is(err, errUnread), errors.Is(err, reply.ErrCut), panicked(err):
 		closing, why = c.hub.CloseFor(c.ref, err)
 	default: // the peer takes nothing, or has left
-		c.out.Kill()
-		c.sock.Kill()
+		c.end()
 		return
 	}
-	c.last(closing, why)
+	c.sendClose(closing, why, c.out.Last)
 }
 
 // errUnread: the conversation could not be read.
