@@ -113,8 +113,7 @@ func New(cfg Config) *Hub {
 	}
 	h.life, h.end = context.WithCancelCause(context.Background())
 	h.drained, h.nothingLeft = context.WithCancel(context.Background())
-	h.slots.clients = make(map[string]int)
-	h.orphans.init(cfg.Limits.Upstream)
+	h.slots.clients, h.orphans.known = make(map[string]int), make(map[uuid.UUID]bool)
 	cfg.Sessions.Watch(h)
 	return h
 }
@@ -128,9 +127,6 @@ func (h *Hub) Run(ctx context.Context) error {
 	pulse := time.NewTicker(pulseEvery)
 	defer pulse.Stop()
 	h.late.last = time.Now()
-	var workers sync.WaitGroup
-	workers.Go(func() { h.takeOrphans(ctx) })
-	defer workers.Wait()
 	for {
 		select {
 		case op := <-h.ops:
@@ -147,8 +143,11 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			close(h.closing)
 			h.eachConn(func(c *Conn) { c.Close(CloseGoingAway, "the server stops") })
+			h.orphans.mu.Lock() // so that no taker begins any more
 			h.end(errStopped)
+			h.orphans.mu.Unlock()
 			h.running.Wait()
+			h.orphans.running.Wait()
 			return nil
 		}
 	}
@@ -244,6 +243,3 @@ func (h *Hub) Stopping(_ session.Ref, reply uuid.UUID) {
 		t.(*turn).cancel(errStopRequested)
 	}
 }
-
-// Orphaned implements session.Events.
-func (h *Hub) Orphaned(ref session.Ref, reply uuid.UUID) { h.orphans.add(ref, reply) }
