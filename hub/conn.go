@@ -130,10 +130,7 @@ func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 			h.delist(j.before)
 		}
 		h.rooms[c.ref] = append(h.rooms[c.ref], c)
-		if claim.reserved { // its slot is c's from now on
-			delete(h.reserved, claim.ref)
-			claim.reserved = false
-		}
+		claim.slot = false // it is c's from now on
 		h.metrics.connections.Inc()
 		h.running.Add(1)
 		c.writing = make(chan struct{})

@@ -84,8 +84,7 @@ type Hub struct {
 	running sync.WaitGroup // turns and connections; added to on the loop only
 
 	// Owned by Run's goroutine.
-	rooms    map[session.Ref][]*Conn // at most one that has the conversation, and any number that watch it
-	reserved map[session.Ref]bool
+	rooms map[session.Ref][]*Conn // at most one that has the conversation, and any number that watch it
 }
 
 // New returns a Hub, which does nothing until Run is called.
@@ -106,7 +105,7 @@ func New(cfg Config) *Hub {
 		cfg: cfg, sessions: cfg.Sessions, log: cfg.Logger, counter: cfg.Limits.Counter, metrics: cfg.Metrics,
 		upstream: semaphore.NewWeighted(cmp.Or(int64(cfg.Limits.Upstream), math.MaxInt64)),
 		ops:      make(chan func()), closing: make(chan struct{}),
-		rooms: make(map[session.Ref][]*Conn), reserved: make(map[session.Ref]bool),
+		rooms: make(map[session.Ref][]*Conn),
 	}
 	if h.counter == nil {
 		h.counter = new(session.Counts)
