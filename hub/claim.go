@@ -51,7 +51,7 @@ func (h *Hub) hold(ctx context.Context, ref session.Ref, c session.Claim, watch 
 
 // Reserve takes a place that is free, for a connection that is still to be made:
 // it goes to Serve, or to Leave when nothing comes of it.
-// Errors: ErrDraining, ErrCrowded; session.ErrTaken, ErrNotFound, ErrUnavailable.
+// Errors: ErrDraining, errCrowded; session.ErrTaken, ErrNotFound, ErrUnavailable.
 func (h *Hub) Reserve(ctx context.Context, from Caller, ref session.Ref) (c *Claim, err error) {
 	if h.draining.Load() {
 		return nil, ErrDraining

@@ -52,8 +52,8 @@ type Answer struct {
 
 // The outcomes of a stop.
 const (
-	OutcomeStopped        = "stopped"
-	OutcomeNothingRunning = "nothing_running"
+	outcomeStopped        = "stopped"
+	outcomeNothingRunning = "nothing_running"
 )
 
 // Ready is the first that a connection is told.

@@ -36,10 +36,8 @@ const (
 	CodeStoreUnavailable = "store_unavailable"
 )
 
-var (
-	// ErrDraining: the hub is going away and takes nothing new.
-	ErrDraining = errors.New("hub: draining")
-)
+// ErrDraining: the hub is going away and takes nothing new.
+var ErrDraining = errors.New("hub: draining")
 
 // Error is a failure as a client is told of it.
 type Error struct {
@@ -113,8 +111,6 @@ func Classify(err error) *Error {
 		return Invalid("There is no such reply at the end of this conversation that could be written anew.")
 	case errors.Is(err, session.ErrFull):
 		return &Error{Code: CodeStoreUnavailable, Text: "The server holds as many conversations as it may. Try again later.", RetryAfter: time.Minute}
-	case errors.Is(err, ErrCrowded):
-		return &Error{Code: CodeRateLimited, Text: "There are too many connections. Close one, or try again later.", RetryAfter: crowdRetry}
 	case errors.Is(err, session.ErrUnavailable), errors.Is(err, session.ErrLost), errors.Is(err, reply.ErrCut):
 		return ErrorOf(CodeStoreUnavailable)
 	case errors.Is(err, ErrDraining), errors.Is(err, errStopped): // a request that came in the last moment

@@ -101,7 +101,7 @@ func (c *Conn) sent() int64 {
 // admitted tells whether the client may say something now. One that does not heed
 // it is sent away.
 func (c *Conn) admitted(ref uuid.UUID) bool {
-	err := c.hub.AdmitMessage(context.Background(), c.from)
+	err := c.hub.admitMessage(context.Background(), c.from)
 	if err == nil {
 		c.refused = 0
 		return true

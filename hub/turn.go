@@ -246,7 +246,7 @@ func (h *Hub) Wait(ctx context.Context, r *reply.Reply) (*reply.End, error) {
 }
 
 // Stop ends the running reply, if only is nil or names it or the message that it
-// answers. It returns OutcomeStopped when the reply ended as stopped and is
+// answers. It returns outcomeStopped when the reply ended as stopped and is
 // stored, and the place of the reply, if one was running.
 // Errors: session.ErrNotFound, session.ErrUnavailable; ctx's.
 func (h *Hub) Stop(ctx context.Context, ref session.Ref, only uuid.UUID) (outcome string, at session.Position, err error) {
@@ -264,7 +264,7 @@ func (h *Hub) stop(ctx context.Context, ref session.Ref, only uuid.UUID) (string
 		return "", session.Position{}, err
 	}
 	if r == nil || only != uuid.Nil && only != r.Reply && only != r.User.ID {
-		return OutcomeNothingRunning, session.Position{}, nil
+		return outcomeNothingRunning, session.Position{}, nil
 	}
 	at := session.Position{ID: r.Reply, Seq: r.Seq}
 	if err := h.sessions.Stop(ctx, ref, r.Reply); err != nil {
@@ -276,9 +276,9 @@ func (h *Hub) stop(ctx context.Context, ref session.Ref, only uuid.UUID) (string
 		return "", at, err
 	case end.Err == nil && end.Message.FinishReason == session.FinishStopped:
 		h.metrics.stopTime.Observe(time.Since(began).Seconds())
-		return OutcomeStopped, at, nil
+		return outcomeStopped, at, nil
 	}
-	return OutcomeNothingRunning, at, nil
+	return outcomeNothingRunning, at, nil
 }
 
 // stopAbandoned stops the replies that nobody has followed for AbandonAfter. It
