@@ -25,9 +25,6 @@ const (
 	subprotocolDeep = "deep-chat"
 )
 
-// storeTimeout bounds a step of the store on behalf of no request.
-const storeTimeout = 5 * time.Second
-
 // handleWebSocket is GET /ws and GET /ws/{session_id}. Behind the upgrade a refusal
 // is a close code: a browser cannot read the status of a handshake.
 func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
@@ -36,7 +33,7 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	r, refused := s.identify(w, r)
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), hub.StoreTimeout)
 	defer cancel()
 	join := joinQuery(r.URL.Query())
 	if deepChat(r) {

@@ -154,7 +154,7 @@ func (h *Hub) mayJoin(c *Conn, j *Join) error {
 		old = h.owner(c.ref)
 	}
 	switch {
-	case old != nil && !old.over() && j.yieldsTo(old):
+	case old != nil && !old.over() && old.keepsPlace(j):
 		return session.ErrTaken
 	case old != nil:
 		old.Close(CloseTakenOver, takenOver)
@@ -168,11 +168,10 @@ func (h *Hub) mayJoin(c *Conn, j *Join) error {
 	return nil
 }
 
-// yieldsTo tells whether old keeps the conversation: to a page that came back by
-// itself it is another's, or it came later, and the page has given the newcomer
-// up since.
-func (j *Join) yieldsTo(old *Conn) bool {
-	return j.Again && j.Client != uuid.Nil && j.Client != old.client || j.Arrived.Before(old.arrived)
+// keepsPlace reports whether c keeps its conversation: the newcomer reconnected by
+// itself, and c is another page's, or c's request arrived later.
+func (c *Conn) keepsPlace(j *Join) bool {
+	return j.Again && j.Client != uuid.Nil && j.Client != c.client || j.Arrived.Before(c.arrived)
 }
 
 // Refuse closes a socket that nobody reads, and returns when it has ended.

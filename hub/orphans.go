@@ -96,7 +96,7 @@ func (h *Hub) adopt(o orphan) {
 	if h.draining.Load() {
 		return
 	}
-	step, cancel := context.WithTimeout(h.life, storeTimeout)
+	step, cancel := context.WithTimeout(h.life, StoreTimeout)
 	said, ended, err := h.sessions.Take(step, o.ref, o.reply)
 	cancel()
 	switch {

@@ -27,34 +27,34 @@ func (a *asking) resume() {
 
 // say appends text.
 func (a *asking) say(p []byte) error {
-	p = a.fit(p)
+	p = a.truncate(p)
 	if len(a.held) > 0 {
-		a.release()
+		a.flushHeld()
 	}
 	a.shown = false
 	if a.first == 0 {
 		a.first = time.Since(a.t.began)
 	}
 	a.text += len(p)
-	return a.judge(a.append(session.PartText, p))
+	return a.appendError(a.append(session.PartText, p))
 }
 
 // think appends reasoning, or holds it.
 func (a *asking) think(p []byte) error {
 	a.thought = true
 	if a.part == session.PartReasoning && !a.shown && len(a.held) == 0 {
-		a.held = append(a.held, a.fit([]byte("\n\n"))...)
+		a.held = append(a.held, a.truncate([]byte("\n\n"))...)
 	}
-	p = a.fit(p)
+	p = a.truncate(p)
 	if !a.shown && a.t.unseen && !a.r.MayBeShown() {
 		a.held = append(a.held, p...)
-		return a.judge(a.r.End() == nil)
+		return a.appendError(a.r.End() == nil)
 	}
-	return a.judge(a.release() && a.append(session.PartReasoning, p))
+	return a.appendError(a.flushHeld() && a.append(session.PartReasoning, p))
 }
 
-// release appends what is held.
-func (a *asking) release() bool {
+// flushHeld appends what is held.
+func (a *asking) flushHeld() bool {
 	a.shown = true
 	held := a.held
 	a.held = a.held[:0]
@@ -81,8 +81,8 @@ func (a *asking) append(part session.Part, p []byte) bool {
 	return a.r.Append(p)
 }
 
-// judge is what the model's call is told of an append.
-func (a *asking) judge(appended bool) error {
+// appendError is what the model's call is told of an append.
+func (a *asking) appendError(appended bool) error {
 	switch {
 	case !appended:
 		return errTextEnded
@@ -92,8 +92,8 @@ func (a *asking) judge(appended bool) error {
 	return nil
 }
 
-// fit returns as much of p as the reply may have, as valid UTF-8.
-func (a *asking) fit(p []byte) []byte {
+// truncate returns as much of p as the reply may have, as valid UTF-8.
+func (a *asking) truncate(p []byte) []byte {
 	if !utf8.Valid(p) {
 		p = bytes.ToValidUTF8(p, []byte("\uFFFD"))
 	}

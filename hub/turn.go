@@ -163,7 +163,7 @@ func (h *Hub) write(t *turn) {
 		m = session.Message{FinishReason: session.FinishStopped}
 		fallthrough
 	default:
-		a.release()
+		a.flushHeld()
 		m.Estimate = a.estimate
 		if failed := h.finish(t.r, m); failed != nil {
 			err = failed
@@ -181,8 +181,8 @@ func (h *Hub) write(t *turn) {
 // collection of its own: far beyond what MAX_TOKENS allows by default.
 const hugeReply = 1 << 20
 
-// storeTimeout bounds one step of the store.
-const storeTimeout = 5 * time.Second
+// StoreTimeout bounds one step of the store.
+const StoreTimeout = 5 * time.Second
 
 // finish stores the end of a reply. A store that is away is asked again for as
 // long as followers wait for it; then the reply is left to whoever finds it.
@@ -191,7 +191,7 @@ func (h *Hub) finish(r *reply.Reply, m session.Message) error {
 	const again = 250 * time.Millisecond
 	for began, broken := time.Now(), false; ; {
 		err := h.rescue("storing a reply's end", r.Ref, func() error {
-			ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+			ctx, cancel := context.WithTimeout(context.Background(), StoreTimeout)
 			defer cancel()
 			return h.sessions.Finish(ctx, r.Text, m)
 		})
@@ -218,7 +218,7 @@ func (h *Hub) finish(r *reply.Reply, m session.Message) error {
 // yield gives up the right to write a reply.
 func (h *Hub) yield(r *reply.Reply) {
 	err := h.rescue("handing over a reply", r.Ref, func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), StoreTimeout)
 		defer cancel()
 		return h.sessions.Yield(ctx, r.Text)
 	})

@@ -52,9 +52,9 @@ func (c *Conn) wakeLocked() {
 // whatever it answers comes later.
 func (c *Conn) join(j *Join) {
 	if j.before != nil {
-		j.before.yield()
+		j.before.awaitWriter()
 	}
-	c.attempt(func() error { return c.ready(j) })
+	c.tryStep(func() error { return c.ready(j) })
 	go c.read()
 	c.poke(nil)
 	c.out.Release()
@@ -81,7 +81,7 @@ func (c *Conn) write() {
 		look, news := c.dirty, c.news
 		c.dirty, c.posted, c.news = false, false, nil
 		c.mu.Unlock()
-		c.attempt(func() error {
+		c.tryStep(func() error {
 			if look {
 				return c.catchUp(news)
 			}
@@ -91,8 +91,8 @@ func (c *Conn) write() {
 	}
 }
 
-// attempt is a step of the writer's, whose error or panic ends the connection.
-func (c *Conn) attempt(step func() error) {
+// tryStep does a step of the writer's, whose error or panic ends the connection.
+func (c *Conn) tryStep(step func() error) {
 	if err := c.hub.rescue("a connection's writer", c.ref, step); err != nil {
 		c.fail(err)
 	}
@@ -150,7 +150,7 @@ func (c *Conn) catchUp(news *turn) error {
 				return err
 			}
 		}
-		c.at(s.After)
+		c.setPos(s.After)
 		for i, m := range s.Messages {
 			if m.Role == session.User {
 				c.message(m)
@@ -167,8 +167,8 @@ func (c *Conn) catchUp(news *turn) error {
 				continue
 			}
 			here := c.pos
-			c.at(session.Position{ID: here.ID, Seq: max(here.Seq, s.Seq)}) // no answer waits for another branch
-			c.at(here)
+			c.setPos(session.Position{ID: here.ID, Seq: max(here.Seq, s.Seq)}) // no answer waits for another branch
+			c.setPos(here)
 			_, err := c.out.Flush(true)
 			return err
 		}
@@ -198,7 +198,7 @@ func (c *Conn) running(expected *session.Running) error {
 func (c *Conn) message(m session.Message) {
 	c.dialect.Message(c.out, m, c.pos.ID)
 	c.acknowledged(m.ID)
-	c.at(m.Position())
+	c.setPos(m.Position())
 }
 
 // reply tells one reply to its end.
@@ -217,13 +217,13 @@ func (c *Conn) reply(r *reply.Reply) error {
 	case errors.Is(end.Err, session.ErrLost):
 		return nil // what took its place comes next, and says so
 	}
-	c.at(session.Position{ID: r.Reply, Seq: r.Seq})
+	c.setPos(session.Position{ID: r.Reply, Seq: r.Seq})
 	return nil
 }
 
-// at notes that the client has everything up to p, and gives the answers whose
+// setPos notes that the client has everything up to p, and gives the answers whose
 // place that is.
-func (c *Conn) at(p session.Position) {
+func (c *Conn) setPos(p session.Position) {
 	c.pos = p
 	for _, a := range c.passed(p.Seq) {
 		if len(a.frame) > 0 {
@@ -232,9 +232,9 @@ func (c *Conn) at(p session.Position) {
 	}
 }
 
-// yield waits a moment until the writer of a connection that was taken over has
+// awaitWriter waits a moment until the writer of a connection that was taken over has
 // returned.
-func (c *Conn) yield() {
+func (c *Conn) awaitWriter() {
 	c.mu.Lock()
 	writing := c.writing
 	c.mu.Unlock()

@@ -55,8 +55,8 @@ type parser struct {
 
 var parsers = sync.Pool{New: func() any { return new(parser) }}
 
-// release gives the parser back, unless one odd stream made it large.
-func (p *parser) release() {
+// giveBack gives the parser back, unless one odd stream made it large.
+func (p *parser) giveBack() {
 	d := &p.decoder
 	if max(cap(p.events.buf), cap(p.events.data), cap(d.text), cap(d.thought), cap(d.repeat.head), cap(d.repeat.tail)) > 2*maxBuffer {
 		return

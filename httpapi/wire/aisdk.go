@@ -16,7 +16,7 @@ type AISDK struct {
 	Shown   *session.Sum
 	passed  session.Sum // what was not told since the page shows it
 	begun   bool
-	told    int          // how much of the reply the client has
+	sent    int          // how much of the reply the client has
 	open    session.Part // that was started and not ended; 0: none
 }
 
@@ -25,7 +25,7 @@ type AISDK struct {
 func (e *AISDK) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
 	offset := at.Off()
 	switch {
-	case e.begun && offset >= e.told: // another writer goes on there; marks alone lie between
+	case e.begun && offset >= e.sent: // another writer goes on there; marks alone lie between
 		return nil
 	case e.begun, !e.Resumed && offset > 0:
 		return reply.ErrCut
@@ -34,7 +34,7 @@ func (e *AISDK) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) err
 	default: // the client has begun the part
 		e.open = at.Part()
 	}
-	e.begun, e.told = true, offset
+	e.begun, e.sent = true, offset
 	return nil
 }
 
@@ -47,7 +47,7 @@ func (e *AISDK) begin(out *reply.Outbox, r *reply.Reply, part session.Part, offs
 
 func (e *AISDK) end(out *reply.Outbox, r *reply.Reply) {
 	if e.open != 0 {
-		e.event(out, r, e.told, chunk{Type: partName(e.open) + "-end", ID: &r.Reply})
+		e.event(out, r, e.sent, chunk{Type: partName(e.open) + "-end", ID: &r.Reply})
 	}
 	e.open = 0
 }
@@ -83,14 +83,14 @@ func (e *AISDK) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p []
 	part, offset := at.Part(), at.Off()
 	if e.Shown != nil {
 		if p = e.behindShown(part, p); len(p) == 0 {
-			e.told = offset
+			e.sent = offset
 			return
 		}
 	}
 	if part != e.open {
 		e.begin(out, r, part, offset-len(p))
 	}
-	e.told = offset
+	e.sent = offset
 	b := append(append(append(appendID(out.Begin(), r, offset), `{"type":"`...), partName(part)...), `-delta","id":"`...)
 	b = append(appendUUID(b, r.Reply), `","delta":"`...)
 	out.End(append(appendText(b, p), "\"}\n\n"...))

@@ -244,7 +244,7 @@ func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offse
 			err = ErrCut
 		}
 		if err != nil || f.end.Next == nil {
-			return f.told(), err
+			return f.ending(), err
 		}
 		from = Offset{Epoch: f.end.Next.Epoch(), N: min(f.at.Off(), f.end.Keep)}
 		if f.endOnly {
@@ -254,7 +254,7 @@ func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offse
 	}
 }
 
-func (f *follower) told() *End {
+func (f *follower) ending() *End {
 	if f.end == nil {
 		return nil
 	}
@@ -294,7 +294,7 @@ func (f *follower) step(block bool) (sent bool, err error) {
 		return false, ErrCut // it came too late to keep the text
 	}
 	if f.end = end; end != nil && end.Next == nil {
-		if err := f.enc.End(f.out, f.r, f.told()); err != nil {
+		if err := f.enc.End(f.out, f.r, f.ending()); err != nil {
 			return false, err
 		}
 	}
@@ -306,10 +306,10 @@ func (f *follower) step(block bool) (sent bool, err error) {
 
 // push is a step of the writer's, if the follower waits. Its panic is the follower's.
 func (f *follower) push() (sent bool) {
-	if !f.out.turn.TryLock() {
+	if !f.out.right.TryLock() {
 		return false
 	}
-	defer f.out.turn.Unlock()
+	defer f.out.right.Unlock()
 	if f.left {
 		return true
 	}
