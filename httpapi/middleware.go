@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -28,9 +29,24 @@ func (s *server) handle(f handler) http.Handler {
 	})
 }
 
+// guarded is f, of whose panic the log is told here: without its text, which may be
+// what somebody has said.
+func (s *server) guarded(f handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		defer func() {
+			if p := recover(); p == http.ErrAbortHandler {
+				panic(p)
+			} else if p != nil {
+				log := s.Logger.With("request_id", w.Header().Get("X-Request-Id"))
+				panic(session.Panicked(log, r.Method+" "+logPath(r), uuid.Nil, p))
+			}
+		}()
+		return f(w, r)
+	}
+}
+
 // logRequests writes a line for every request, without its body and with no
-// more than the beginning of a session's id, and survives a panic, of which the log
-// gets no text: it may be what somebody has said.
+// more than the beginning of a session's id, and survives a panic.
 func (s *server) logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
@@ -55,7 +71,9 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				_ = session.Panicked(s.Logger.With("request_id", id), r.Method+" "+logPath(r), uuid.Nil, p)
+				if p != any(session.ErrPanicked) { // which the log has
+					s.Logger.Error("a request panicked", "path", logPath(r), "request_id", id, "panic", p, "stack", string(debug.Stack()))
+				}
 				if rec.status == 0 {
 					_ = writeError(rec, r, hub.ErrorOf(hub.CodeInternal))
 				}

@@ -94,7 +94,7 @@ func newServer(cfg Config) *server {
 
 // route has f answer methods, between spaces, of a path.
 func (s *server) route(m *mux.Router, methods, path string, f handler) {
-	m.Handle(path, onRoute(path, s.handle(f))).Methods(strings.Fields(methods)...)
+	m.Handle(path, onRoute(path, s.handle(s.guarded(f)))).Methods(strings.Fields(methods)...)
 }
 
 func (s *server) router() *mux.Router {
