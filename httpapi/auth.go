@@ -170,7 +170,7 @@ func bearer(r *http.Request) (string, error) {
 			found = append(found, strings.TrimLeft(token, " "))
 		}
 	}
-	if len(found) == 0 { // who can send the header means it
+	if len(found) == 0 { // the header wins over subprotocols
 		found = offeredTokens(r.Header)
 	}
 	switch len(found) {

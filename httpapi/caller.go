@@ -73,9 +73,8 @@ type addresses struct {
 	ignoredPrivate, ignored sync.Once
 }
 
-// client names who sent r, for limits; "": it cannot be told, so they do not
-// hold. That is so of a private peer that is not known as a proxy: it is taken
-// for one, behind which everybody has its address.
+// client names who sent r, for limits. It returns "" if the peer cannot be identified;
+// then no limit applies. A private peer that is not listed counts as a shared proxy.
 func (a *addresses) client(r *http.Request) string {
 	peer, ok := parseAddress(r.RemoteAddr)
 	if !ok {

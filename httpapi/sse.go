@@ -41,9 +41,9 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 	return s.streamSDK(w, r, found, from, &wire.AISDK{Resumed: from.N > 0})
 }
 
-// counted is next as long as there is room for another connection: to follow, or to
-// read a conversation slowly, costs what a WebSocket does. The stream that answers a
-// message is counted and not refused: messages have limits of their own.
+// counted limits a handler as a connection: following, or reading slowly, costs as much
+// as a WebSocket. The stream that answers a message is counted and not refused: messages
+// have limits of their own.
 func (s *server) counted(next handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		closed, err := s.Hub.OpenStream(r.Context(), caller(r))

@@ -42,7 +42,7 @@ type asking struct {
 	deltas    int  // parts of text that it streamed
 	continued int  // how often it went on after a cut
 	full      bool // the reply has as many bytes as it may
-	noEnd     bool // the stream with the last text ended properly, but without saying why
+	noEnd     bool // the stream with the last text ended cleanly without a finish_reason
 
 	part    session.Part // the last one of the reply
 	thought bool         // this call brought reasoning

@@ -95,7 +95,7 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 	claim := j.Claim
 	if claim == nil {
-		if h.draining.Load() { // or the one that has the place would lose it
+		if h.draining.Load() { // checked before claiming, which would close the current connection
 			return ErrDraining
 		}
 		if claim, err = h.claim(ctx, sock, j); err != nil {
@@ -243,8 +243,8 @@ func (c *Conn) guard(f func()) bool {
 	return err == nil
 }
 
-// guardedOut is the connection's socket. A panic of a write, which may have been
-// within a frame, ends the connection without another byte.
+// guardedOut is the connection's socket. A panic of a write may leave half a frame
+// behind, so the socket is killed without a close frame.
 type guardedOut struct{ c *Conn }
 
 // Write implements reply.Out.

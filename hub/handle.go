@@ -79,8 +79,8 @@ func (c *Conn) say(t session.Turn) {
 	if !said.Started {
 		seen = c.sent()
 	}
-	// One that is new is told by the writer, in its order. One that is known is
-	// acknowledged here, also when it is asked anew because its reply failed.
+	// The writer announces a new message in order. A known one is acknowledged here,
+	// even if its failed reply is retried.
 	if said.User.Seq <= seen {
 		c.cancel(p)
 		c.post(Answer{Type: "message", Message: said.User, After: said.Before})
@@ -98,8 +98,8 @@ func (c *Conn) sent() int64 {
 	return c.lastSent
 }
 
-// admitted tells whether the client may say something now. One that does not heed
-// it is sent away.
+// admitted tells whether the client may say something now. A client that keeps
+// exceeding the limit is disconnected.
 func (c *Conn) admitted(ref uuid.UUID) bool {
 	err := c.hub.admitMessage(context.Background(), c.from)
 	if err == nil {
@@ -131,7 +131,7 @@ func (c *Conn) refuse(err error, ref uuid.UUID) {
 		if c.outages++; c.outages >= patienceForOutage {
 			c.Close(c.hub.CloseFor(c.ref, err))
 		}
-	case CodeRateLimited: // no outage, and no proof that the store is back
+	case CodeRateLimited: // the limiter answered, not the store: leave the count
 	default:
 		c.outages = 0
 	}

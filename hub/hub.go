@@ -152,8 +152,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 }
 
-// do runs op on Run's goroutine and returns when it is done. A panic of op is the
-// caller's. Errors: errStopped.
+// do runs op on Run's goroutine and returns when it is done. If op panics, do panics in
+// the caller. Errors: errStopped.
 func (h *Hub) do(op func()) error {
 	done := make(chan *session.Caught, 1)
 	select {

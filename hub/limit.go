@@ -65,7 +65,7 @@ func (h *Hub) admitMessage(ctx context.Context, from Caller) error {
 }
 
 // AdmitRequest is admitMessage for a message that has yet to be read. It also refuses
-// a caller for whom as many replies run as may: a look in advance, Say decides.
+// a caller for whom as many replies run as may: advisory, Say decides.
 func (h *Hub) AdmitRequest(ctx context.Context, from Caller) error {
 	if err := h.admitMessage(ctx, from); err != nil {
 		return err
@@ -207,8 +207,8 @@ func (h *Hub) CountStream(from Caller) (closed func()) {
 }
 
 // OpenStream counts somebody who follows a reply without a WebSocket, or reads a
-// session, as a connection until closed is called. It waits a moment for room: who
-// comes back may be quicker than the news that its last connection is gone.
+// session, as a connection until closed is called. It waits a moment for room: a
+// reconnecting client may arrive before its old connection's end is noticed.
 // Errors: errCrowded; ctx's.
 func (h *Hub) OpenStream(ctx context.Context, from Caller) (closed func(), err error) {
 	look := time.NewTicker(streamRetry)

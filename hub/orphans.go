@@ -104,7 +104,7 @@ func (h *Hub) adopt(o orphan) {
 		return // somebody else has it, or it has ended
 	case err != nil:
 		h.log.Warn("a reply could not be taken over", "session", ShortID(o.ref.ID), "error", err)
-		return // it is found again as long as somebody cares
+		return // followers and polls report it again
 	}
 	r := reply.Of(said.Text)
 	h.enterAgain(h.life, said.Running.Client, o.reply)
@@ -119,7 +119,7 @@ func (h *Hub) adopt(o orphan) {
 			h.log.Warn("a reply that was taken over could not be ended", "session", ShortID(o.ref.ID), "error", err)
 		}
 		h.leave(said.Running.Client, o.reply)
-		h.Changed(o.ref) // who is here may not have heard of it at all
+		h.Changed(o.ref) // connections here may not know this reply
 		return
 	}
 	if h.start(r, said, Caller{Client: said.Running.Client}) != nil {

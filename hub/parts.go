@@ -8,15 +8,11 @@ import (
 	"lumos/backend/session"
 )
 
-// What the model says and thinks becomes the reply's parts here. A reply is gone on
-// with from its text, so the model may think once more: about a text that it has the
-// beginning of, or, where there is none yet, from the start. What it thought before
-// stays if somebody can have seen it, and the new thinking follows behind a blank
-// line: a part of its own would be a neighbour of the same kind. If nobody can, the
-// new takes its place. Since a text never shrinks, what is thought for somebody who
-// waits for the end is therefore held back, and appended when somebody follows, when
-// text comes, or at the end; a node that dies with it loses nothing, since the next
-// one asks anew, too.
+// What the model says and thinks becomes the reply's parts here. Reasoning is appended
+// only once somebody can see it. Until then it is held: if the call fails, the next
+// call's reasoning replaces it. If somebody has seen some, the next continues behind a
+// blank line, since a text never shrinks. A node that dies loses only held reasoning, and
+// the next one asks anew.
 
 // resume notes what the reply has, of another node.
 func (a *asking) resume() {

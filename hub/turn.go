@@ -64,7 +64,7 @@ func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.T
 		h.metrics.Rejected("session_messages")
 		return nil, session.Said{}, err
 	case errors.Is(err, session.ErrBusy):
-		// Who waits for its end cares for it, also when nobody writes it any more.
+		// Follow the running reply, so that an orphaned one is adopted.
 		_, _ = h.Running(ctx, ref)
 		return nil, session.Said{}, err
 	case err != nil:
@@ -177,16 +177,15 @@ func (h *Hub) write(t *turn) {
 	}
 }
 
-// hugeReply is the length, in bytes, from which on a reply is worth a garbage
-// collection of its own: far beyond what MAX_TOKENS allows by default.
+// hugeReply is a length, in bytes, far beyond what MAX_TOKENS allows by default. Replies
+// of this size trigger a garbage collection when they end.
 const hugeReply = 1 << 20
 
 // StoreTimeout bounds one step of the store.
 const StoreTimeout = 5 * time.Second
 
-// finish stores the end of a reply. A store that is away is asked again for as
-// long as followers wait for it; then the reply is left to whoever finds it.
-// Where storing it panics it is stored, if it can be, as having failed.
+// finish stores the end of a reply. It retries a store that is away for AwayAfter, then
+// hands the reply over. If storing panics once, the reply is stored as failed.
 func (h *Hub) finish(r *reply.Reply, m session.Message) error {
 	const again = 250 * time.Millisecond
 	for began, broken := time.Now(), false; ; {

@@ -23,7 +23,7 @@ func (c *Conn) poke(news *turn) {
 		return
 	}
 	if c.dirty {
-		news = nil // of two the store tells
+		news = nil // two changes: catchUp reads the store
 	}
 	c.news, c.dirty = news, true
 	c.wakeLocked()
@@ -167,7 +167,7 @@ func (c *Conn) catchUp(news *turn) error {
 				continue
 			}
 			here := c.pos
-			c.setPos(session.Position{ID: here.ID, Seq: max(here.Seq, s.Seq)}) // no answer waits for another branch
+			c.setPos(session.Position{ID: here.ID, Seq: max(here.Seq, s.Seq)}) // release answers whose position lies on another branch
 			c.setPos(here)
 			_, err := c.out.Flush(true)
 			return err

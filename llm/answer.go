@@ -96,7 +96,7 @@ func (c *call) take(p *parser) *failure {
 		if !ok {
 			return nil
 		}
-		if data[0] != '{' { // or it is no use to look closer
+		if data[0] != '{' { // skip the checks for the usual case
 			if string(data) == "[DONE]" {
 				c.done = true
 				return nil

@@ -31,7 +31,7 @@ type call struct {
 	given   echo // as each attempt begins with it
 	collect bool // the text is to be returned
 	begun   bool // text was handed on: nothing may be tried again
-	thinks  bool // the same of a thought: the caller decides
+	thinks  bool // a thought was handed on: only the caller may retry
 	budget  *Budget
 
 	// The answer, begun anew by each attempt.
@@ -87,7 +87,7 @@ func (c *call) run() *failure {
 		}
 		c.budget.requests--
 		f := c.attempt()
-		if c.begun || f == nil { // otherwise what it thought is no part of the reply
+		if c.begun || f == nil { // tokens of a failed attempt without text are not the reply's
 			c.budget.tokens += c.spent()
 		}
 		if f == nil {

@@ -22,7 +22,7 @@ type decoder struct {
 	failed   bool // it is an error object
 	ragged   bool // its text has halves of characters, see appendRagged
 
-	// turns are where, in the last event, thoughts follow behind text: a part of the
+	// boundaries are where, in the last event, thoughts follow behind text: a part of the
 	// text, and as much of the thoughts before it. Most events have none.
 	boundaries []boundary
 

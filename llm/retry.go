@@ -23,8 +23,7 @@ const (
 	afterSpread = 5 * time.Second
 )
 
-// retries says when to try again. It is not a library's, since none knows the
-// minute, and it is shorter than what would wrap one.
+// retries says when to try again. No retry library knows Mistral's minute window.
 type retries struct {
 	max  int           // attempts after the first
 	wait time.Duration // longest single wait

@@ -243,7 +243,7 @@ func (o *Outbox) PostRaw(frame []byte, last bool) {
 		o.any.Store(true)
 	}
 	o.posts.Unlock()
-	// To a client with which nothing goes on it leaves from here.
+	// If nobody holds the right to send, send it now.
 	if o.right.TryLock() {
 		all, _ := o.Flush(false)
 		o.right.Unlock()

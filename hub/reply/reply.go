@@ -50,7 +50,7 @@ type Reply struct {
 // askedFor is how long somebody who has asked for a reply may take to follow it.
 const askedFor = 10 * time.Second
 
-// Of returns the Reply of a text, which is one for all who ask here.
+// Of returns the Reply of a text. Callers on this node share one.
 func Of(t *session.Text) *Reply {
 	r := t.Watcher(&Reply{Text: t}).(*Reply)
 	r.mu.Lock()
@@ -168,7 +168,7 @@ func (r *Reply) Place(from Offset) (at session.Cursor, exact bool) {
 	if from.TextOnly {
 		var ok bool
 		if n, ok = r.TextAt(n); !ok {
-			n = math.MaxInt // what it was may be known to have been cut all the same
+			n = math.MaxInt // too large to be honoured; ValidPrefix may still find it cut
 		}
 	}
 	kept := session.ValidPrefix(r.Epochs, from.Epoch, n)
