@@ -105,11 +105,11 @@ func (s *server) handleAGUI(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	var body bytes.Buffer
-	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, int64(maxBody(s.MaxMessageBytes)))); err != nil {
+	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, int64(maxBody(s.Hub.MaxMessageBytes())))); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(body.Bytes(), &in); err != nil || len(in.Messages) == 0 {
-		return invalid("The body must be a RunAgentInput with messages.")
+		return hub.Invalid("The body must be a RunAgentInput with messages.")
 	}
 	last := in.Messages[len(in.Messages)-1]
 	made, err := s.Sessions.Open(r.Context(), subject(r), in.Thread)

@@ -79,8 +79,12 @@ func (s *server) saySDK(r *http.Request, conversation session.Ref, t session.Tur
 // handleSDKStream is GET /api/chat/{id}/stream: what the SDK asks for when a
 // page is loaded again. The running reply comes from its first chunk.
 func (s *server) handleSDKStream(w http.ResponseWriter, r *http.Request) error {
-	running, err := s.runningSDK(r)
-	if err != nil && !errors.Is(err, session.ErrNotFound) {
+	var running *reply.Reply
+	ref, err := s.session(r)
+	if err == nil {
+		running, err = s.Hub.Running(r.Context(), ref)
+	}
+	if err != nil && hub.Classify(err).Code != hub.CodeNotFound {
 		return err
 	}
 	if running == nil {
@@ -88,16 +92,4 @@ func (s *server) handleSDKStream(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	return s.streamSDK(w, r, running, reply.Offset{}, &wire.AISDK{})
-}
-
-func (s *server) runningSDK(r *http.Request) (*reply.Reply, error) {
-	named, ok := s.pathID(r)
-	if !ok {
-		return nil, session.ErrNotFound
-	}
-	found, err := s.Sessions.Check(r.Context(), named.id, subject(r))
-	if err != nil {
-		return nil, err
-	}
-	return s.Hub.Running(r.Context(), found.Ref())
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"lumos/backend/httpapi"
 	"lumos/backend/hub"
 )
 
@@ -23,7 +22,7 @@ func testShapes(t *testing.T, shapes []sdkShape) {
 	t.Helper()
 	for _, tt := range shapes {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, withHub(func(c *hub.Config) { c.MaxMessageBytes = 100 }), withAPI(func(c *httpapi.Config) { c.MaxMessageBytes = 100 }))
+			r := newRig(t, withHub(func(c *hub.Config) { c.MaxMessageBytes = 100 }))
 			id := r.newSession()
 			body := strings.ReplaceAll(tt.body, "%s", id)
 			switch tt.status {

@@ -49,7 +49,7 @@ type Tokens struct {
 }
 
 // errKeysAway: there are no keys to check a token with.
-var errKeysAway = errors.New("httpapi: the keys of tokens cannot be reached")
+var errKeysAway = refuse(hub.CodeStoreUnavailable, "The keys that tokens are checked with cannot be reached. Try again in a moment.")
 
 // NewTokens returns a Tokens. It waits for nobody: keys are fetched in the
 // background and, when they are wanted, again.
@@ -79,7 +79,7 @@ func NewTokens(cfg TokenConfig) (*Tokens, error) {
 }
 
 // check returns whose the token is and until when it is accepted.
-// Errors: errKeysAway; a *statusError with 401.
+// Errors: errKeysAway; a *hub.Error with CodeUnauthorized.
 func (t *Tokens) check(ctx context.Context, raw string) (subject string, expires time.Time, err error) {
 	if len(raw) > maxToken {
 		return "", time.Time{}, errLongToken
@@ -154,10 +154,10 @@ func exactJSON(raw string) bool {
 }
 
 var (
-	errNoToken   = refuse(http.StatusUnauthorized, "unauthorized", "A token is needed: Authorization: Bearer, or on a WebSocket the subprotocol bearer.<jwt>.")
-	errBadToken  = refuse(http.StatusUnauthorized, "unauthorized", "The token is not accepted.")
-	errOldToken  = refuse(http.StatusUnauthorized, "unauthorized", "The token has expired.")
-	errLongToken = refuse(http.StatusUnauthorized, "unauthorized", "The token is too long: it may have 16 KiB.")
+	errNoToken   = refuse(hub.CodeUnauthorized, "A token is needed: Authorization: Bearer, or on a WebSocket the subprotocol bearer.<jwt>.")
+	errBadToken  = refuse(hub.CodeUnauthorized, "The token is not accepted.")
+	errOldToken  = refuse(hub.CodeUnauthorized, "The token has expired.")
+	errLongToken = refuse(hub.CodeUnauthorized, "The token is too long: it may have 16 KiB.")
 )
 
 // bearer returns the token that a request carries. Errors: errNoToken;
@@ -170,7 +170,7 @@ func bearer(r *http.Request) (string, error) {
 			found = append(found, strings.TrimLeft(token, " "))
 		}
 	}
-	if len(found) == 0 { // who can send the header means it
+	if len(found) == 0 { // the header wins over subprotocols
 		found = offeredTokens(r.Header)
 	}
 	switch len(found) {
@@ -203,15 +203,4 @@ func challenge(w http.ResponseWriter, err error) {
 	case err == errBadToken, err == errOldToken, err == errLongToken:
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 	}
-}
-
-// closeUnauthorized is how a connection ends that is refused for err.
-func closeUnauthorized(err error) (hub.CloseCode, string) {
-	switch err {
-	case errKeysAway:
-		return hub.CloseTryLater, "the keys of tokens cannot be reached"
-	case errLongToken:
-		return hub.CloseUnauthorized, "the token is too long: it may have 16 KiB"
-	}
-	return hub.CloseUnauthorized, "a valid token is needed"
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"lumos/backend/hub"
 	"lumos/backend/hub/jsonread"
 )
 
@@ -29,7 +30,7 @@ func readBody(w http.ResponseWriter, r *http.Request, most int, optional bool, r
 	switch {
 	case err != nil:
 	case kind != jsonread.Object:
-		err = invalid("The body must be one JSON object.")
+		err = hub.Invalid("The body must be one JSON object.")
 	default:
 		err = read(in)
 	}
@@ -41,17 +42,17 @@ func readBody(w http.ResponseWriter, r *http.Request, most int, optional bool, r
 
 // bodyError returns what a client is told of an error of readBody's.
 func bodyError(w http.ResponseWriter, err error) error {
-	var known *statusError
+	var known *hub.Error
 	var tooLarge *http.MaxBytesError
 	var syntax *jsonread.SyntaxError
 	switch {
 	case err == nil, errors.As(err, &known), errors.As(err, &tooLarge):
 		return err
 	case errors.As(err, &syntax):
-		return invalid("The body must be one JSON object: " + syntax.Error() + ".")
+		return hub.Invalid("The body must be one JSON object: " + syntax.Error() + ".")
 	}
 	w.Header().Set("Connection", "close") // the rest of it may come at any time
-	return invalid("The request's body could not be read.")
+	return hub.Invalid("The request's body could not be read.")
 }
 
 // fieldError names the field, and what it is in, whose value has the wrong type.
@@ -62,7 +63,7 @@ func fieldError(in, name string, err error) error {
 	}
 	var typ *jsonread.TypeError
 	if errors.As(err, &typ) {
-		return invalid(`The field "` + in + name + `" has the wrong type: it ` + typ.Error() + ".")
+		return hub.Invalid(`The field "` + in + name + `" has the wrong type: it ` + typ.Error() + ".")
 	}
 	return err
 }

@@ -67,15 +67,14 @@ type addresses struct {
 	trusted []netip.Prefix // proxies whose X-Forwarded-For counts
 	log     *slog.Logger
 	level   slog.Level // of the line that says that clients cannot be told apart
-	told    sync.Once  // that line was logged
+	warned  sync.Once  // that line was logged
 	// The warning of an X-Forwarded-For that does not count was logged: of a private
 	// peer, which is the site's own proxy, and of any other, which may be anybody.
 	ignoredPrivate, ignored sync.Once
 }
 
-// client names who sent r, for limits; "": it cannot be told, so they do not
-// hold. That is so of a private peer that is not known as a proxy: it is taken
-// for one, behind which everybody has its address.
+// client names who sent r, for limits. It returns "" if the peer cannot be identified;
+// then no limit applies. A private peer that is not listed counts as a shared proxy.
 func (a *addresses) client(r *http.Request) string {
 	peer, ok := parseAddress(r.RemoteAddr)
 	if !ok {
@@ -88,7 +87,7 @@ func (a *addresses) client(r *http.Request) string {
 		a.warnIgnored(peer)
 	}
 	if addr == peer && isPrivate(peer) {
-		a.told.Do(func() {
+		a.warned.Do(func() {
 			a.log.Log(r.Context(), a.level, "clients come from a private address, which is taken for a proxy's: limits per client do not hold for them (TRUSTED_PROXIES names proxies whose X-Forwarded-For counts)",
 				"address", peer)
 		})

@@ -15,7 +15,7 @@ import (
 func (s *server) readChat(w http.ResponseWriter, r *http.Request) (uuid.UUID, session.Turn, error) {
 	var turn session.Turn
 	var in chatMessage
-	err := readBody(w, r, maxBody(s.MaxMessageBytes), false, func(body *jsonread.Reader) error {
+	err := readBody(w, r, maxBody(s.Hub.MaxMessageBytes()), false, func(body *jsonread.Reader) error {
 		return in.read(body, s.Hub.MaxMessageBytes())
 	})
 	if err != nil {
@@ -31,7 +31,10 @@ func (s *server) readChat(w http.ResponseWriter, r *http.Request) (uuid.UUID, se
 	if !in.named {
 		return uuid.Nil, turn, nil
 	}
-	id, err := parseSessionID(string(in.conversation))
+	id, err := hub.ParseID(string(in.conversation))
+	if err != nil {
+		err = refuse(codeSessionID, "A session id is a UUID in the 36-character form.")
+	}
 	return id, turn, err
 }
 
@@ -70,7 +73,7 @@ func idempotencyKey(r *http.Request) (uuid.UUID, error) {
 	}
 	id, err := hub.ParseID(key)
 	if err != nil || id == uuid.Nil {
-		return uuid.Nil, invalid("The Idempotency-Key must be a UUID in the 36-character form, and not the nil UUID.")
+		return uuid.Nil, hub.Invalid("The Idempotency-Key must be a UUID in the 36-character form, and not the nil UUID.")
 	}
 	return id, nil
 }

@@ -1,11 +1,10 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
-
-	"github.com/gorilla/mux"
 
 	"lumos/backend/httpapi/wire"
 	"lumos/backend/hub"
@@ -22,42 +21,22 @@ func deepChat(r *http.Request) bool {
 	return hasToken(r.Header, header, subprotocolDeep) && !hasToken(r.Header, header, subprotocol)
 }
 
-func deepDialect(r *http.Request) hub.Dialect {
-	if end := r.URL.Query().Get("end"); end != "" {
-		return &wire.DeepChat{EndPhrase: end}
-	}
-	return &wire.DeepChat{EndPhrase: defaultEndPhrase}
-}
-
 // reserve finds or makes the session that the widget joins. All that can be
 // refused is refused here, before the upgrade: once it was connected the widget
 // comes back at once, for ever.
-func (s *server) reserve(ctx context.Context, r *http.Request) (*hub.Claim, error) {
-	if joinQuery(r.URL.Query()).Watch {
-		return nil, invalid("The subprotocol deep-chat has no way to watch: leave watch out.")
+func (s *server) reserve(ctx context.Context, r *http.Request) (hub.Join, error) {
+	q := r.URL.Query()
+	if q.Get("watch") == "1" {
+		return hub.Join{}, hub.Invalid("The subprotocol deep-chat has no way to watch: leave watch out.")
 	}
-	var found session.Session
-	if _, ok := mux.Vars(r)["session_id"]; ok {
-		named, ok := s.pathID(r)
-		if !ok {
-			return nil, session.ErrNotFound
-		}
-		var err error
-		if found, err = s.Sessions.Check(ctx, named.id, subject(r)); err != nil {
-			return nil, err
-		}
-	} else {
-		if s.Hub.Draining() {
-			return nil, hub.ErrDraining
-		}
-		var err error
-		if found, err = s.newSession(ctx, r); err != nil {
-			return nil, err
-		}
+	ref, err := s.place(ctx, r, false)
+	if err != nil {
+		return hub.Join{}, err
 	}
-	seat, err := s.Hub.Reserve(ctx, caller(r), found.Ref())
+	claim, err := s.Hub.Reserve(ctx, caller(r), ref)
 	if errors.Is(err, session.ErrTaken) {
-		return nil, refuse(http.StatusConflict, hub.CodeBusy, "Another connection has this conversation.")
+		err = refuse(hub.CodeBusy, "Another connection has this conversation.")
 	}
-	return seat, err
+	end := cmp.Or(q.Get("end"), defaultEndPhrase)
+	return hub.Join{Ref: ref, Claim: claim, Offset: -1, Dialect: &wire.DeepChat{EndPhrase: end}}, err
 }

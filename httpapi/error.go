@@ -1,35 +1,34 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
 
+	"lumos/backend/httpapi/wire"
 	"lumos/backend/hub"
 )
 
-// statusError is an error for which the status is known where it arises.
-type statusError struct {
-	status int
-	err    hub.Error
-}
+func refuse(code, text string) error { return &hub.Error{Code: code, Text: text} }
 
-func (e *statusError) Error() string { return e.err.Error() }
+// The codes of the contract that only HTTP knows.
+const (
+	codeSessionID = "invalid_session_id"
+	codeForbidden = "forbidden_origin"
+	codeNothing   = "not_found"
+	codeMethod    = "method_not_allowed"
+	codeUpgrade   = "upgrade_required"
+)
 
-func refuse(status int, code, text string) error {
-	return &statusError{status: status, err: hub.Error{Code: code, Text: text}}
-}
-
-func invalid(text string) error { return refuse(http.StatusBadRequest, hub.CodeInvalid, text) }
-
-// errHandled: the response was written already.
-var errHandled = errors.New("httpapi: response written")
-
-// statuses has the status for each code that comes from below.
+// statuses has the status for each code.
 var statuses = map[string]int{
+	codeSessionID:            http.StatusBadRequest,
+	codeForbidden:            http.StatusForbidden,
+	codeNothing:              http.StatusNotFound,
+	codeMethod:               http.StatusMethodNotAllowed,
+	codeUpgrade:              http.StatusUpgradeRequired,
+	hub.CodeUnauthorized:     http.StatusUnauthorized,
 	hub.CodeInvalid:          http.StatusBadRequest,
 	hub.CodeNotFound:         http.StatusNotFound,
 	hub.CodeBusy:             http.StatusConflict,
@@ -50,25 +49,15 @@ var statuses = map[string]int{
 // writeError is the one place where an error becomes a response. It returns
 // the error if an operator should see it.
 func writeError(w http.ResponseWriter, r *http.Request, err error) error {
-	var known *statusError
 	var tooLarge *http.MaxBytesError
-	var status int
-	var e hub.Error
+	var e *hub.Error
 	switch {
-	case errors.Is(err, errHandled):
-		return nil
 	case r.Context().Err() != nil && errors.Is(err, context.Canceled):
 		return nil // nobody is there to read it
-	case errors.As(err, &known):
-		status, e = known.status, known.err
-	case errors.Is(err, errKeysAway):
-		status = http.StatusServiceUnavailable
-		e = hub.Error{Code: hub.CodeStoreUnavailable, Text: "The keys that tokens are checked with cannot be reached. Try again in a moment."}
 	case errors.As(err, &tooLarge):
-		status, e = http.StatusRequestEntityTooLarge, hub.Error{Code: hub.CodeTooLarge, Text: "The request is too large."}
+		e = &hub.Error{Code: hub.CodeTooLarge, Text: "The request is too large."}
 	default:
-		e = *hub.Classify(err)
-		status = statuses[e.Code]
+		e = hub.Classify(err)
 	}
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(hub.Seconds(e.RetryAfter)))
@@ -80,6 +69,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) error {
 		} `json:"error"`
 	}
 	body.Error.Code, body.Error.Message = e.Code, e.Text
+	status := statuses[e.Code]
 	writeJSON(w, status, body)
 	if status == http.StatusInternalServerError {
 		return err
@@ -89,13 +79,10 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) error {
 
 // writeJSON answers with v. A client that is gone is no error of ours.
 func writeJSON(w http.ResponseWriter, status int, v any) {
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // cannot fail: the types are ours
+	text := append(wire.AppendJSON(nil, v), '\n')
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Length", strconv.Itoa(text.Len()))
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_, _ = w.Write(text.Bytes())
+	_, _ = w.Write(text)
 }

@@ -6,13 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"lumos/backend/httpapi"
 	"lumos/backend/hub"
 )
 
 // TestBodies: what is no ChatMessage is told by name, and asks nobody.
 func TestBodies(t *testing.T) {
-	r := newRig(t, withHub(func(c *hub.Config) { c.MaxMessageBytes = 64 }), withAPI(func(c *httpapi.Config) { c.MaxMessageBytes = 64 }))
+	r := newRig(t, withHub(func(c *hub.Config) { c.MaxMessageBytes = 64 }))
 	long := strings.Repeat("é", 33)
 	for _, tt := range []struct {
 		body   string

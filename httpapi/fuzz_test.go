@@ -64,8 +64,8 @@ func FuzzToken(f *testing.F) {
 		for _, token := range []string{raw, fuzzToken(header, claims)} {
 			subject, expires, err := tokens.check(context.Background(), token)
 			if err != nil {
-				var refused *statusError
-				if !errors.As(err, &refused) || refused.status != http.StatusUnauthorized {
+				var refused *hub.Error
+				if !errors.As(err, &refused) || refused.Code != hub.CodeUnauthorized {
 					t.Fatalf("refused with %v", err)
 				}
 				continue
@@ -167,7 +167,7 @@ func (m echo) Call(ctx context.Context, prompt string, options ...llms.CallOptio
 func FuzzSDKBody(f *testing.F) {
 	sessions := session.NewMemory(session.Config{})
 	h := hub.New(hub.Config{Sessions: sessions, Model: echo{}, ModelName: "echo", MaxMessageBytes: 1000})
-	handler := New(Config{Hub: h, Sessions: sessions, Static: http.NotFoundHandler(), MaxMessageBytes: 1000})
+	handler := New(Config{Hub: h, Sessions: sessions, Static: http.NotFoundHandler()})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = h.Run(ctx) })
@@ -225,7 +225,7 @@ func FuzzSDKBody(f *testing.F) {
 				t.Fatalf("stored is %q, said was %q", m.Content, turn.User.Content)
 			}
 		}
-		if err := h.Delete(context.Background(), found.Ref()); err != nil { // the next begins anew
+		if err := sessions.Delete(context.Background(), found.Ref()); err != nil { // the next begins anew
 			t.Fatal(err)
 		}
 	})

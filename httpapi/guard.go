@@ -29,20 +29,20 @@ func (s *server) guardOrigin(next http.Handler) http.Handler {
 		acts = acts || hasToken(r.Header, "Upgrade", "websocket")
 		if !acts {
 			next.ServeHTTP(w, r)
-			return errHandled
+			return nil
 		}
 		hosts := s.ownHosts(r)
 		for _, origin := range r.Header.Values("Origin") { // none: no browser sent it
 			if !s.listed(origin) && !slices.ContainsFunc(hosts, func(h ownHost) bool { return h.has(origin) }) {
 				s.Metrics.Rejected("origin")
 				s.foreign.log(s.Logger, r, origin, hosts)
-				return refuse(http.StatusForbidden, "forbidden_origin", fmt.Sprintf(
+				return refuse(codeForbidden, fmt.Sprintf(
 					"Pages of the origin %s may not use the hub, whose host is %s here. ALLOWED_ORIGINS lists the origins that may.",
 					quoted(origin), hostNames(hosts)))
 			}
 		}
 		next.ServeHTTP(w, r)
-		return errHandled
+		return nil
 	}))
 }
 
@@ -128,18 +128,19 @@ func quoted(s string) string {
 const (
 	// foreignEvery is how often the log tells of one origin that was refused.
 	foreignEvery = time.Minute
-	// maxForeign is how many origins are remembered for that: a client can make up
-	// any number. Of those beyond, the log tells nothing until others are forgotten.
+	// maxForeign is how many origins it tells of in that time: a client can make up
+	// any number.
 	maxForeign = 1000
 )
 
 // foreignOrigins are those that were refused lately. The zero value is ready.
 type foreignOrigins struct {
-	mu   sync.Mutex // guards what follows
-	told map[string]time.Time
+	mu     sync.Mutex // guards what follows
+	since  time.Time
+	logged map[string]bool // since then
 }
 
-// log tells of a refused origin, once in foreignEvery.
+// log tells of a refused origin, once in each foreignEvery.
 func (f *foreignOrigins) log(log *slog.Logger, r *http.Request, origin string, hosts []ownHost) {
 	if shown := quoted(origin); f.due(shown, time.Now()) {
 		log.LogAttrs(context.Background(), slog.LevelWarn, "refused: neither the hub's own origin nor one of ALLOWED_ORIGINS",
@@ -150,23 +151,13 @@ func (f *foreignOrigins) log(log *slog.Logger, r *http.Request, origin string, h
 func (f *foreignOrigins) due(origin string, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if last, known := f.told[origin]; known && now.Sub(last) < foreignEvery {
+	if now.Sub(f.since) >= foreignEvery {
+		f.since, f.logged = now, make(map[string]bool)
+	}
+	if f.logged[origin] || len(f.logged) >= maxForeign {
 		return false
 	}
-	if len(f.told) >= maxForeign {
-		for o, last := range f.told {
-			if now.Sub(last) >= foreignEvery {
-				delete(f.told, o)
-			}
-		}
-		if len(f.told) >= maxForeign {
-			return false
-		}
-	}
-	if f.told == nil {
-		f.told = make(map[string]time.Time)
-	}
-	f.told[origin] = now
+	f.logged[origin] = true
 	return true
 }
 
@@ -193,7 +184,7 @@ func GuardHost(next http.Handler, origins []string) http.Handler {
 		if origin := r.Header.Get("Origin"); origin != "" {
 			from = ", for a page of the origin " + quoted(origin)
 		}
-		_ = writeError(w, r, refuse(http.StatusForbidden, "forbidden_origin", fmt.Sprintf(
+		_ = writeError(w, r, refuse(codeForbidden, fmt.Sprintf(
 			"This hub listens for its own machine only, and was asked for as %s%s. Call it localhost, 127.0.0.1 or [::1], or list the site's origin in ALLOWED_ORIGINS.",
 			quoted(r.Host), from)))
 	})

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"lumos/backend/httpapi"
 	"lumos/backend/hub"
 )
 
@@ -192,7 +191,7 @@ func TestJSONBombs(t *testing.T) {
 
 // TestIDsOfOthers: an id opens what it names and nothing else.
 func TestIDsOfOthers(t *testing.T) {
-	r := newRig(t, withHub(func(c *hub.Config) { c.MaxMessageBytes = 100 }), withAPI(func(c *httpapi.Config) { c.MaxMessageBytes = 100 }))
+	r := newRig(t, withHub(func(c *hub.Config) { c.MaxMessageBytes = 100 }))
 	mine := r.join("/ws")
 	message := newID()
 	mine.say(message, "mine")

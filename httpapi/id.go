@@ -86,5 +86,5 @@ func (s *server) errNoName() error {
 	if s.Tokens != nil {
 		text = "This is no id of a chat here. It has 1 to 200 characters, no slash and no control characters, and is not . or .. by itself."
 	}
-	return refuse(http.StatusNotFound, hub.CodeNotFound, text)
+	return refuse(hub.CodeNotFound, text)
 }

@@ -60,7 +60,7 @@ func newRealPages(t *testing.T) *realPages {
 	}))}
 	t.Cleanup(p.pages.Close)
 	p.rig = newRig(t,
-		withAPI(func(c *httpapi.Config) { c.AllowedOrigins = []string{p.pages.URL}; c.MaxMessageBytes = pageLimit }),
+		withAPI(func(c *httpapi.Config) { c.AllowedOrigins = []string{p.pages.URL} }),
 		withHub(func(c *hub.Config) { c.MaxMessageBytes = pageLimit }))
 	p.line = newLine(t, p.url)
 	return p

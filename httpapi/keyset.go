@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -19,19 +20,17 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 	"golang.org/x/sync/singleflight"
-	"golang.org/x/time/rate"
 
 	"lumos/backend/session"
 )
 
 const (
-	// keysTimeout bounds one fetch of the keys, maxKeys its size in bytes.
+	// keysTimeout bounds one fetch of the keys, maxKeySet its size in bytes.
 	keysTimeout = 10 * time.Second
 	maxKeySet   = 1 << 20
 	// keysFresh is how long keys are used before they are looked for again: so
 	// long a key that was withdrawn may still be accepted.
-	keysFresh           = time.Hour
-	defaultRefetchEvery = 30 * time.Second
+	keysFresh = time.Hour
 	// minRSA is the least that RFC 7518, section 3.3, allows, in bits.
 	minRSA = 2048
 )
@@ -47,8 +46,9 @@ type keySet struct {
 	url     string
 	client  *http.Client
 	log     *slog.Logger
+	every   time.Duration // from one fetch to the next, at least
 	fetches singleflight.Group
-	rate    *rate.Limiter // of fetches
+	began   time.Time // when the last fetch began; of whoever fetches
 	keys    atomic.Pointer[fetched]
 }
 
@@ -60,14 +60,11 @@ type fetched struct {
 
 func newKeySet(cfg TokenConfig) *keySet {
 	k := &keySet{
-		url: cfg.JWKSURL, log: cfg.Logger, rate: rate.NewLimiter(rate.Every(defaultRefetchEvery), 1),
+		url: cfg.JWKSURL, log: cfg.Logger, every: cmp.Or(cfg.RefetchEvery, 30*time.Second),
 		client: &http.Client{
 			Timeout:       keysTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-	}
-	if cfg.RefetchEvery > 0 {
-		k.rate.SetLimit(rate.Every(cfg.RefetchEvery))
 	}
 	if k.log == nil {
 		k.log = slog.Default()
@@ -120,7 +117,8 @@ func (k *keySet) newer(ctx context.Context, had *fetched) (*fetched, error) {
 // channel gets a value behind that.
 func (k *keySet) refetch() <-chan singleflight.Result {
 	return k.fetches.DoChan("", func() (any, error) {
-		if k.rate.Allow() {
+		if time.Since(k.began) >= k.every {
+			k.began = time.Now()
 			k.fetch()
 		}
 		return nil, nil
@@ -129,11 +127,10 @@ func (k *keySet) refetch() <-chan singleflight.Result {
 
 // fetch replaces the keys, or keeps those that are there.
 func (k *keySet) fetch() {
-	began := time.Now()
 	err := session.Rescue(k.log, "fetching the keys of tokens", uuid.Nil, func() error {
 		keys, err := k.load()
 		if err == nil {
-			k.keys.Store(&fetched{began, keys})
+			k.keys.Store(&fetched{k.began, keys})
 		}
 		return err
 	})

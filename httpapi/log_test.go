@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"lumos/backend/httpapi"
 	"lumos/backend/hub"
 	"lumos/backend/llm/mistralsim"
 )
@@ -14,8 +13,7 @@ import (
 // needs is there, and nothing that would let a reader of the log into a
 // conversation, or tell what was said.
 func TestLogOfEverything(t *testing.T) {
-	r := newRig(t, withSecret(t), withLimits(hub.Limits{MessagesPerMinute: 9}), withHub(func(c *hub.Config) { c.MaxMessageBytes = 1000 }),
-		withAPI(func(c *httpapi.Config) { c.MaxMessageBytes = 1000 }))
+	r := newRig(t, withSecret(t), withLimits(hub.Limits{MessagesPerMinute: 9}), withHub(func(c *hub.Config) { c.MaxMessageBytes = 1000 }))
 	const said, answered, injected = "Xylophone-was-said", "Zeppelin-was-answered", "Quokka"
 	r.answer(said, mistralsim.Answer{Text: answered})
 	r.answer(said+" refused", mistralsim.Answer{Status: 422, Body: `{"message":"no ` + said + ` ` + rigKey + `"}`})

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"lumos/backend/session"
@@ -14,12 +15,10 @@ import (
 // newRequests registers the count of requests. The route is the pattern that
 // matched, never the path, so that no client can make new values.
 func newRequests(r prometheus.Registerer) *prometheus.CounterVec {
-	v := prometheus.NewCounterVec(prometheus.CounterOpts{
+	return promauto.With(r).NewCounterVec(prometheus.CounterOpts{
 		Namespace: "chathub", Name: "http_requests_total",
 		Help: "HTTP requests that were answered, by route and status; 101: a WebSocket; 499: the client did not wait.",
 	}, []string{"route", "code"})
-	r.MustRegister(v)
-	return v
 }
 
 // count counts an answered request.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"lumos/backend/hub"
 	"lumos/backend/session"
 )
 
@@ -74,7 +75,7 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 					s.Logger.Error("a request panicked", "path", logPath(r), "request_id", id, "panic", p, "stack", string(debug.Stack()))
 				}
 				if rec.status == 0 {
-					_ = writeError(rec, r, refuse(http.StatusInternalServerError, "internal", "Something went wrong on the server. Try again."))
+					_ = writeError(rec, r, hub.ErrorOf(hub.CodeInternal))
 				}
 			}
 			if rec.status == 0 {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"lumos/backend/httpapi"
 	"lumos/backend/hub"
 	"lumos/backend/llm/mistralsim"
 	"lumos/backend/session"
@@ -58,8 +57,7 @@ const (
 func newPageRig(t testing.TB) *pageRig {
 	p := &pageRig{id: newID(), hers: make(map[string]bool)}
 	p.rig = newRig(t, forgetful, rigOption{sim: func(c *mistralsim.Config) { c.Answer = p.answerTo }},
-		withHub(func(c *hub.Config) { c.MaxMessageBytes = pageLimit }),
-		withAPI(func(c *httpapi.Config) { c.MaxMessageBytes = pageLimit }))
+		withHub(func(c *hub.Config) { c.MaxMessageBytes = pageLimit }))
 	return p
 }
 

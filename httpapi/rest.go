@@ -25,7 +25,7 @@ func (s *server) handleCreateSession(w http.ResponseWriter, r *http.Request) err
 		return err
 	}
 	// No field of it has a meaning.
-	if err := readBody(w, r, maxBody(s.MaxMessageBytes), true, (*jsonread.Reader).Skip); err != nil {
+	if err := readBody(w, r, maxBody(s.Hub.MaxMessageBytes()), true, (*jsonread.Reader).Skip); err != nil {
 		return err
 	}
 	made, err := s.Sessions.New(r.Context(), subject(r), uuid.Nil)
@@ -59,12 +59,10 @@ func (s *server) handleDeleteSession(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	if err := s.Hub.Delete(r.Context(), ref); err != nil {
+	if err := s.Sessions.Delete(r.Context(), ref); err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Message string `json:"message"`
-	}{"Session deleted successfully"})
+	writeJSON(w, http.StatusOK, map[string]string{"message": "Session deleted successfully"})
 	return nil
 }
 
@@ -78,9 +76,7 @@ func (s *server) handleStop(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Outcome string `json:"outcome"`
-	}{outcome})
+	writeJSON(w, http.StatusOK, map[string]string{"outcome": outcome})
 	return nil
 }
 
@@ -165,17 +161,9 @@ func (s *server) session(r *http.Request) (session.Ref, error) {
 	return found.Ref(), err
 }
 
-func parseSessionID(text string) (uuid.UUID, error) {
-	id, err := hub.ParseID(text)
-	if err != nil {
-		return uuid.Nil, refuse(http.StatusBadRequest, "invalid_session_id", "A session id is a UUID in the 36-character form.")
-	}
-	return id, nil
-}
-
 // handleHealth is GET /healthz: the process answers.
 func (s *server) handleHealth(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, status{"ok"})
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	return nil
 }
 
@@ -189,12 +177,8 @@ func (s *server) handleReady(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Sessions.Ready(ctx); err != nil {
 		return hub.ErrorOf(hub.CodeStoreUnavailable)
 	}
-	writeJSON(w, http.StatusOK, status{"ready"})
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	return nil
-}
-
-type status struct {
-	Status string `json:"status"`
 }
 
 func serveYAML(doc []byte) handler {
@@ -202,10 +186,7 @@ func serveYAML(doc []byte) handler {
 		w.Header().Set("Content-Type", "application/yaml")
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Set("Content-Length", strconv.Itoa(len(doc)))
-		_, err := w.Write(doc)
-		if err != nil {
-			return errHandled
-		}
+		_, _ = w.Write(doc) // an error is the client's going
 		return nil
 	}
 }

@@ -123,7 +123,7 @@ func (s *server) readSDK(w http.ResponseWriter, r *http.Request) (*sdkRequest, e
 // maxHistoryBody bounds a request of the AI SDK's, in bytes: it repeats the whole
 // conversation every time, with files and what tools have put out.
 func (s *server) maxHistoryBody() int {
-	return max(4*s.Hub.MaxSessionBytes(), maxBody(s.MaxMessageBytes))
+	return max(4*s.Hub.MaxSessionBytes(), maxBody(s.Hub.MaxMessageBytes()))
 }
 
 func (s *sdkReader) read(in *jsonread.Reader) error {
@@ -221,7 +221,7 @@ func roleOf(word []byte) string {
 
 // errOtherPart: a message of the user's may have more than text for the page, but
 // the model would not be told of it.
-var errOtherPart = invalid(`A message may have parts of type "text" and "data-…" alone: files and others would be lost on the way to the model.`)
+var errOtherPart = hub.Invalid(`A message may have parts of type "text" and "data-…" alone: files and others would be lost on the way to the model.`)
 
 // part reads one part of a message. A text counts if the part is one of type
 // text, which may be known only behind it.
@@ -266,17 +266,17 @@ func (in *sdkRequest) turn(conversation uuid.UUID) (session.Turn, error) {
 	m := &in.user
 	switch {
 	case !in.hasUser:
-		return session.Turn{}, invalid(`There is no message of the user's in "messages", and none as "message".`)
+		return session.Turn{}, hub.Invalid(`There is no message of the user's in "messages", and none as "message".`)
 	case m.fault != nil:
 		return session.Turn{}, m.fault
 	case len(m.id) == 0:
-		return session.Turn{}, invalid("The user's message has no id.")
+		return session.Turn{}, hub.Invalid("The user's message has no id.")
 	case len(m.id) > maxSDKID:
-		return session.Turn{}, invalid("The id of the user's message is too long.")
+		return session.Turn{}, hub.Invalid("The id of the user's message is too long.")
 	}
 	id := sdkID(conversation, string(m.id))
 	if id == uuid.Nil {
-		return session.Turn{}, invalid("The nil UUID is no message's id.")
+		return session.Turn{}, hub.Invalid("The nil UUID is no message's id.")
 	}
 	page := &session.Page{Tail: true}
 	if in.listed {
@@ -287,7 +287,7 @@ func (in *sdkRequest) turn(conversation uuid.UUID) (session.Turn, error) {
 	case "regenerate-message":
 		page.Anew = true
 	default:
-		return session.Turn{}, invalid(`"trigger" must be submit-message or regenerate-message.`)
+		return session.Turn{}, hub.Invalid(`"trigger" must be submit-message or regenerate-message.`)
 	}
 	return session.Turn{User: session.Message{ID: id, Content: string(m.text)}, Page: page}, nil
 }

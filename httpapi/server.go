@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -32,8 +33,6 @@ type Config struct {
 	Hub      *hub.Hub
 	Sessions *session.Manager
 	Static   http.Handler // the page and the scripts
-	// MaxMessageBytes bounds a message's content; 0: 65536.
-	MaxMessageBytes int
 	// AllowedOrigins may talk to the hub besides its own pages: exact
 	// scheme://host[:port].
 	AllowedOrigins []string
@@ -69,9 +68,6 @@ func New(cfg Config) http.Handler {
 }
 
 func newServer(cfg Config) *server {
-	if cfg.MaxMessageBytes == 0 {
-		cfg.MaxMessageBytes = 64 << 10
-	}
 	if cfg.WriteTimeout == 0 {
 		cfg.WriteTimeout = DefaultWriteTimeout
 	}
@@ -86,7 +82,7 @@ func newServer(cfg Config) *server {
 		addresses: addresses{trusted: cfg.TrustedProxies, log: cfg.Logger, level: slog.LevelWarn},
 	}
 	s.sockets = wsconn.Config{
-		Subprotocols: []string{subprotocol, subprotocolDeep}, MaxMessage: maxBody(cfg.MaxMessageBytes),
+		Subprotocols: []string{subprotocol, subprotocolDeep}, MaxMessage: maxBody(cfg.Hub.MaxMessageBytes()),
 		WriteTimeout: cfg.WriteTimeout, Refused: s.Metrics.Rejected, TimedOut: s.Metrics.WriteTimedOut,
 		Lateness: cfg.Hub.Lateness,
 	}
@@ -96,9 +92,9 @@ func newServer(cfg Config) *server {
 	return s
 }
 
-// route has f answer a method of a path.
-func (s *server) route(m *mux.Router, method, path string, f handler) {
-	m.Handle(path, onRoute(path, s.handle(s.guarded(f)))).Methods(method)
+// route has f answer methods, between spaces, of a path.
+func (s *server) route(m *mux.Router, methods, path string, f handler) {
+	m.Handle(path, onRoute(path, s.handle(s.guarded(f)))).Methods(strings.Fields(methods)...)
 }
 
 func (s *server) router() *mux.Router {
@@ -117,8 +113,8 @@ func (s *server) router() *mux.Router {
 	s.route(m, "GET", "/ws", s.handleWebSocket)
 	s.route(m, "GET", "/ws/{session_id}", s.handleWebSocket)
 	// Load balancers ask with HEAD, too.
-	m.Handle("/healthz", onRoute("/healthz", s.handle(s.guarded(s.handleHealth)))).Methods("GET", "HEAD")
-	m.Handle("/readyz", onRoute("/readyz", s.handle(s.guarded(s.handleReady)))).Methods("GET", "HEAD")
+	s.route(m, "GET HEAD", "/healthz", s.handleHealth)
+	s.route(m, "GET HEAD", "/readyz", s.handleReady)
 	s.route(m, "GET", "/openapi.yaml", serveYAML(openAPI))
 	s.route(m, "GET", "/asyncapi.yaml", serveYAML(asyncAPI))
 	m.Handle("/metrics", onRoute("/metrics", s.handleMetrics())).Methods("GET")
@@ -126,11 +122,11 @@ func (s *server) router() *mux.Router {
 		m.Handle(path, onRoute(path, s.Static)).Methods("GET", "HEAD")
 	}
 	m.NotFoundHandler = s.handle(func(http.ResponseWriter, *http.Request) error {
-		return refuse(http.StatusNotFound, "not_found", "There is nothing at this address.")
+		return refuse(codeNothing, "There is nothing at this address.")
 	})
 	m.MethodNotAllowedHandler = s.handle(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", allowed(m, r))
-		return refuse(http.StatusMethodNotAllowed, "method_not_allowed", "This address does not take "+r.Method+".")
+		return refuse(codeMethod, "This address does not take "+r.Method+".")
 	})
 	return m
 }

@@ -41,9 +41,9 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 	return s.streamSDK(w, r, found, from, &wire.AISDK{Resumed: from.N > 0})
 }
 
-// counted is next as long as there is room for another connection: to follow, or to
-// read a conversation slowly, costs what a WebSocket does. The stream that answers a
-// message is counted and not refused: messages have limits of their own.
+// counted limits a handler as a connection: following, or reading slowly, costs as much
+// as a WebSocket. The stream that answers a message is counted and not refused: messages
+// have limits of their own.
 func (s *server) counted(next handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		closed, err := s.Hub.OpenStream(r.Context(), caller(r))
@@ -168,7 +168,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply
 	out.Meter = s.Metrics
 	defer out.Kill()
 	out.End(append(out.Begin(), ": ping\n\n"...))
-	ping := time.AfterFunc(pingEvery, func() {})
+	var ping *time.Timer
 	ping = time.AfterFunc(pingEvery, func() {
 		out.Post([]byte(": ping\n\n"))
 		ping.Reset(pingEvery)
@@ -177,7 +177,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply
 	// An error is the client's going or the store's being away: the stream just
 	// ends, and is resumed.
 	_, _ = rep.Follow(ctx, enc, out, from)
-	return errHandled
+	return nil
 }
 
 // responseOut is a response as a reply.Out. It cannot write without blocking.

@@ -25,9 +25,6 @@ const (
 	subprotocolDeep = "deep-chat"
 )
 
-// storeTimeout bounds a step of the store on behalf of no request.
-const storeTimeout = 5 * time.Second
-
 // handleWebSocket is GET /ws and GET /ws/{session_id}. Behind the upgrade a refusal
 // is a close code: a browser cannot read the status of a handshake.
 func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
@@ -36,41 +33,45 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	r, refused := s.identify(w, r)
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), hub.StoreTimeout)
 	defer cancel()
-	var claim *hub.Claim
-	defer func() {
-		if claim != nil { // nothing came of it
-			s.Hub.Leave(claim)
-		}
-	}()
+	join := joinQuery(r.URL.Query())
 	if deepChat(r) {
 		if refused != nil {
 			challenge(w, refused)
 			return refused
 		}
 		var err error
-		if claim, err = s.reserve(ctx, r); err != nil {
+		if join, err = s.reserve(ctx, r); err != nil {
 			return err
 		}
 	}
+	claim := join.Claim
+	defer func() {
+		if claim != nil { // nothing came of it
+			s.Hub.Leave(claim)
+		}
+	}()
 	sock, err := wsconn.Accept(w, r, &s.sockets)
 	if err != nil {
-		return errHandled
-	}
-	if refused != nil {
-		code, why := closeUnauthorized(refused)
-		hub.Refuse(sock, code, why)
 		return nil
 	}
-	join, code, why := s.joinSafely(ctx, r, claim)
-	if code != 0 {
+	if refused == nil && claim == nil {
+		// A panic here has to close the connection, which net/http has left to us.
+		refused = session.Rescue(s.Logger, "a connection's beginning", uuid.Nil, func() (err error) {
+			join.Ref, err = s.place(ctx, r, join.Watch)
+			return err
+		})
+	}
+	if refused != nil {
+		s.countRefusal(refused)
+		code, why := s.Hub.CloseFor(join.Ref, refused)
 		hub.Refuse(sock, code, why)
 		return nil
 	}
 	if sock.Gone() {
-		// It gave up while this node was paused or waited for the store, and may be
-		// connected elsewhere: it is not to take the conversation from itself.
+		// It gave up while this node was paused or waited for the store. An abandoned
+		// attempt must not take the conversation from the page's newer connection.
 		sock.Kill()
 		return nil
 	}
@@ -80,73 +81,38 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// joinSafely is join for a client that may have a claim. A panic of it closes the
-// connection with a code: net/http has nothing more to do with that, and would leave
-// it open.
-func (s *server) joinSafely(ctx context.Context, r *http.Request, claim *hub.Claim) (j hub.Join, code hub.CloseCode, why string) {
-	if claim != nil {
-		return hub.Join{Ref: claim.Ref(), Claim: claim, Offset: -1, Dialect: deepDialect(r)}, 0, ""
-	}
-	err := session.Rescue(s.Logger, "a connection's beginning", uuid.Nil, func() error {
-		j, code, why = s.join(ctx, r)
-		return nil
-	})
-	if err != nil {
-		code, why = s.Hub.CloseFor(session.Ref{}, err)
-	}
-	j.Text = r.URL.Query().Get("reasoning") != "1"
-	j.Dialect = &wire.ChatHub{Reasoning: !j.Text}
-	return j, code, why
-}
-
-// join reads where the client wants to go, and makes a session for one that
-// names none.
-func (s *server) join(ctx context.Context, r *http.Request) (hub.Join, hub.CloseCode, string) {
-	j := joinQuery(r.URL.Query())
+// place finds the session that the path names, or makes one where it names none, if
+// there is room for it and its connection.
+func (s *server) place(ctx context.Context, r *http.Request, watch bool) (session.Ref, error) {
 	if _, ok := mux.Vars(r)["session_id"]; ok {
 		named, ok := s.pathID(r)
 		if !ok {
-			return j, hub.CloseNotFound, "no such session"
+			return session.Ref{}, session.ErrNotFound
 		}
 		found, err := s.Sessions.Check(ctx, named.id, subject(r))
-		if err != nil {
-			code, why := s.Hub.CloseFor(session.Ref{ID: named.id}, err)
-			return j, code, why
-		}
-		j.Ref = found.Ref()
-		return j, 0, ""
+		return found.Ref(), err
 	}
-	if j.Watch {
-		return j, hub.CloseNotFound, "a connection that watches has to name its session"
+	if watch {
+		return session.Ref{}, session.ErrNotFound
 	}
 	if s.Hub.Draining() {
-		return j, hub.CloseGoingAway, "the server is going away"
+		return session.Ref{}, hub.ErrDraining
 	}
-	made, err := s.newSession(ctx, r)
-	if err != nil {
-		s.countRefusal(err)
-		code, why := s.Hub.CloseFor(session.Ref{}, err)
-		return j, code, why
-	}
-	j.Ref = made.Ref()
-	return j, 0, ""
-}
-
-// newSession makes a session for a connection, if there is room for both.
-func (s *server) newSession(ctx context.Context, r *http.Request) (session.Session, error) {
 	if err := s.Hub.Crowded(caller(r)); err != nil {
-		return session.Session{}, err
+		return session.Ref{}, err
 	}
 	if err := s.Hub.AdmitSession(ctx, caller(r)); err != nil {
-		return session.Session{}, err
+		return session.Ref{}, err
 	}
-	return s.Sessions.New(ctx, subject(r), uuid.Nil)
+	made, err := s.Sessions.New(ctx, subject(r), uuid.Nil)
+	return made.Ref(), err
 }
 
 // joinQuery reads what a resuming client says. What is malformed counts as
 // left out.
 func joinQuery(q url.Values) hub.Join {
-	j := hub.Join{Offset: -1, Again: q.Get("again") == "1", Watch: q.Get("watch") == "1"}
+	j := hub.Join{Offset: -1, Again: q.Get("again") == "1", Watch: q.Get("watch") == "1", Text: q.Get("reasoning") != "1"}
+	j.Dialect = &wire.ChatHub{Reasoning: !j.Text}
 	j.Client, _ = hub.ParseID(q.Get("client"))
 	j.After, _ = hub.ParseID(q.Get("after"))
 	if n, err := strconv.Atoi(q.Get("offset")); err == nil && n >= 0 {
@@ -171,7 +137,7 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) error {
 	if len(offeredTokens(r.Header)) > 0 && !hasToken(r.Header, "Sec-WebSocket-Protocol", subprotocol) && !hasToken(r.Header, "Sec-WebSocket-Protocol", subprotocolDeep) {
 		// A token is never sent back, and browsers fail a connection for which
 		// none of what they offered is chosen.
-		return invalid("Offer the subprotocol chathub.v1 beside the token.")
+		return hub.Invalid("Offer the subprotocol chathub.v1 beside the token.")
 	}
 	keys := r.Header.Values("Sec-WebSocket-Key")
 	if len(keys) == 1 {
@@ -179,13 +145,13 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 	}
-	return invalid("The Sec-WebSocket-Key header must be 16 bytes in base64, once.")
+	return hub.Invalid("The Sec-WebSocket-Key header must be 16 bytes in base64, once.")
 }
 
 func upgradeRequired(w http.ResponseWriter, text string) error {
 	w.Header().Set("Upgrade", "websocket")
 	w.Header().Set("Connection", "Upgrade")
-	return refuse(http.StatusUpgradeRequired, "upgrade_required", text)
+	return refuse(codeUpgrade, text)
 }
 
 func hasToken(h http.Header, name, token string) bool {

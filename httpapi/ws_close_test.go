@@ -30,7 +30,7 @@ func TestCloseNormal(t *testing.T) {
 // TestCloseByKind: what is no text in UTF-8, or too much of it, ends the connection.
 func TestCloseByKind(t *testing.T) {
 	const limit = 6*64 + 4<<10 // for a content of 64 bytes
-	r := newRig(t, withHub(func(c *hub.Config) { c.MaxMessageBytes = 64 }), withAPI(func(c *httpapi.Config) { c.MaxMessageBytes = 64 }))
+	r := newRig(t, withHub(func(c *hub.Config) { c.MaxMessageBytes = 64 }))
 	for _, tt := range []struct {
 		name string
 		typ  websocket.MessageType

@@ -31,8 +31,7 @@ const (
 type asking struct {
 	h         *Hub
 	t         *turn
-	r         *reply.Reply // of the turn
-	began     time.Time
+	r         *reply.Reply  // of the turn
 	first     time.Duration // until the first text; 0: none yet
 	budget    *llm.Budget
 	had       int  // bytes of text that another node wrote
@@ -43,7 +42,7 @@ type asking struct {
 	deltas    int  // parts of text that it streamed
 	continued int  // how often it went on after a cut
 	full      bool // the reply has as many bytes as it may
-	noEnd     bool // the stream with the last text ended properly, but without saying why
+	noEnd     bool // the stream with the last text ended cleanly without a finish_reason
 
 	part    session.Part // the last one of the reply
 	thought bool         // this call brought reasoning
@@ -56,9 +55,9 @@ type asking struct {
 // stored of it apart from its text.
 func (a *asking) ask(ctx context.Context, history []session.Message) (session.Message, error) {
 	h := a.h
-	h.metrics.queued(1)
+	h.metrics.waiting.Inc()
 	done, err := h.awaitUpstream(ctx)
-	h.metrics.queued(-1)
+	h.metrics.waiting.Dec()
 	if err != nil {
 		return failed(err), err
 	}
@@ -152,7 +151,7 @@ func failed(err error) session.Message {
 func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTokens int) (*llms.ContentChoice, error) {
 	had, first, deltas := a.text, a.first, a.deltas
 	a.forget()
-	options := append([]llms.CallOption{
+	options := []llms.CallOption{
 		llms.WithStreamingFunc(func(_ context.Context, chunk []byte) error {
 			if a.deltas%sampleEvery == 0 {
 				a.r.Sample(chunk)
@@ -168,7 +167,7 @@ func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTo
 		}),
 		llm.WithoutContent(),
 		llm.WithCacheKey(a.r.Ref.ID.String()),
-	}, a.h.cfg.CallOptions...)
+	}
 	if maxTokens > 0 {
 		options = append(options, llms.WithMaxTokens(maxTokens))
 	}
@@ -188,21 +187,9 @@ func (a *asking) call(ctx context.Context, messages []llms.MessageContent, maxTo
 	return choice, nil
 }
 
-// safely is ask of the turn's history. A panic of the model is its failure.
-func (a *asking) safely() (m session.Message, err error) {
-	err = a.h.rescue("a turn", a.r.Ref, func() (err error) {
-		m, err = a.ask(a.t.ctx, a.t.said.History)
-		return err
-	})
-	if panicked(err) {
-		m = failed(err)
-	}
-	return m, err
-}
-
 // report logs and counts the reply; err is the last call's, or the store's.
 func (a *asking) report(m session.Message, err error) {
-	took := time.Since(a.began)
+	took := time.Since(a.t.began)
 	level, end := slog.LevelInfo, ""
 	var why []slog.Attr
 	switch e := a.r.End(); {
@@ -228,8 +215,7 @@ func (a *asking) report(m session.Message, err error) {
 		}
 		end = m.FinishReason
 	}
-	_, read := a.r.Followers()
-	a.h.metrics.ended(end, m, a.r.Appended()-read, a.continued, took)
+	a.h.metrics.ended(end, m, a.r.Appended()-a.r.Read(), a.continued, took)
 	attrs := []slog.Attr{
 		slog.String("session", ShortID(a.r.Ref.ID)), slog.String("end", end),
 		slog.Int("bytes", a.r.Appended()), slog.Float64("took_s", took.Round(time.Millisecond).Seconds()),

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -94,7 +95,7 @@ func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 	claim := j.Claim
 	if claim == nil {
-		if h.draining.Load() { // or the one that has the place would lose it
+		if h.draining.Load() { // checked before claiming, which would close the current connection
 			return ErrDraining
 		}
 		if claim, err = h.claim(ctx, sock, j); err != nil {
@@ -125,12 +126,12 @@ func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 		if refused = h.mayJoin(c, &j); refused != nil {
 			return
 		}
-		h.enlist(c)
-		if claim.reserved { // its slot is c's from now on
-			delete(h.reserved, claim.ref)
-			claim.reserved = false
+		if j.before != nil {
+			h.delist(j.before)
 		}
-		h.metrics.connected(1)
+		h.rooms[c.ref] = append(h.rooms[c.ref], c)
+		claim.slot = false // it is c's from now on
+		h.metrics.connections.Inc()
 		h.running.Add(1)
 		c.writing = make(chan struct{})
 		go c.join(&j)
@@ -149,11 +150,11 @@ func (h *Hub) mayJoin(c *Conn, j *Join) error {
 		return ErrDraining
 	}
 	var old *Conn
-	if r := h.rooms[c.ref]; r != nil && !c.watch {
-		old = r.conn
+	if !c.watch {
+		old = h.owner(c.ref)
 	}
 	switch {
-	case old != nil && !old.over() && j.yieldsTo(old):
+	case old != nil && !old.over() && old.keepsPlace(j):
 		return session.ErrTaken
 	case old != nil:
 		old.Close(CloseTakenOver, takenOver)
@@ -167,11 +168,10 @@ func (h *Hub) mayJoin(c *Conn, j *Join) error {
 	return nil
 }
 
-// yieldsTo tells whether old keeps the conversation: to a page that came back by
-// itself it is another's, or it came later, and the page has given the newcomer
-// up since.
-func (j *Join) yieldsTo(old *Conn) bool {
-	return j.Again && j.Client != uuid.Nil && j.Client != old.client || j.Arrived.Before(old.arrived)
+// keepsPlace reports whether c keeps its conversation: the newcomer reconnected by
+// itself, and c is another page's, or c's request arrived later.
+func (c *Conn) keepsPlace(j *Join) bool {
+	return j.Again && j.Client != uuid.Nil && j.Client != c.client || j.Arrived.Before(c.arrived)
 }
 
 // Refuse closes a socket that nobody reads, and returns when it has ended.
@@ -192,29 +192,25 @@ func Refuse(sock Socket, code CloseCode, reason string) {
 // has err, and logs what nobody foresaw.
 func (h *Hub) CloseFor(ref session.Ref, err error) (CloseCode, string) {
 	switch {
-	case errors.Is(err, session.ErrNotFound):
-		return CloseNotFound, "no such session, or it was deleted or has expired"
 	case errors.Is(err, session.ErrTaken):
 		return CloseTakenOver, takenOver
 	case errors.Is(err, session.ErrGivenUp):
 		return CloseTryLater, "no answer came from the client in time"
-	case errors.Is(err, session.ErrFull):
-		return CloseTryLater, "the server holds as many sessions as it may"
-	case errors.Is(err, ErrCrowded):
-		return CloseTryLater, "too many connections"
-	case errors.Is(err, ErrDraining), errors.Is(err, errStopped), h.draining.Load() && (panicked(err) || errors.Is(err, reply.ErrCut)):
-		return CloseGoingAway, "the server is going away"
-	case panicked(err):
-		return CloseTryLater, broke
+	case h.draining.Load() && (panicked(err) || errors.Is(err, reply.ErrCut)):
+		err = ErrDraining
+	case errors.Is(err, context.DeadlineExceeded): // of a step of the store's, not of the model's
+		err = session.ErrUnavailable
 	}
-	switch Classify(err).Code {
-	case CodeRateLimited:
-		return CloseTryLater, "too many sessions in a minute"
-	case CodeInternal:
+	e := Classify(err)
+	if e.Code == CodeInternal && !panicked(err) {
 		h.log.Error("a connection failed", "session", ShortID(ref.ID), "error", err)
-		return CloseTryLater, broke
 	}
-	return CloseTryLater, "the session store cannot be reached"
+	return cmp.Or(closeCodes[e.Code], CloseTryLater), e.Text
+}
+
+// closeCodes has the close code for each error code that does not mean CloseTryLater.
+var closeCodes = map[string]CloseCode{
+	CodeNotFound: CloseNotFound, CodeUnauthorized: CloseUnauthorized, CodeDraining: CloseGoingAway,
 }
 
 // read handles the next message that the client sends, and has another goroutine
@@ -237,21 +233,18 @@ func (c *Conn) read() {
 	goesOn = c.readMessage()
 }
 
-// broke is the close reason of a connection that a panic ends.
-const broke = "something went wrong on the server"
-
 // guard calls f. A panic of f ends this connection, not the process, and guard
 // returns false then. Whoever has the right to send must not call it.
 func (c *Conn) guard(f func()) bool {
 	err := c.hub.rescue("a connection", c.ref, func() error { f(); return nil })
 	if err != nil {
-		c.Close(CloseTryLater, broke)
+		c.Close(CloseTryLater, sentences[CodeInternal])
 	}
 	return err == nil
 }
 
-// guardedOut is the connection's socket. A panic of a write, which may have been
-// within a frame, ends the connection without another byte.
+// guardedOut is the connection's socket. A panic of a write may leave half a frame
+// behind, so the socket is killed without a close frame.
 type guardedOut struct{ c *Conn }
 
 // Write implements reply.Out.
@@ -284,11 +277,13 @@ func (c *Conn) readMessage() bool {
 
 // Close ends the connection behind what is being written.
 func (c *Conn) Close(code CloseCode, reason string) {
-	err := c.hub.rescue("closing a connection", c.ref, func() error {
-		c.out.PostRaw(c.sock.CloseFrame(code, reason), true)
-		return nil
-	})
-	if err != nil {
+	c.sendClose(code, reason, func(frame []byte) { c.out.PostRaw(frame, true) })
+}
+
+// sendClose has send take a close frame of the socket's, whose panic ends the
+// connection without one. The writer's send is the outbox's Last.
+func (c *Conn) sendClose(code CloseCode, reason string, send func(frame []byte)) {
+	if c.hub.rescue("closing a connection", c.ref, func() error { send(c.sock.CloseFrame(code, reason)); return nil }) != nil {
 		c.end()
 	}
 }
@@ -344,7 +339,7 @@ func (h *Hub) detach(c *Conn) {
 			h.checkDrained()
 		})
 	})
-	h.metrics.connected(-1)
+	h.metrics.connections.Dec()
 	h.log.LogAttrs(context.Background(), slog.LevelInfo, "connection ended", slog.String("session", ShortID(c.ref.ID)),
 		slog.Float64("took_s", time.Since(c.arrived).Round(time.Millisecond).Seconds()), slog.String("request_id", c.from.Request))
 	h.Leave(&Claim{ref: c.ref, id: c.id, watch: c.watch})

@@ -26,8 +26,6 @@ type Dialect interface {
 	Ready(out *reply.Outbox, r Ready) bool
 	// Message tells a user's message, and the one that it follows.
 	Message(out *reply.Outbox, m session.Message, after uuid.UUID)
-	// Follows says which message the next reply follows.
-	Follows(after uuid.UUID)
 	// Answer returns what a frame is answered with; nothing: it is not told.
 	Answer(a Answer) []byte
 }
@@ -43,12 +41,10 @@ type Request struct {
 
 // Answer answers a frame.
 type Answer struct {
-	Type       string // pong, stopped, error, message
-	Outcome    string // of a stop
-	ErrorText  string
-	Code       string
-	Ref        *uuid.UUID
-	RetryAfter int // seconds
+	Type    string    // pong, stopped, error, message
+	Outcome string    // of a stop
+	Err     *Error    // of an error
+	Ref     uuid.UUID // the message or reply that the frame named; nil: none
 
 	Message session.Message // that was told before, with what it follows
 	After   uuid.UUID
@@ -56,8 +52,8 @@ type Answer struct {
 
 // The outcomes of a stop.
 const (
-	OutcomeStopped        = "stopped"
-	OutcomeNothingRunning = "nothing_running"
+	outcomeStopped        = "stopped"
+	outcomeNothingRunning = "nothing_running"
 )
 
 // Ready is the first that a connection is told.

@@ -22,26 +22,16 @@ const (
 // another node or the next process, where the store outlives this one, and stopped
 // otherwise. It returns when no reply and no connection is left, or Run ends.
 func (h *Hub) Drain(ctx context.Context) {
-	var drained <-chan struct{} // nil: nothing is left since an earlier call
 	_ = h.do(func() {
 		if !h.draining.Swap(true) {
-			h.drained = make(chan struct{})
 			h.eachConn(func(c *Conn) {
 				time.AfterFunc(rand.N(drainSpread), func() { c.closeWhenIdle(CloseGoingAway, "the server is going away") })
 			})
 		}
-		drained = h.drained
 		h.checkDrained()
 	})
-	if drained == nil {
+	if h.awaitDrained(ctx) {
 		return
-	}
-	select {
-	case <-drained:
-		return
-	case <-h.closing:
-		return
-	case <-ctx.Done():
 	}
 	if h.sessions.Outlives() { // followers resume elsewhere, or when the next process is there
 		h.end(errYielding)
@@ -49,13 +39,21 @@ func (h *Hub) Drain(ctx context.Context) {
 	} else {
 		h.end(errStopRequested)
 	}
-	grace := time.NewTimer(drainGrace)
-	defer grace.Stop()
+	grace, cancel := context.WithTimeout(context.Background(), drainGrace)
+	defer cancel()
+	h.awaitDrained(grace)
+}
+
+// awaitDrained waits until nothing is left, or Run ends; it returns false if ctx ends
+// before.
+func (h *Hub) awaitDrained(ctx context.Context) bool {
 	select {
-	case <-drained:
+	case <-h.drained.Done():
 	case <-h.closing:
-	case <-grace.C:
+	case <-ctx.Done():
+		return false
 	}
+	return true
 }
 
 // Staying returns a context for following a reply. It ends like ctx, and with
@@ -72,9 +70,8 @@ func (h *Hub) Staying(ctx context.Context) (context.Context, context.CancelFunc)
 
 // checkDrained tells Drain when nothing is left. It runs on the loop.
 func (h *Hub) checkDrained() {
-	if h.drained != nil && h.conns == 0 && h.work.Load() == 0 {
-		close(h.drained)
-		h.drained = nil
+	if h.draining.Load() && len(h.rooms) == 0 && h.work.Load() == 0 {
+		h.nothingLeft()
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 // can answer with. Which HTTP status goes with which is httpapi's to say.
 const (
 	CodeInvalid          = "invalid_request"
+	CodeUnauthorized     = "unauthorized"
 	CodeNotFound         = "session_not_found"
 	CodeBusy             = "conversation_busy"
 	CodeReused           = "id_reused"
@@ -35,10 +36,8 @@ const (
 	CodeStoreUnavailable = "store_unavailable"
 )
 
-var (
-	// ErrDraining: the hub is going away and takes nothing new.
-	ErrDraining = errors.New("hub: draining")
-)
+// ErrDraining: the hub is going away and takes nothing new.
+var ErrDraining = errors.New("hub: draining")
 
 // Error is a failure as a client is told of it.
 type Error struct {
@@ -48,6 +47,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Text }
+
+// Invalid refuses what does not have the contract's form; text says what is wrong.
+func Invalid(text string) *Error { return &Error{Code: CodeInvalid, Text: text} }
 
 // sentences has what a person is told for each code.
 var sentences = map[string]string{
@@ -106,11 +108,9 @@ func Classify(err error) *Error {
 	case errors.Is(err, session.ErrChanged):
 		return ErrorOf(CodeChanged)
 	case errors.Is(err, session.ErrNothing):
-		return &Error{Code: CodeInvalid, Text: "There is no such reply at the end of this conversation that could be written anew."}
+		return Invalid("There is no such reply at the end of this conversation that could be written anew.")
 	case errors.Is(err, session.ErrFull):
 		return &Error{Code: CodeStoreUnavailable, Text: "The server holds as many conversations as it may. Try again later.", RetryAfter: time.Minute}
-	case errors.Is(err, ErrCrowded):
-		return &Error{Code: CodeRateLimited, Text: "There are too many connections. Close one, or try again later.", RetryAfter: crowdRetry}
 	case errors.Is(err, session.ErrUnavailable), errors.Is(err, session.ErrLost), errors.Is(err, reply.ErrCut):
 		return ErrorOf(CodeStoreUnavailable)
 	case errors.Is(err, ErrDraining), errors.Is(err, errStopped): // a request that came in the last moment

@@ -66,7 +66,7 @@ func (c *Conn) say(t session.Turn) {
 	if ref == uuid.Nil {
 		t.User.ID = uuid.New()
 	}
-	p := &pending{seq: unstored, message: t.User.ID, frame: c.dialect.Answer(refusal(errTakenAway, ref))}
+	p := &pending{seq: unstored, message: t.User.ID, frame: c.dialect.Answer(Answer{Type: "error", Err: errTakenAway, Ref: ref})}
 	c.enqueue(p)
 	seen := c.sent()
 	r, said, err := c.hub.Say(context.Background(), c.from, c.ref, t)
@@ -79,8 +79,8 @@ func (c *Conn) say(t session.Turn) {
 	if !said.Started {
 		seen = c.sent()
 	}
-	// One that is new is told by the writer, in its order. One that is known is
-	// acknowledged here, also when it is asked anew because its reply failed.
+	// The writer announces a new message in order. A known one is acknowledged here,
+	// even if its failed reply is retried.
 	if said.User.Seq <= seen {
 		c.cancel(p)
 		c.post(Answer{Type: "message", Message: said.User, After: said.Before})
@@ -98,10 +98,10 @@ func (c *Conn) sent() int64 {
 	return c.lastSent
 }
 
-// admitted tells whether the client may say something now. One that does not heed
-// it is sent away.
+// admitted tells whether the client may say something now. A client that keeps
+// exceeding the limit is disconnected.
 func (c *Conn) admitted(ref uuid.UUID) bool {
-	err := c.hub.AdmitMessage(context.Background(), c.from)
+	err := c.hub.admitMessage(context.Background(), c.from)
 	if err == nil {
 		c.refused = 0
 		return true
@@ -123,7 +123,7 @@ func (c *Conn) refuse(err error, ref uuid.UUID) {
 	if e.Code == CodeInternal && !panicked(err) {
 		c.hub.log.Error("a frame failed", "session", ShortID(c.ref.ID), "error", err)
 	}
-	c.post(refusal(e, ref))
+	c.post(Answer{Type: "error", Err: e, Ref: ref})
 	switch e.Code {
 	case CodeNotFound:
 		c.closeWhenIdle(c.hub.CloseFor(c.ref, err))
@@ -131,14 +131,10 @@ func (c *Conn) refuse(err error, ref uuid.UUID) {
 		if c.outages++; c.outages >= patienceForOutage {
 			c.Close(c.hub.CloseFor(c.ref, err))
 		}
-	case CodeRateLimited: // no outage, and no proof that the store is back
+	case CodeRateLimited: // the limiter answered, not the store: leave the count
 	default:
 		c.outages = 0
 	}
-}
-
-func refusal(e *Error, ref uuid.UUID) Answer {
-	return Answer{Type: "error", ErrorText: e.Text, Code: e.Code, Ref: optional(ref), RetryAfter: Seconds(e.RetryAfter)}
 }
 
 // post sends an answer that has no place in the conversation.
@@ -146,11 +142,4 @@ func (c *Conn) post(a Answer) {
 	if b := c.dialect.Answer(a); len(b) > 0 {
 		c.out.Post(b)
 	}
-}
-
-func optional(id uuid.UUID) *uuid.UUID {
-	if id == uuid.Nil {
-		return nil
-	}
-	return &id
 }

@@ -16,9 +16,12 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,11 +50,9 @@ type Config struct {
 	MaxMessageBytes int
 	// AbandonAfter ends a reply that nobody followed for so long; 0: never.
 	AbandonAfter time.Duration
-	// CallOptions are passed to the model with every call.
-	CallOptions []llms.CallOption
-	Limits      Limits
-	Metrics     *Metrics     // nil: some that nobody reads
-	Logger      *slog.Logger // nil: slog.Default()
+	Limits       Limits
+	Metrics      *Metrics     // nil: metrics that are not registered
+	Logger       *slog.Logger // nil: slog.Default()
 }
 
 // errStopped: Run has returned, or is about to.
@@ -65,7 +66,7 @@ type Hub struct {
 	log      *slog.Logger
 	counter  session.Counter
 	metrics  *Metrics
-	upstream *semaphore.Weighted // nil: any number of replies may be with the model
+	upstream *semaphore.Weighted // replies that are with the model
 	orphans  orphans
 	late     lateness
 	turns    sync.Map     // uuid.UUID of a reply that is written here → *turn
@@ -74,22 +75,16 @@ type Hub struct {
 	draining atomic.Bool
 	life     context.Context // of all turns; its cause says what becomes of their replies
 	end      context.CancelCauseFunc
+	drained  context.Context // ends when the hub drains and nothing is left
+
+	nothingLeft context.CancelFunc // ends drained
 
 	ops     chan func()
 	closing chan struct{}  // closed by Run when it takes no more ops
 	running sync.WaitGroup // turns and connections; added to on the loop only
 
 	// Owned by Run's goroutine.
-	rooms    map[session.Ref]*room
-	conns    int // in rooms
-	reserved map[session.Ref]bool
-	drained  chan struct{} // closed when nothing is left; nil when not draining
-}
-
-// room is who is in a conversation, at this node. It belongs to Run's goroutine.
-type room struct {
-	conn     *Conn          // has the conversation; nil: nobody
-	watchers map[*Conn]bool // see Join.Watch
+	rooms map[session.Ref][]*Conn // at most one that has the conversation, and any number that watch it
 }
 
 // New returns a Hub, which does nothing until Run is called.
@@ -108,16 +103,16 @@ func New(cfg Config) *Hub {
 	}
 	h := &Hub{
 		cfg: cfg, sessions: cfg.Sessions, log: cfg.Logger, counter: cfg.Limits.Counter, metrics: cfg.Metrics,
-		upstream: newUpstream(cfg.Limits.Upstream),
+		upstream: semaphore.NewWeighted(cmp.Or(int64(cfg.Limits.Upstream), math.MaxInt64)),
 		ops:      make(chan func()), closing: make(chan struct{}),
-		rooms: make(map[session.Ref]*room), reserved: make(map[session.Ref]bool),
+		rooms: make(map[session.Ref][]*Conn),
 	}
 	if h.counter == nil {
 		h.counter = new(session.Counts)
 	}
 	h.life, h.end = context.WithCancelCause(context.Background())
-	h.slots.clients = make(map[string]int)
-	h.orphans.init(cfg.Limits.Upstream)
+	h.drained, h.nothingLeft = context.WithCancel(context.Background())
+	h.slots.clients, h.orphans.known = make(map[string]int), make(map[uuid.UUID]bool)
 	cfg.Sessions.Watch(h)
 	return h
 }
@@ -131,9 +126,6 @@ func (h *Hub) Run(ctx context.Context) error {
 	pulse := time.NewTicker(pulseEvery)
 	defer pulse.Stop()
 	h.late.last = time.Now()
-	var workers sync.WaitGroup
-	workers.Go(func() { h.takeOrphans(ctx) })
-	defer workers.Wait()
 	for {
 		select {
 		case op := <-h.ops:
@@ -150,15 +142,18 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			close(h.closing)
 			h.eachConn(func(c *Conn) { c.Close(CloseGoingAway, "the server stops") })
+			h.orphans.mu.Lock() // so that no taker begins any more
 			h.end(errStopped)
+			h.orphans.mu.Unlock()
 			h.running.Wait()
+			h.orphans.running.Wait()
 			return nil
 		}
 	}
 }
 
-// do runs op on Run's goroutine and returns when it is done. A panic of op is the
-// caller's. Errors: errStopped.
+// do runs op on Run's goroutine and returns when it is done. If op panics, do panics in
+// the caller. Errors: errStopped.
 func (h *Hub) do(op func()) error {
 	done := make(chan *session.Caught, 1)
 	select {
@@ -175,96 +170,68 @@ func (h *Hub) do(op func()) error {
 // Metrics returns what the hub tells Prometheus of itself.
 func (h *Hub) Metrics() *Metrics { return h.metrics }
 
-// Model returns the name of the model that answers.
-func (h *Hub) Model() string { return h.cfg.ModelName }
-
-// room returns a conversation's room, made if there is none. It runs on the loop.
-func (h *Hub) room(ref session.Ref) *room {
-	r := h.rooms[ref]
-	if r == nil {
-		r = &room{}
-		h.rooms[ref] = r
-	}
-	return r
-}
-
 // eachConn calls f with every connection. It runs on the loop.
 func (h *Hub) eachConn(f func(*Conn)) {
-	for ref := range h.rooms {
-		h.eachIn(ref, f)
-	}
-}
-
-// eachIn calls f with every connection of a conversation. It runs on the loop.
-func (h *Hub) eachIn(ref session.Ref, f func(*Conn)) {
-	r := h.rooms[ref]
-	if r == nil {
-		return
-	}
-	if r.conn != nil {
-		f(r.conn)
-	}
-	for c := range r.watchers {
-		f(c)
-	}
-}
-
-// enlist puts a connection, which has its slot, into its room. It runs on the loop.
-func (h *Hub) enlist(c *Conn) {
-	r := h.room(c.ref)
-	if c.watch {
-		if r.watchers == nil {
-			r.watchers = make(map[*Conn]bool)
+	for _, in := range h.rooms {
+		for _, c := range in {
+			f(c)
 		}
-		r.watchers[c] = true
-	} else {
-		h.delist(r.conn)
-		h.room(c.ref).conn = c
 	}
-	h.conns++
+}
+
+// owner returns the connection that has a conversation, or nil. It runs on the loop.
+func (h *Hub) owner(ref session.Ref) *Conn {
+	for _, c := range h.rooms[ref] {
+		if !c.watch {
+			return c
+		}
+	}
+	return nil
 }
 
 // delist takes a connection, if it is there, out of its room, and its slot. It runs on
 // the loop.
 func (h *Hub) delist(c *Conn) {
-	if c == nil {
+	in := h.rooms[c.ref]
+	i := slices.Index(in, c)
+	if i < 0 { // another has taken its place
 		return
 	}
-	r := h.rooms[c.ref]
-	switch {
-	case r == nil:
-		return
-	case r.conn == c:
-		r.conn = nil
-	case r.watchers[c]:
-		delete(r.watchers, c)
-	default:
-		return
-	}
-	h.conns--
-	h.slots.free(c.from.Client)
-	if r.conn == nil && len(r.watchers) == 0 {
+	if in = slices.Delete(in, i, i+1); len(in) > 0 {
+		h.rooms[c.ref] = in
+	} else {
 		delete(h.rooms, c.ref)
+	}
+	h.slots.free(c.from.Client)
+}
+
+// pokeAll has all who are in a conversation look at a turn that has begun there, or,
+// nil, at all. It runs on the loop.
+func (h *Hub) pokeAll(ref session.Ref, news *turn) {
+	for _, c := range h.rooms[ref] {
+		c.poke(news)
 	}
 }
 
 // Changed implements session.Events.
 func (h *Hub) Changed(ref session.Ref) {
-	h.tell(ref, func() { h.eachIn(ref, func(c *Conn) { c.poke(nil) }) })
+	h.tell(ref, func() { h.pokeAll(ref, nil) })
 }
 
 // Gone implements session.Events. What runs there has ended by its text.
 func (h *Hub) Gone(ref session.Ref) {
 	h.tell(ref, func() {
-		h.eachIn(ref, func(c *Conn) { c.closeWhenIdle(CloseNotFound, "the conversation was deleted or has expired") })
+		for _, c := range h.rooms[ref] {
+			c.closeWhenIdle(CloseNotFound, "the conversation was deleted or has expired")
+		}
 	})
 }
 
 // Taken implements session.Events.
 func (h *Hub) Taken(ref session.Ref, connection uuid.UUID) {
 	h.tell(ref, func() {
-		if r := h.rooms[ref]; r != nil && r.conn != nil && r.conn.id == connection {
-			r.conn.Close(CloseTakenOver, takenOver)
+		if c := h.owner(ref); c != nil && c.id == connection {
+			c.Close(CloseTakenOver, takenOver)
 		}
 	})
 }
@@ -275,6 +242,3 @@ func (h *Hub) Stopping(_ session.Ref, reply uuid.UUID) {
 		t.(*turn).cancel(errStopRequested)
 	}
 }
-
-// Orphaned implements session.Events.
-func (h *Hub) Orphaned(ref session.Ref, reply uuid.UUID) { h.orphans.add(ref, reply) }

@@ -6,10 +6,10 @@ import (
 )
 
 const (
-	// pulseEvery is how often Run looks whether it runs when it should.
+	// pulseEvery is the period of Run's heartbeat.
 	pulseEvery = time.Second
-	// lateAfter is from which pause on it did not: the process was stopped, or the
-	// machine had no time for it.
+	// lateAfter is a gap between two beats that means that the process was suspended, or
+	// that the machine had no time for it.
 	lateAfter = 2 * pulseEvery
 )
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/semaphore"
 
 	"lumos/backend/session"
 )
@@ -59,23 +58,16 @@ const (
 // errReplyFull ends a call to the model whose reply has as many bytes as it may.
 var errReplyFull = errors.New("hub: the reply is as long as it may be")
 
-func newUpstream(most int) *semaphore.Weighted {
-	if most == 0 {
-		return nil
-	}
-	return semaphore.NewWeighted(int64(most))
-}
-
-// AdmitMessage counts something that is said. It is asked before Say.
+// admitMessage counts something that is said. It is asked before Say.
 // Errors: *Error with CodeRateLimited; session.ErrUnavailable.
-func (h *Hub) AdmitMessage(ctx context.Context, from Caller) error {
+func (h *Hub) admitMessage(ctx context.Context, from Caller) error {
 	return h.admit(ctx, from, "message", "You have sent too many messages.")
 }
 
-// AdmitRequest is AdmitMessage for a message that has yet to be read. It also refuses
-// a caller for whom as many replies run as may: a look in advance, Say decides.
+// AdmitRequest is admitMessage for a message that has yet to be read. It also refuses
+// a caller for whom as many replies run as may: advisory, Say decides.
 func (h *Hub) AdmitRequest(ctx context.Context, from Caller) error {
-	if err := h.AdmitMessage(ctx, from); err != nil {
+	if err := h.admitMessage(ctx, from); err != nil {
 		return err
 	}
 	most := h.cfg.Limits.RepliesPerClient
@@ -92,7 +84,7 @@ func (h *Hub) AdmitRequest(ctx context.Context, from Caller) error {
 // repliesOf is the counter's key for a client's replies.
 func repliesOf(client string) string { return "reply " + client }
 
-// AdmitSession counts a session that is begun. Errors as for AdmitMessage.
+// AdmitSession counts a session that is begun. Errors as for admitMessage.
 func (h *Hub) AdmitSession(ctx context.Context, from Caller) error {
 	return h.admit(ctx, from, "session", "You have begun too many conversations.")
 }
@@ -113,7 +105,7 @@ func (h *Hub) admit(ctx context.Context, from Caller, what, refusal string) erro
 	}
 }
 
-// enter counts a reply that is about to run. Errors as for AdmitMessage.
+// enter counts a reply that is about to run. Errors as for admitMessage.
 func (h *Hub) enter(ctx context.Context, from Caller, reply uuid.UUID) error {
 	most := h.cfg.Limits.RepliesPerClient
 	if from.Client == "" || most == 0 {
@@ -149,9 +141,9 @@ func (h *Hub) leave(client string, reply uuid.UUID) {
 	}
 }
 
-// ErrCrowded: there are as many connections as there may be, in all or of this
+// errCrowded: there are as many connections as there may be, in all or of this
 // client.
-var ErrCrowded = errors.New("hub: too many connections")
+var errCrowded = &Error{Code: CodeRateLimited, Text: "There are too many connections. Close one, or try again later.", RetryAfter: crowdRetry}
 
 // slots counts what is open at this hub: connections, streams, and sessions that are
 // being read.
@@ -187,18 +179,18 @@ func (s *slots) free(client string) {
 	}
 }
 
-// occupy counts one connection more. Errors: ErrCrowded.
+// occupy counts one connection more. Errors: errCrowded.
 func (h *Hub) occupy(from Caller) error {
 	full := h.slots.add(from.Client, h.cfg.Limits)
 	if full == "" {
 		return nil
 	}
 	h.metrics.Rejected(full)
-	return ErrCrowded
+	return errCrowded
 }
 
-// Crowded returns ErrCrowded if there is no room for another connection of the
-// caller's. It is a look in advance: Serve and Reserve decide.
+// Crowded returns an error if there is no room for another connection of the caller's.
+// It is advisory: Serve and Reserve decide. Errors: errCrowded.
 func (h *Hub) Crowded(from Caller) error {
 	err := h.occupy(from)
 	if err == nil {
@@ -215,9 +207,9 @@ func (h *Hub) CountStream(from Caller) (closed func()) {
 }
 
 // OpenStream counts somebody who follows a reply without a WebSocket, or reads a
-// session, as a connection until closed is called. It waits a moment for room: who
-// comes back may be quicker than the news that its last connection is gone.
-// Errors: ErrCrowded; ctx's.
+// session, as a connection until closed is called. It waits a moment for room: a
+// reconnecting client may arrive before its old connection's end is noticed.
+// Errors: errCrowded; ctx's.
 func (h *Hub) OpenStream(ctx context.Context, from Caller) (closed func(), err error) {
 	look := time.NewTicker(streamRetry)
 	defer look.Stop()
@@ -241,9 +233,6 @@ func (h *Hub) OpenStream(ctx context.Context, from Caller) (closed func(), err e
 // served. The caller calls done afterwards. Errors: *Error with
 // CodeUpstreamBusy; ctx's.
 func (h *Hub) awaitUpstream(ctx context.Context) (done func(), err error) {
-	if h.upstream == nil {
-		return func() {}, nil
-	}
 	limit, cancel := context.WithTimeout(ctx, upstreamWait)
 	defer cancel()
 	if err := h.upstream.Acquire(limit, 1); err != nil {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/tmc/langchaingo/llms"
 
 	"lumos/backend/session"
@@ -21,7 +22,7 @@ type Metrics struct {
 
 // NewMetrics registers the hub's metrics.
 func NewMetrics(r prometheus.Registerer) *Metrics {
-	f := factory{r}
+	f := factory{promauto.With(r)}
 	fast := prometheus.ExponentialBuckets(0.00005, 2, 18) // 50 µs to 6.5 s
 	slow := []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600}
 	return &Metrics{
@@ -82,34 +83,27 @@ var reasons = []string{
 	"session_messages", "message_bytes", "body_bytes", "reply_bytes", "upstream", "frames", "token", "origin",
 }
 
-// factory makes metrics in the hub's namespace.
-type factory struct{ r prometheus.Registerer }
+// factory makes metrics in the hub's namespace, and registers them.
+type factory struct{ promauto.Factory }
 
 func (f factory) counters(name, help, label string, values ...string) *prometheus.CounterVec {
-	v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "chathub", Name: name, Help: help}, []string{label})
+	v := f.NewCounterVec(prometheus.CounterOpts{Namespace: "chathub", Name: name, Help: help}, []string{label})
 	for _, value := range values {
 		v.WithLabelValues(value) // so that it is there, as 0, before it happens
 	}
-	f.r.MustRegister(v)
 	return v
 }
 
 func (f factory) counter(name, help string) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "chathub", Name: name, Help: help})
-	f.r.MustRegister(c)
-	return c
+	return f.NewCounter(prometheus.CounterOpts{Namespace: "chathub", Name: name, Help: help})
 }
 
 func (f factory) gauge(name, help string) prometheus.Gauge {
-	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "chathub", Name: name, Help: help})
-	f.r.MustRegister(g)
-	return g
+	return f.NewGauge(prometheus.GaugeOpts{Namespace: "chathub", Name: name, Help: help})
 }
 
 func (f factory) histogram(name, help string, buckets []float64) prometheus.Histogram {
-	h := prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "chathub", Name: name, Help: help, Buckets: buckets})
-	f.r.MustRegister(h)
-	return h
+	return f.NewHistogram(prometheus.HistogramOpts{Namespace: "chathub", Name: name, Help: help, Buckets: buckets})
 }
 
 // Rejected counts something that was refused for one of the reasons.
@@ -163,26 +157,6 @@ func (m *Metrics) Resumed(exact bool) {
 
 func (m *Metrics) resumed(outcome string) {
 	m.resumes.WithLabelValues(outcome).Inc()
-}
-
-func (m *Metrics) connected(n float64) {
-	m.connections.Add(n)
-}
-
-func (m *Metrics) writing(n float64) {
-	m.running.Add(n)
-}
-
-func (m *Metrics) queued(n float64) {
-	m.waiting.Add(n)
-}
-
-func (m *Metrics) stopTook(d time.Duration) {
-	m.stopTime.Observe(d.Seconds())
-}
-
-func (m *Metrics) adopted() {
-	m.adoptions.Inc()
 }
 
 // answered counts what the model sent in one call; first: how long its first

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -15,7 +16,7 @@ import (
 	"lumos/backend/hub/reply"
 )
 
-// adoptAgain is how long after a panic a reply is tried to be taken over again.
+// adoptAgain is how long after a panic the hub tries again to take a reply over.
 const adoptAgain = time.Second
 
 // takersAtOnce is how many orphaned replies are taken over at a time, where
@@ -24,12 +25,11 @@ const takersAtOnce = 50
 
 // orphans are replies that nobody writes, on their way to be taken over.
 type orphans struct {
-	most int // at a time
-
-	mu     sync.Mutex // guards what follows
-	queue  []orphan
-	known  map[uuid.UUID]bool // by reply: those in queue, and those being taken
-	signal chan struct{}      // one slot
+	mu      sync.Mutex // guards what follows
+	queue   []orphan
+	known   map[uuid.UUID]bool // by reply: those in queue, and those being taken
+	takers  int
+	running sync.WaitGroup // takers
 }
 
 type orphan struct {
@@ -37,91 +37,53 @@ type orphan struct {
 	reply uuid.UUID
 }
 
-func (o *orphans) init(upstream int) {
-	o.most = takersAtOnce
-	if upstream > 0 {
-		o.most = min(upstream, takersAtOnce)
-	}
-	o.known, o.signal = make(map[uuid.UUID]bool), make(chan struct{}, 1)
-}
-
-// add has a reply taken over, unless that is under way. It does not block.
-func (o *orphans) add(ref session.Ref, reply uuid.UUID) {
+// Orphaned implements session.Events: the reply is taken over, unless that is under
+// way. It does not block.
+func (h *Hub) Orphaned(ref session.Ref, reply uuid.UUID) {
+	o := &h.orphans
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.known[reply] {
+	if o.known[reply] || h.life.Err() != nil {
 		return
 	}
 	o.known[reply] = true
 	o.queue = append(o.queue, orphan{ref, reply})
-	select {
-	case o.signal <- struct{}{}:
-	default:
+	if o.takers < cmp.Or(min(h.cfg.Limits.Upstream, takersAtOnce), takersAtOnce) {
+		o.takers++
+		o.running.Go(h.takeOrphans)
 	}
 }
 
-func (o *orphans) take() (orphan, bool) {
+// takeOrphans takes over what is orphaned, one after the other.
+func (h *Hub) takeOrphans() {
+	for next, ok := h.nextOrphan(uuid.Nil); ok; next, ok = h.nextOrphan(next.reply) {
+		if h.rescue("taking a reply over", next.ref, func() error { h.adopt(next); return nil }) != nil {
+			h.sendAway(next.ref)
+			// Whoever came to follow it meanwhile waits for the next attempt.
+			time.AfterFunc(adoptAgain, func() { h.Orphaned(next.ref, next.reply) })
+		}
+	}
+}
+
+// nextOrphan returns the next reply that a taker takes over, behind one that is done.
+// ok is false when there is none, or the hub ends.
+func (h *Hub) nextOrphan(done uuid.UUID) (next orphan, ok bool) {
+	o := &h.orphans
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.queue) == 0 {
+	delete(o.known, done)
+	if len(o.queue) == 0 || h.life.Err() != nil {
+		o.takers--
 		return orphan{}, false
 	}
-	next := o.queue[0]
-	o.queue = o.queue[1:]
+	next, o.queue = o.queue[0], o.queue[1:]
 	return next, true
 }
 
-func (o *orphans) done(reply uuid.UUID) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.known, reply)
-}
-
-// again has a reply taken over once more, if it has not ended.
-func (o *orphans) again(one orphan) {
-	o.done(one.reply)
-	o.add(one.ref, one.reply)
-}
-
-// takeOrphans takes over what is orphaned until ctx ends.
-func (h *Hub) takeOrphans(ctx context.Context) {
-	slots := make(chan struct{}, h.orphans.most)
-	var takers sync.WaitGroup
-	defer takers.Wait()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-h.orphans.signal:
-		}
-		for {
-			next, ok := h.orphans.take()
-			if !ok {
-				break
-			}
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				return
-			}
-			takers.Go(func() {
-				defer func() { <-slots }()
-				if h.rescue("taking a reply over", next.ref, func() error { h.adopt(ctx, next); return nil }) != nil {
-					h.sendAway(ctx, next.ref)
-					// Whoever came to follow it meanwhile waits for the next attempt.
-					time.AfterFunc(adoptAgain, func() { h.orphans.again(next) })
-					return
-				}
-				h.orphans.done(next.reply)
-			})
-		}
-	}
-}
-
 // sendAway has those who follow a reply come again: nobody writes it.
-func (h *Hub) sendAway(ctx context.Context, ref session.Ref) {
+func (h *Hub) sendAway(ref session.Ref) {
 	_ = h.rescue("a reply's followers", ref, func() error {
-		r, err := h.Running(ctx, ref)
+		r, err := h.Running(h.life, ref)
 		if err != nil || r == nil {
 			return err
 		}
@@ -130,16 +92,16 @@ func (h *Hub) sendAway(ctx context.Context, ref session.Ref) {
 	})
 }
 
-// adopt takes over one reply. The slot that it has is free when the model has
-// begun to answer, or a moment later: so the model is not asked for all at once.
-func (h *Hub) adopt(ctx context.Context, o orphan) {
+// adopt takes over one reply. It returns a moment after the model was asked, so that
+// it is not asked for all at once.
+func (h *Hub) adopt(o orphan) {
 	const spread = 50 * time.Millisecond
 	h.work.Add(1)
 	defer h.workDone()
 	if h.draining.Load() {
 		return
 	}
-	step, cancel := context.WithTimeout(ctx, storeTimeout)
+	step, cancel := context.WithTimeout(h.life, StoreTimeout)
 	said, ended, err := h.sessions.Take(step, o.ref, o.reply)
 	cancel()
 	switch {
@@ -147,23 +109,22 @@ func (h *Hub) adopt(ctx context.Context, o orphan) {
 		return // somebody else has it, or it has ended
 	case err != nil:
 		h.log.Warn("a reply could not be taken over", "session", ShortID(o.ref.ID), "error", err)
-		return // it is found again as long as somebody cares
+		return // followers and polls report it again
 	}
 	r := reply.Of(said.Text)
-	h.enterAgain(ctx, said.Running.Client, o.reply)
-	h.metrics.adopted()
+	h.enterAgain(h.life, said.Running.Client, o.reply)
+	h.metrics.adoptions.Inc()
 	h.log.Info("reply taken over", slog.String("session", ShortID(o.ref.ID)), slog.Int("at", r.Appended()))
 	if ended != "" {
 		m := session.Message{FinishReason: ended}
 		if ended == session.FinishError {
 			m.Failure = CodeInternal
 		}
-		t := &turn{r: r, said: said, cancel: func(error) {}}
-		if err := h.finish(t, m); err != nil {
+		if err := h.finish(r, m); err != nil {
 			h.log.Warn("a reply that was taken over could not be ended", "session", ShortID(o.ref.ID), "error", err)
 		}
 		h.leave(said.Running.Client, o.reply)
-		h.Changed(o.ref) // who is here may not have heard of it at all
+		h.Changed(o.ref) // connections here may not know this reply
 		return
 	}
 	if h.start(r, said, Caller{Client: said.Running.Client}) != nil {
@@ -173,6 +134,6 @@ func (h *Hub) adopt(ctx context.Context, o orphan) {
 	defer pause.Stop()
 	select {
 	case <-pause.C:
-	case <-ctx.Done():
+	case <-h.life.Done():
 	}
 }

@@ -8,15 +8,11 @@ import (
 	"lumos/backend/session"
 )
 
-// What the model says and thinks becomes the reply's parts here. A reply is gone on
-// with from its text, so the model may think once more: about a text that it has the
-// beginning of, or, where there is none yet, from the start. What it thought before
-// stays if somebody can have seen it, and the new thinking follows behind a blank
-// line: a part of its own would be a neighbour of the same kind. If nobody can, the
-// new takes its place. Since a text never shrinks, what is thought for somebody who
-// waits for the end is therefore held back, and appended when somebody follows, when
-// text comes, or at the end; a node that dies with it loses nothing, since the next
-// one asks anew, too.
+// What the model says and thinks becomes the reply's parts here. Reasoning is appended
+// only once somebody can see it. Until then it is held: if the call fails, the next
+// call's reasoning replaces it. If somebody has seen some, the next continues behind a
+// blank line, since a text never shrinks. A node that dies loses only held reasoning, and
+// the next one asks anew.
 
 // resume notes what the reply has, of another node.
 func (a *asking) resume() {
@@ -27,34 +23,34 @@ func (a *asking) resume() {
 
 // say appends text.
 func (a *asking) say(p []byte) error {
-	p = a.fit(p)
+	p = a.truncate(p)
 	if len(a.held) > 0 {
-		a.release()
+		a.flushHeld()
 	}
 	a.shown = false
 	if a.first == 0 {
-		a.first = time.Since(a.began)
+		a.first = time.Since(a.t.began)
 	}
 	a.text += len(p)
-	return a.judge(a.append(session.PartText, p))
+	return a.appendError(a.append(session.PartText, p))
 }
 
 // think appends reasoning, or holds it.
 func (a *asking) think(p []byte) error {
 	a.thought = true
 	if a.part == session.PartReasoning && !a.shown && len(a.held) == 0 {
-		a.held = append(a.held, a.fit([]byte("\n\n"))...)
+		a.held = append(a.held, a.truncate([]byte("\n\n"))...)
 	}
-	p = a.fit(p)
+	p = a.truncate(p)
 	if !a.shown && a.t.unseen && !a.r.MayBeShown() {
 		a.held = append(a.held, p...)
-		return a.judge(a.r.End() == nil)
+		return a.appendError(a.r.End() == nil)
 	}
-	return a.judge(a.release() && a.append(session.PartReasoning, p))
+	return a.appendError(a.flushHeld() && a.append(session.PartReasoning, p))
 }
 
-// release appends what is held.
-func (a *asking) release() bool {
+// flushHeld appends what is held.
+func (a *asking) flushHeld() bool {
 	a.shown = true
 	held := a.held
 	a.held = a.held[:0]
@@ -81,8 +77,8 @@ func (a *asking) append(part session.Part, p []byte) bool {
 	return a.r.Append(p)
 }
 
-// judge is what the model's call is told of an append.
-func (a *asking) judge(appended bool) error {
+// appendError is what the model's call is told of an append.
+func (a *asking) appendError(appended bool) error {
 	switch {
 	case !appended:
 		return errTextEnded
@@ -92,25 +88,15 @@ func (a *asking) judge(appended bool) error {
 	return nil
 }
 
-// fit returns as much of p as the reply may have, as valid UTF-8.
-func (a *asking) fit(p []byte) []byte {
+// truncate returns as much of p as the reply may have, as valid UTF-8.
+func (a *asking) truncate(p []byte) []byte {
 	if !utf8.Valid(p) {
 		p = bytes.ToValidUTF8(p, []byte("\uFFFD"))
 	}
 	if most := a.h.cfg.Limits.ReplyBytes; most > 0 && a.size+len(p) > most {
 		a.full = true
-		p = firstWhole(p, most-a.size)
+		p = bytes.ToValidUTF8(p[:max(0, most-a.size)], nil) // ends no character early
 	}
 	a.size += len(p)
 	return p
-}
-
-// firstWhole returns as much of p as fits into limit bytes and ends no
-// character early.
-func firstWhole(p []byte, limit int) []byte {
-	n := max(0, min(limit, len(p)))
-	for n > 0 && n < len(p) && !utf8.RuneStart(p[n]) {
-		n--
-	}
-	return p[:n]
 }

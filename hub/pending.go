@@ -20,8 +20,8 @@ type pending struct {
 // unstored is the place of a message that is being stored.
 const unstored = math.MaxInt64
 
-// errTakenAway tells of a message that was said and is gone. It is answered as if
-// it had come behind what took it.
+// errTakenAway tells of a message that was said and is gone. The refusal reads as if
+// the message had arrived after the edit.
 var errTakenAway = &Error{Code: CodeBusy, Text: "An edit or another reply took the place of this message before it was answered. Send it again."}
 
 // enqueue leaves an answer to the writer, in its place.

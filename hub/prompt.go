@@ -126,7 +126,7 @@ func (h *Hub) CheckContent(content string) error {
 		return &Error{Code: CodeTooLarge, Text: fmt.Sprintf("The message is longer than the %d bytes that are allowed.", h.cfg.MaxMessageBytes)}
 	}
 	if strings.TrimSpace(content) == "" {
-		return &Error{Code: CodeInvalid, Text: "The message is empty."}
+		return Invalid("The message is empty.")
 	}
 	return nil
 }

@@ -53,13 +53,13 @@ func (c *Conn) ready(j *Join) error {
 	if !c.dialect.Ready(c.out, r) {
 		last = s.Last()
 	}
-	c.at(last)
+	c.setPos(last)
 	_, err = c.out.Flush(true)
 	return err
 }
 
-// sizeOf is about how many bytes a message takes in a ready frame.
-func sizeOf(m session.Message) int {
+// frameSize is about how many bytes a message takes in a ready frame.
+func frameSize(m session.Message) int {
 	n := 192 + len(m.Content)
 	for _, c := range []byte(m.Content) {
 		switch {
@@ -77,7 +77,7 @@ func sizeOf(m session.Message) int {
 func oldest(s session.Session) ([]session.Message, session.Position) {
 	n, size, last := 0, 0, s.After
 	for _, m := range s.Messages {
-		if size += sizeOf(m); size > maxReady {
+		if size += frameSize(m); size > maxReady {
 			break
 		}
 		n, last = n+1, m.Position()
@@ -91,7 +91,7 @@ func oldest(s session.Session) ([]session.Message, session.Position) {
 func newest(s session.Session) ([]session.Message, session.Position, bool) {
 	n, first, size := len(s.Messages), len(s.Messages), 0
 	for first > 0 {
-		if size += sizeOf(s.Messages[first-1]); size > maxReady {
+		if size += frameSize(s.Messages[first-1]); size > maxReady {
 			break
 		}
 		first--

@@ -64,14 +64,14 @@ func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.T
 		h.metrics.Rejected("session_messages")
 		return nil, session.Said{}, err
 	case errors.Is(err, session.ErrBusy):
-		// Who waits for its end cares for it, also when nobody writes it any more.
+		// Follow the running reply, so that an orphaned one is adopted.
 		_, _ = h.Running(ctx, ref)
 		return nil, session.Said{}, err
 	case err != nil:
 		return nil, session.Said{}, err
 	case said.Ended != nil:
 		if t.Page != nil || t.Behind != nil { // the tip may have moved to it
-			_ = h.do(func() { h.eachIn(ref, func(c *Conn) { c.poke(nil) }) })
+			_ = h.do(func() { h.pokeAll(ref, nil) })
 		}
 		return reply.Stored(ref, said.Ended), said, nil
 	case said.Done:
@@ -117,12 +117,13 @@ func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
 	err := h.do(func() {
 		h.running.Add(1)
 		h.work.Add(1)
-		h.eachIn(r.Ref, func(c *Conn) { t.unseen = false; c.poke(t) })
+		t.unseen = t.unseen && len(h.rooms[r.Ref]) == 0
+		h.pokeAll(r.Ref, t)
 		go h.run(t)
 	})
 	if err != nil { // the hub has ended: the reply is the next process's to write, if there is one
 		h.turns.Delete(r.Reply)
-		h.yield(t)
+		h.yield(r)
 		return ErrDraining
 	}
 	return nil
@@ -143,21 +144,28 @@ func (h *Hub) run(t *turn) {
 
 // write is run, whose goroutine it is on.
 func (h *Hub) write(t *turn) {
-	h.metrics.writing(1)
-	defer h.metrics.writing(-1)
-	a := asking{h: h, t: t, r: t.r, began: time.Now()}
-	m, err := a.safely()
+	h.metrics.running.Inc()
+	defer h.metrics.running.Dec()
+	a := asking{h: h, t: t, r: t.r}
+	var m session.Message
+	err := h.rescue("a turn", t.r.Ref, func() (err error) {
+		m, err = a.ask(t.ctx, t.said.History)
+		return err
+	})
+	if panicked(err) { // the model's panic is its failure
+		m = failed(err)
+	}
 	switch cause := context.Cause(t.ctx); {
 	case t.r.End() != nil:
 	case errors.Is(cause, errYielding):
-		h.yield(t)
+		h.yield(t.r)
 	case errors.Is(cause, errStopRequested), errors.Is(cause, errStopped):
 		m = session.Message{FinishReason: session.FinishStopped}
 		fallthrough
 	default:
-		a.release()
+		a.flushHeld()
 		m.Estimate = a.estimate
-		if failed := h.finish(t, m); failed != nil {
+		if failed := h.finish(t.r, m); failed != nil {
 			err = failed
 		}
 	}
@@ -169,23 +177,22 @@ func (h *Hub) write(t *turn) {
 	}
 }
 
-// hugeReply is the length, in bytes, from which on a reply is worth a garbage
-// collection of its own: far beyond what MAX_TOKENS allows by default.
+// hugeReply is a length, in bytes, far beyond what MAX_TOKENS allows by default. Replies
+// of this size trigger a garbage collection when they end.
 const hugeReply = 1 << 20
 
-// storeTimeout bounds one step of the store.
-const storeTimeout = 5 * time.Second
+// StoreTimeout bounds one step of the store.
+const StoreTimeout = 5 * time.Second
 
-// finish stores the end of a reply. A store that is away is asked again for as
-// long as followers wait for it; then the reply is left to whoever finds it.
-// Where storing it panics it is stored, if it can be, as having failed.
-func (h *Hub) finish(t *turn, m session.Message) error {
+// finish stores the end of a reply. It retries a store that is away for AwayAfter, then
+// hands the reply over. If storing panics once, the reply is stored as failed.
+func (h *Hub) finish(r *reply.Reply, m session.Message) error {
 	const again = 250 * time.Millisecond
 	for began, broken := time.Now(), false; ; {
-		err := h.rescue("storing a reply's end", t.r.Ref, func() error {
-			ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		err := h.rescue("storing a reply's end", r.Ref, func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), StoreTimeout)
 			defer cancel()
-			return h.sessions.Finish(ctx, t.r.Text, m)
+			return h.sessions.Finish(ctx, r.Text, m)
 		})
 		switch {
 		case err == nil, errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrLost):
@@ -194,7 +201,7 @@ func (h *Hub) finish(t *turn, m session.Message) error {
 			broken, m = true, session.Message{FinishReason: session.FinishError, Failure: CodeInternal}
 			continue
 		case !errors.Is(err, session.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded), time.Since(began) > session.AwayAfter:
-			h.yield(t)
+			h.yield(r)
 			return err
 		}
 		pause := time.NewTimer(again)
@@ -208,14 +215,14 @@ func (h *Hub) finish(t *turn, m session.Message) error {
 }
 
 // yield gives up the right to write a reply.
-func (h *Hub) yield(t *turn) {
-	err := h.rescue("handing over a reply", t.r.Ref, func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+func (h *Hub) yield(r *reply.Reply) {
+	err := h.rescue("handing over a reply", r.Ref, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), StoreTimeout)
 		defer cancel()
-		return h.sessions.Yield(ctx, t.r.Text)
+		return h.sessions.Yield(ctx, r.Text)
 	})
 	if err != nil && !panicked(err) {
-		h.log.Warn("a reply could not be handed over at once", "session", ShortID(t.r.Ref.ID), "error", err)
+		h.log.Warn("a reply could not be handed over at once", "session", ShortID(r.Ref.ID), "error", err)
 	}
 }
 
@@ -238,7 +245,7 @@ func (h *Hub) Wait(ctx context.Context, r *reply.Reply) (*reply.End, error) {
 }
 
 // Stop ends the running reply, if only is nil or names it or the message that it
-// answers. It returns OutcomeStopped when the reply ended as stopped and is
+// answers. It returns outcomeStopped when the reply ended as stopped and is
 // stored, and the place of the reply, if one was running.
 // Errors: session.ErrNotFound, session.ErrUnavailable; ctx's.
 func (h *Hub) Stop(ctx context.Context, ref session.Ref, only uuid.UUID) (outcome string, at session.Position, err error) {
@@ -256,7 +263,7 @@ func (h *Hub) stop(ctx context.Context, ref session.Ref, only uuid.UUID) (string
 		return "", session.Position{}, err
 	}
 	if r == nil || only != uuid.Nil && only != r.Reply && only != r.User.ID {
-		return OutcomeNothingRunning, session.Position{}, nil
+		return outcomeNothingRunning, session.Position{}, nil
 	}
 	at := session.Position{ID: r.Reply, Seq: r.Seq}
 	if err := h.sessions.Stop(ctx, ref, r.Reply); err != nil {
@@ -267,15 +274,11 @@ func (h *Hub) stop(ctx context.Context, ref session.Ref, only uuid.UUID) (string
 	case err != nil:
 		return "", at, err
 	case end.Err == nil && end.Message.FinishReason == session.FinishStopped:
-		h.metrics.stopTook(time.Since(began))
-		return OutcomeStopped, at, nil
+		h.metrics.stopTime.Observe(time.Since(began).Seconds())
+		return outcomeStopped, at, nil
 	}
-	return OutcomeNothingRunning, at, nil
+	return outcomeNothingRunning, at, nil
 }
-
-// Delete forgets a conversation: its reply is stopped, its connections closed
-// with CloseNotFound. Errors: session.ErrNotFound, session.ErrUnavailable.
-func (h *Hub) Delete(ctx context.Context, ref session.Ref) error { return h.sessions.Delete(ctx, ref) }
 
 // stopAbandoned stops the replies that nobody has followed for AbandonAfter. It
 // runs on the loop.
@@ -286,11 +289,7 @@ func (h *Hub) stopAbandoned() {
 	now := time.Now()
 	h.turns.Range(func(_, v any) bool {
 		t := v.(*turn)
-		idle := now.Sub(t.began)
-		for _, followed := range []time.Time{t.r.LastFollowed(), t.r.FollowedElsewhere()} {
-			idle = min(idle, now.Sub(followed))
-		}
-		if idle >= h.cfg.AbandonAfter {
+		if min(now.Sub(t.began), now.Sub(t.r.LastFollowed())) >= h.cfg.AbandonAfter {
 			t.cancel(errStopRequested)
 		}
 		return true

@@ -23,7 +23,7 @@ func (c *Conn) poke(news *turn) {
 		return
 	}
 	if c.dirty {
-		news = nil // of two the store tells
+		news = nil // two changes: catchUp reads the store
 	}
 	c.news, c.dirty = news, true
 	c.wakeLocked()
@@ -52,9 +52,9 @@ func (c *Conn) wakeLocked() {
 // whatever it answers comes later.
 func (c *Conn) join(j *Join) {
 	if j.before != nil {
-		j.before.yield()
+		j.before.awaitWriter()
 	}
-	c.attempt(func() error { return c.ready(j) })
+	c.tryStep(func() error { return c.ready(j) })
 	go c.read()
 	c.poke(nil)
 	c.out.Release()
@@ -74,14 +74,14 @@ func (c *Conn) write() {
 			closing, why := c.closing, c.why
 			c.mu.Unlock()
 			if closing != 0 {
-				c.last(closing, why)
+				c.sendClose(closing, why, c.out.Last)
 			}
 			return
 		}
 		look, news := c.dirty, c.news
 		c.dirty, c.posted, c.news = false, false, nil
 		c.mu.Unlock()
-		c.attempt(func() error {
+		c.tryStep(func() error {
 			if look {
 				return c.catchUp(news)
 			}
@@ -91,21 +91,10 @@ func (c *Conn) write() {
 	}
 }
 
-// attempt is a step of the writer's, whose error or panic ends the connection.
-func (c *Conn) attempt(step func() error) {
+// tryStep does a step of the writer's, whose error or panic ends the connection.
+func (c *Conn) tryStep(step func() error) {
 	if err := c.hub.rescue("a connection's writer", c.ref, step); err != nil {
 		c.fail(err)
-	}
-}
-
-// last sends a close frame. The writer calls it.
-func (c *Conn) last(code CloseCode, why string) {
-	err := c.hub.rescue("closing a connection", c.ref, func() error {
-		c.out.Last(c.sock.CloseFrame(code, why))
-		return nil
-	})
-	if err != nil {
-		c.end()
 	}
 }
 
@@ -123,11 +112,10 @@ func (c *Conn) fail(err error) {
 	case errors.Is(err, errUnread), errors.Is(err, reply.ErrCut), panicked(err):
 		closing, why = c.hub.CloseFor(c.ref, err)
 	default: // the peer takes nothing, or has left
-		c.out.Kill()
-		c.sock.Kill()
+		c.end()
 		return
 	}
-	c.last(closing, why)
+	c.sendClose(closing, why, c.out.Last)
 }
 
 // errUnread: the conversation could not be read.
@@ -162,11 +150,15 @@ func (c *Conn) catchUp(news *turn) error {
 				return err
 			}
 		}
-		c.at(s.After)
+		c.setPos(s.After)
 		for i, m := range s.Messages {
 			if m.Role == session.User {
 				c.message(m)
-			} else if err := c.reply(reply.Stored(c.ref, &s.Messages[i])); err != nil {
+				continue
+			}
+			r := reply.Stored(c.ref, &s.Messages[i])
+			r.User.ID = c.pos.ID
+			if err := c.reply(r); err != nil {
 				return err
 			}
 		}
@@ -175,8 +167,8 @@ func (c *Conn) catchUp(news *turn) error {
 				continue
 			}
 			here := c.pos
-			c.at(session.Position{ID: here.ID, Seq: max(here.Seq, s.Seq)}) // no answer waits for another branch
-			c.at(here)
+			c.setPos(session.Position{ID: here.ID, Seq: max(here.Seq, s.Seq)}) // release answers whose position lies on another branch
+			c.setPos(here)
 			_, err := c.out.Flush(true)
 			return err
 		}
@@ -206,7 +198,7 @@ func (c *Conn) running(expected *session.Running) error {
 func (c *Conn) message(m session.Message) {
 	c.dialect.Message(c.out, m, c.pos.ID)
 	c.acknowledged(m.ID)
-	c.at(m.Position())
+	c.setPos(m.Position())
 }
 
 // reply tells one reply to its end.
@@ -218,7 +210,6 @@ func (c *Conn) reply(r *reply.Reply) error {
 		c.hub.metrics.Resumed(exact)
 	}
 	c.resume = resumption{}
-	c.dialect.Follows(c.pos.ID)
 	end, err := r.Follow(context.Background(), c.dialect, c.out, from)
 	switch {
 	case err != nil:
@@ -226,13 +217,13 @@ func (c *Conn) reply(r *reply.Reply) error {
 	case errors.Is(end.Err, session.ErrLost):
 		return nil // what took its place comes next, and says so
 	}
-	c.at(session.Position{ID: r.Reply, Seq: r.Seq})
+	c.setPos(session.Position{ID: r.Reply, Seq: r.Seq})
 	return nil
 }
 
-// at notes that the client has everything up to p, and gives the answers whose
+// setPos notes that the client has everything up to p, and gives the answers whose
 // place that is.
-func (c *Conn) at(p session.Position) {
+func (c *Conn) setPos(p session.Position) {
 	c.pos = p
 	for _, a := range c.passed(p.Seq) {
 		if len(a.frame) > 0 {
@@ -241,9 +232,9 @@ func (c *Conn) at(p session.Position) {
 	}
 }
 
-// yield waits a moment until the writer of a connection that was taken over has
+// awaitWriter waits a moment until the writer of a connection that was taken over has
 // returned.
-func (c *Conn) yield() {
+func (c *Conn) awaitWriter() {
 	c.mu.Lock()
 	writing := c.writing
 	c.mu.Unlock()

@@ -22,7 +22,7 @@ func (c *call) begin() {
 // read reads the answer to its end. kind is what it was typed as.
 func (c *call) read(ctx context.Context, body io.Reader, kind string, w *watch) *failure {
 	p := parsers.Get().(*parser)
-	defer p.release()
+	defer p.giveBack()
 	opened := false // it is known to be an event stream
 	idle := false   // the first token came: the shorter limit holds
 	for empty := 0; ; {
@@ -96,7 +96,7 @@ func (c *call) take(p *parser) *failure {
 		if !ok {
 			return nil
 		}
-		if data[0] != '{' { // or it is no use to look closer
+		if data[0] != '{' { // skip the checks for the usual case
 			if string(data) == "[DONE]" {
 				c.done = true
 				return nil
@@ -115,10 +115,10 @@ func (c *call) take(p *parser) *failure {
 			return c.m.explainEvent(parseReason(data, c.m.model))
 		}
 		var f *failure
-		if len(d.thought) > thought && (text > 0 || len(d.turns) > 0) {
+		if len(d.thought) > thought && (text > 0 || len(d.boundaries) > 0) {
 			f = c.inOrder(p, text, thought)
 		} else {
-			f = c.fit(d, text, thought)
+			f = c.joinHalves(d, text, thought)
 		}
 		if f != nil {
 			return f
@@ -138,9 +138,9 @@ func (c *call) take(p *parser) *failure {
 	return nil
 }
 
-// fit makes what an event said fit to what was said before: halves of characters are
+// joinHalves makes what an event said fit to what was said before: halves of characters are
 // joined, and what the caller has already goes.
-func (c *call) fit(d *decoder, text, thought int) *failure {
+func (c *call) joinHalves(d *decoder, text, thought int) *failure {
 	if d.ragged || c.half.waits {
 		d.text = c.half.join(d.text, text, &c.half.text)
 		d.thought = c.half.join(d.thought, thought, &c.half.thought)
@@ -158,20 +158,20 @@ func (c *call) fit(d *decoder, text, thought int) *failure {
 	return nil
 }
 
-// inOrder is fit of an event with thoughts that follow behind text, which is handed
+// inOrder is joinHalves of an event with thoughts that follow behind text, which is handed
 // on before them: delivery has thoughts first.
 func (c *call) inOrder(p *parser, text, thought int) *failure {
 	d := &p.decoder
 	said, thoughts, deltas := bytes.Clone(d.text[text:]), bytes.Clone(d.thought[thought:]), c.deltas
 	d.text, d.thought = d.text[:text], d.thought[:thought]
-	from := turn{text, thought}
-	for _, at := range append(d.turns, turn{text + len(said), thought + len(thoughts)}) {
+	from := boundary{text, thought}
+	for _, at := range append(d.boundaries, boundary{text + len(said), thought + len(thoughts)}) {
 		if c.unwanted = c.deliver(p); c.unwanted != nil {
 			return c.unwanted
 		}
 		d.text = append(d.text, said[from.text-text:at.text-text]...)
 		d.thought = append(d.thought, thoughts[from.thought-thought:at.thought-thought]...)
-		if f := c.fit(d, 0, 0); f != nil {
+		if f := c.joinHalves(d, 0, 0); f != nil {
 			return f
 		}
 		from = at

@@ -31,7 +31,7 @@ type call struct {
 	given   echo // as each attempt begins with it
 	collect bool // the text is to be returned
 	begun   bool // text was handed on: nothing may be tried again
-	thinks  bool // the same of a thought: the caller decides
+	thinks  bool // a thought was handed on: only the caller may retry
 	budget  *Budget
 
 	// The answer, begun anew by each attempt.
@@ -55,8 +55,8 @@ type parser struct {
 
 var parsers = sync.Pool{New: func() any { return new(parser) }}
 
-// release gives the parser back, unless one odd stream made it large.
-func (p *parser) release() {
+// giveBack gives the parser back, unless one odd stream made it large.
+func (p *parser) giveBack() {
 	d := &p.decoder
 	if max(cap(p.events.buf), cap(p.events.data), cap(d.text), cap(d.thought), cap(d.repeat.head), cap(d.repeat.tail)) > 2*maxBuffer {
 		return
@@ -87,14 +87,15 @@ func (c *call) run() *failure {
 		}
 		c.budget.requests--
 		f := c.attempt()
-		if c.begun || f == nil { // otherwise what it thought is no part of the reply
+		if c.begun || f == nil { // tokens of a failed attempt without text are not the reply's
 			c.budget.tokens += c.spent()
 		}
 		if f == nil {
 			return nil
 		}
-		wait, ok := c.m.retries.next(try, c.budget.waited, f)
-		if !ok || c.begun || c.thinks || !c.budget.allows(wait) {
+		wait, ok := c.m.retries.next(try, f)
+		ok = ok && c.budget.allows(wait)
+		if !ok || c.begun || c.thinks {
 			if f.transient {
 				f.WithDetail(detailTransient, true)
 			}

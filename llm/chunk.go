@@ -22,9 +22,9 @@ type decoder struct {
 	failed   bool // it is an error object
 	ragged   bool // its text has halves of characters, see appendRagged
 
-	// turns are where, in the last event, thoughts follow behind text: a part of the
+	// boundaries are where, in the last event, thoughts follow behind text: a part of the
 	// text, and as much of the thoughts before it. Most events have none.
-	turns []turn
+	boundaries []boundary
 
 	// Marks inside the event being read.
 	eventText, eventThought   int
@@ -34,25 +34,25 @@ type decoder struct {
 	repeat repeat
 }
 
-// turn is a place in an event's text and thoughts.
-type turn struct{ text, thought int }
+// boundary is a place in an event's text and thoughts.
+type boundary struct{ text, thought int }
 
 // back forgets what is behind a place.
 func (d *decoder) back(text, thought int) {
 	d.text, d.thought = d.text[:text], d.thought[:thought]
-	for n := len(d.turns); n > 0 && (d.turns[n-1].text > text || d.turns[n-1].thought > thought); n-- {
-		d.turns = d.turns[:n-1]
+	for n := len(d.boundaries); n > 0 && (d.boundaries[n-1].text > text || d.boundaries[n-1].thought > thought); n-- {
+		d.boundaries = d.boundaries[:n-1]
 	}
 }
 
 // thinks notes that a thought follows.
 func (d *decoder) thinks() {
 	from := d.eventText
-	if n := len(d.turns); n > 0 {
-		from = d.turns[n-1].text
+	if n := len(d.boundaries); n > 0 {
+		from = d.boundaries[n-1].text
 	}
 	if len(d.text) > from {
-		d.turns = append(d.turns, turn{len(d.text), len(d.thought)})
+		d.boundaries = append(d.boundaries, boundary{len(d.text), len(d.thought)})
 	}
 }
 
@@ -66,7 +66,7 @@ func (d *decoder) reset() {
 // nothing else is taken.
 func (d *decoder) event(b []byte) error {
 	d.eventText, d.eventThought = len(d.text), len(d.thought)
-	d.finish, d.failed, d.ragged, d.turns = "", false, false, d.turns[:0]
+	d.finish, d.failed, d.ragged, d.boundaries = "", false, false, d.boundaries[:0]
 	if d.hasUsage {
 		d.usage, d.hasUsage = usage{}, false
 	}

@@ -88,9 +88,9 @@ func unquoted(text string) string {
 	return clean(text)
 }
 
-// known says whether text is a sentence that services are known to say, about
+// knownSentence says whether text is a sentence that services are known to say, about
 // any numbers and the model that was asked for.
-func known(text, model string) bool {
+func knownSentence(text, model string) bool {
 	if len(text) > maxReason {
 		return false
 	}
@@ -110,7 +110,7 @@ func known(text, model string) bool {
 	return sentences[b.String()]
 }
 
-// sentences are those that known knows: in lower case, without a full stop, with
+// sentences are those that knownSentence knows: in lower case, without a full stop, with
 // 0 for any number. Those of Mistral, its gateway and its CDN are in MISTRAL.md.
 var sentences = func() map[string]bool {
 	all := map[string]bool{}

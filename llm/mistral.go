@@ -16,7 +16,8 @@ import (
 	"github.com/tmc/langchaingo/llms"
 )
 
-// What a zero field of Config stands for.
+// What a zero field of Config stands for. DefaultMaxElapsed is the patience of a call
+// without a Budget: it outlasts the minute of Mistral's rate limit.
 const (
 	DefaultBaseURL           = "https://api.mistral.ai"
 	DefaultOllamaURL         = "http://127.0.0.1:11434"
@@ -53,13 +54,9 @@ type Config struct {
 
 	// MaxRetries is the number of attempts after the first, negative for none.
 	// MaxRetryWait is the longest wait between two: a server whose Retry-After asks
-	// for more is not asked again. MaxElapsed is how long a call may wait altogether,
-	// for answers and between attempts, before its last attempt begins; by default
-	// that outlasts the minute of Mistral's rate limit. The time in which text comes
-	// does not count. A context's Budget bounds a call as well.
+	// for more is not asked again. A context's Budget bounds a call as well.
 	MaxRetries   int
 	MaxRetryWait time.Duration
-	MaxElapsed   time.Duration
 
 	// OnRetry is told of each wait before it begins. It runs on the call's goroutine.
 	OnRetry func(wait time.Duration, err *llms.Error)
@@ -101,7 +98,7 @@ func NewMistral(cfg Config) (*Mistral, error) {
 			return nil, errors.New("llm: the API key holds a space, a line end or another character that a key has not")
 		}
 	}
-	if min(cfg.FirstTokenTimeout, cfg.IdleTimeout, cfg.MaxRetryWait, cfg.MaxElapsed) < 0 {
+	if min(cfg.FirstTokenTimeout, cfg.IdleTimeout, cfg.MaxRetryWait) < 0 {
 		return nil, errors.New("llm: a timeout is negative")
 	}
 	// Some write the address with /v1, as the curl examples of Mistral's have it.
@@ -116,13 +113,9 @@ func NewMistral(cfg Config) (*Mistral, error) {
 		effort:      cfg.ReasoningEffort,
 		firstToken:  cmp.Or(cfg.FirstTokenTimeout, DefaultFirstTokenTimeout),
 		idle:        cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout),
-		retries: retries{
-			max:     cmp.Or(cfg.MaxRetries, DefaultMaxRetries),
-			wait:    cmp.Or(cfg.MaxRetryWait, DefaultMaxRetryWait),
-			elapsed: cmp.Or(cfg.MaxElapsed, DefaultMaxElapsed),
-		},
-		onRetry: cfg.OnRetry,
-		log:     cfg.Logger,
+		retries:     retries{cmp.Or(cfg.MaxRetries, DefaultMaxRetries), cmp.Or(cfg.MaxRetryWait, DefaultMaxRetryWait)},
+		onRetry:     cfg.OnRetry,
+		log:         cfg.Logger,
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)

@@ -87,7 +87,7 @@ func (e *echo) space(b []byte) ([]byte, error) {
 		return nil, nil
 	}
 	e.done = true
-	return append(e.head[e.known():], b...), nil
+	return append(e.head[e.overlap():], b...), nil
 }
 
 // rest returns what still waits at the end of the answer. An answer that ended
@@ -100,15 +100,15 @@ func (e *echo) rest() []byte {
 		return e.held
 	}
 	e.done = true
-	return e.head[e.known():]
+	return e.head[e.overlap():]
 }
 
 // ended says that the answer has repeated all of the given text.
 func (e *echo) ended() bool { return e.done || e.sent == "" }
 
-// known returns how much of the head's beginning the caller's text has: at its
+// overlap returns how much of the head's beginning the caller's text has: at its
 // end, or behind its last word.
-func (e *echo) known() int {
+func (e *echo) overlap() int {
 	for n := min(len(e.head), len(e.given)); n > 0; n-- {
 		if n < len(e.head) && !utf8.RuneStart(e.head[n]) {
 			continue

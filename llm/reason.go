@@ -158,7 +158,7 @@ var fields = map[string]bool{"body": true, "model": true, "messages": true, "rol
 
 // quotable returns text if it is a known sentence, else how long it is.
 func quotable(text, model string) string {
-	if text == "" || known(text, model) {
+	if text == "" || knownSentence(text, model) {
 		return text
 	}
 	return fmt.Sprintf("%d bytes that may quote the conversation", len(text))

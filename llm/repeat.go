@@ -31,7 +31,7 @@ func (r *repeat) odd() {
 	r.effect = true
 }
 
-// again says that a content begins anew: one that was read is void.
+// again says that a second content replaces the first.
 func (r *repeat) again() {
 	r.effect = r.effect || r.contentAt != 0
 }

@@ -173,7 +173,7 @@ func TestConfig(t *testing.T) {
 			t.Errorf("key %q: %v", key, err)
 		}
 	}
-	for _, cfg := range []Config{{IdleTimeout: -1}, {FirstTokenTimeout: -1}, {MaxRetryWait: -1}, {MaxElapsed: -1}} {
+	for _, cfg := range []Config{{IdleTimeout: -1}, {FirstTokenTimeout: -1}, {MaxRetryWait: -1}} {
 		if _, err := NewMistral(cfg); err == nil {
 			t.Errorf("%+v is accepted", cfg)
 		}

@@ -23,19 +23,17 @@ const (
 	afterSpread = 5 * time.Second
 )
 
-// retries says when to try again. It is not a library's, since none knows the
-// minute, and it is shorter than what would wrap one.
+// retries says when to try again. No retry library knows Mistral's minute window.
 type retries struct {
-	max     int           // attempts after the first
-	wait    time.Duration // longest single wait
-	elapsed time.Duration // longest that may be waited before the last attempt (Budget)
+	max  int           // attempts after the first
+	wait time.Duration // longest single wait
 }
 
-// next returns how long to wait after failed attempt number try (from 0), when so
-// long was waited before; ok is false when there is to be no other.
+// next returns how long to wait after failed attempt number try (from 0); ok is
+// false when there is to be no other.
 // A wait is exponential with full jitter, or what the server asked for. A server
 // that asks for more than the longest wait is not asked again before.
-func (r retries) next(try int, waited time.Duration, f *failure) (wait time.Duration, ok bool) {
+func (r retries) next(try int, f *failure) (wait time.Duration, ok bool) {
 	if !f.transient || try >= r.max {
 		return 0, false
 	}
@@ -50,7 +48,7 @@ func (r retries) next(try int, waited time.Duration, f *failure) (wait time.Dura
 			wait = minute
 		}
 	}
-	return wait, wait <= r.wait && waited+wait <= r.elapsed
+	return wait, wait <= r.wait
 }
 
 // sleep waits, or returns false when ctx ends before.
@@ -110,7 +108,7 @@ type budgetKey struct{}
 
 // WithBudget has every call with the returned context take its requests from b.
 // A call without one has a budget of its own, of Config.MaxRetries + 1 requests
-// and Config.MaxElapsed.
+// and DefaultMaxElapsed.
 func WithBudget(ctx context.Context, b *Budget) context.Context {
 	return context.WithValue(ctx, budgetKey{}, b)
 }
@@ -120,7 +118,7 @@ func (r retries) budget(ctx context.Context) *Budget {
 	if b, ok := ctx.Value(budgetKey{}).(*Budget); ok {
 		return b
 	}
-	return NewBudget(max(r.max, 0)+1, r.elapsed)
+	return NewBudget(max(r.max, 0)+1, DefaultMaxElapsed)
 }
 
 // errSilent is the cause with which a watch cancels a request.

@@ -100,7 +100,7 @@ func parse(args, environ []string, dotenv string, out io.Writer) (config, error)
 	var cfg struct {
 		config  `embed:""`
 		Version kong.VersionFlag `help:"Print the version, the commit and Go's version."`
-		// Taken here only to be refused without being repeated: a stray word may be a key.
+		// Positional words are refused without being printed: one may be a key.
 		Stray []string `arg:"" optional:"" hidden:""`
 	}
 	var wrong problems

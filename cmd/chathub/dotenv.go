@@ -77,9 +77,7 @@ func readStatement(lines [][]byte) (set map[string]string, n int) {
 // over returns d's settings below those of environ, which has the form of os.Environ.
 func (d *dotenv) over(environ []string) map[string]string {
 	env := make(map[string]string, len(d.values)+len(environ))
-	for name, value := range d.values {
-		env[name] = value
-	}
+	maps.Copy(env, d.values)
 	for _, pair := range environ {
 		if name, value, ok := strings.Cut(pair, "="); ok {
 			env[name] = value

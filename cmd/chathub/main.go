@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -41,23 +40,10 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
-	drain, startDrain := context.WithCancel(context.Background())
-	defer startDrain()
-	kill, startKill := context.WithCancel(context.Background())
-	defer startKill()
-	go func() {
-		for _, act := range []func(){startDrain, startKill} {
-			select {
-			case <-signals:
-				act()
-			case <-kill.Done():
-				return
-			}
-		}
-	}()
-	if err := serve(drain, kill, cfg, log); err != nil {
+	if err := serve(signals, cfg, log); err != nil {
 		fmt.Fprintln(stderr, "chathub:", err)
 		return 1
 	}
+	log.Info("chathub has ended")
 	return 0
 }

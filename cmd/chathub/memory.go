@@ -46,9 +46,8 @@ func giveBackMemory(ctx context.Context) {
 	}
 }
 
-// quiet tells whether little was allocated between two looks, of what is there
-// now: so little that the runtime would not collect for long. To keep thousands
-// of conversations alive in Redis is quiet, too.
+// quiet reports whether so little was allocated between two looks that the next
+// collection is far off. To keep thousands of conversations alive in Redis is quiet, too.
 func quiet(allocated, objects uint64) bool {
 	return allocated < max(objects/2, 1<<20)
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	_ "net/http/pprof" // on http.DefaultServeMux, which only DEBUG_ADDR serves
 	"net/netip"
+	"os"
 	"strconv"
 	"time"
 
@@ -22,16 +23,21 @@ import (
 	"lumos/backend/static"
 )
 
-// serve runs the server until drain ends, and then until everything is said
-// that can be said within DRAIN_TIMEOUT, or until kill ends.
-func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
+// serve runs the server until a signal comes, and then until it is drained, until
+// DRAIN_TIMEOUT has passed or until a second signal comes.
+func serve(signals <-chan os.Signal, cfg config, log *slog.Logger) (err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	currentBuild().register(registry)
 	metrics := hub.NewMetrics(registry)
-	tokens, err := newTokens(cfg, log)
-	if err != nil {
-		return err
+	var tokens *httpapi.Tokens // nil: nobody has to have one
+	if cfg.AuthJWTSecret != "" || cfg.AuthJWKSURL != "" {
+		if tokens, err = httpapi.NewTokens(httpapi.TokenConfig{
+			Secret: cfg.AuthJWTSecret, JWKSURL: cfg.AuthJWKSURL,
+			Issuer: cfg.AuthJWTIssuer, Audience: cfg.AuthJWTAudience, Logger: log,
+		}); err != nil {
+			return err
+		}
 	}
 	m, err := newModel(cfg, metrics, log)
 	if err != nil {
@@ -42,17 +48,18 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	closed := false
-	defer func() {
-		if !closed {
-			_ = store.close()
-		}
-	}()
+	defer func() { err = errors.Join(err, store.close()) }()
 	h := hub.New(hub.Config{
 		Sessions: store.Manager, Model: m.Model, ModelName: m.name,
 		SystemPrompt: cfg.SystemPrompt, MaxTokens: cfg.MaxTokens, MaxContextTokens: cfg.MaxContextTokens,
 		MaxMessageBytes: cfg.MaxMessageBytes, AbandonAfter: cfg.AbandonAfter,
-		Limits: limits(cfg, store.counter), Metrics: metrics, Logger: log,
+		Limits: hub.Limits{
+			MessagesPerMinute: cfg.MessagesPerMinute, RepliesPerClient: cfg.MaxRepliesPerClient,
+			ConnectionsPerClient: cfg.ConnectionsPerClient, Connections: cfg.MaxConnections,
+			SessionMessages: cfg.MaxSessionMessages, SessionBytes: cfg.MaxSessionBytes, ReplyBytes: cfg.MaxReplyBytes,
+			Upstream: cfg.MaxUpstream, Counter: store.counter,
+		},
+		Metrics: metrics, Logger: log,
 	})
 	ln, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
 	if err != nil {
@@ -60,8 +67,8 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	}
 	srv := newServer(httpapi.New(httpapi.Config{
 		Hub: h, Sessions: store.Manager, Static: static.Handler(),
-		MaxMessageBytes: cfg.MaxMessageBytes, AllowedOrigins: cfg.AllowedOrigins,
-		LoopbackOnly: boundToLoopback(ln), Tokens: tokens, TrustedProxies: cfg.TrustedProxies,
+		AllowedOrigins: cfg.AllowedOrigins,
+		LoopbackOnly:   boundToLoopback(ln), Tokens: tokens, TrustedProxies: cfg.TrustedProxies,
 		Registry: registry, Logger: log,
 	}), log)
 
@@ -97,7 +104,16 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	log.Info("chathub listens", "url", visit(cfg.Host, ln.Addr()), "model", m.name, "conversations", store.name)
 
 	select {
-	case <-drain.Done():
+	case <-signals:
+		kill, killNow := context.WithCancel(context.Background())
+		defer killNow()
+		go func() {
+			select {
+			case <-signals:
+				killNow()
+			case <-kill.Done():
+			}
+		}()
 		log.Info("draining: running replies may end", "at_most_s", cfg.DrainTimeout.Seconds(), "signal_again", "ends at once")
 		ctx, cancel := context.WithTimeout(kill, cfg.DrainTimeout)
 		h.Drain(ctx)
@@ -111,11 +127,7 @@ func serve(drain, kill context.Context, cfg config, log *slog.Logger) error {
 	case <-hubCtx.Done():
 	}
 	stopHub()
-	err = g.Wait()
-	closed = true
-	err = errors.Join(err, store.close())
-	log.Info("chathub has ended")
-	return err
+	return g.Wait()
 }
 
 // boundToLoopback tells whether only this machine can reach the listener, whatever

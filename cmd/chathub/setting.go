@@ -33,10 +33,10 @@ func (p problems) err() error { return errors.New(strings.Join(p, "\n")) }
 func (p *problems) mappers() []kong.Option {
 	return []kong.Option{
 		kong.NamedMapper("llm", kind[string]{"mistral or ollama", oneOf("mistral", "ollama"), p}),
-		kong.NamedMapper("key", kind[string]{"a key: visible ASCII characters without spaces", visibleASCII, p}),
+		kong.NamedMapper("key", kind[string]{"a key: visible ASCII characters without spaces", matches(`^[!-~]+$`), p}),
 		kong.NamedMapper("url", kind[string]{"http://host or https://host, without /v1, a query or a password", baseURL, p}),
-		kong.NamedMapper("word", kind[string]{"text without control characters", plainText, p}),
-		kong.NamedMapper("text", kind[string]{"text in UTF-8", func(s string) (string, bool) { return s, utf8.ValidString(s) }, p}),
+		kong.NamedMapper("word", kind[string]{"text without control characters", matches(`^[^\x00-\x1f\x7f]+$`), p}),
+		kong.NamedMapper("text", kind[string]{"text in UTF-8", func(s string) (string, bool) { return s, true }, p}),
 		kong.NamedMapper("temperature", kind[*float64]{"a number from 0 to 1.5", temperature, p}),
 		kong.NamedMapper("tokens", kind[int]{"a whole number from 1", number(1, maxInt), p}),
 		kong.NamedMapper("limit", kind[int]{"a whole number from 0", number(0, maxInt), p}),
@@ -88,7 +88,7 @@ func (k kind[T]) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 		given = strings.TrimSpace(given) // a key read from a file ends in a newline
 	}
 	value, ok := k.parse(given)
-	if !ok {
+	if !ok || !utf8.ValidString(given) {
 		shown := "=" + strconv.Quote(given)
 		// A URL may hold a password, whatever it was meant for.
 		if slices.Contains(secrets, ctx.Value.Tag.Type) || strings.Contains(given, "@") {
@@ -130,10 +130,9 @@ func duration(s string) (time.Duration, bool) {
 	return d, err == nil && d >= 0
 }
 
-func level(s string) (slog.Level, bool) {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
-	l, ok := levels[strings.ToLower(s)]
-	return l, ok
+func level(s string) (l slog.Level, ok bool) {
+	err := l.UnmarshalText([]byte(s))
+	return l, err == nil && !strings.ContainsAny(s, "+-")
 }
 
 // list applies one to every part between commas.
@@ -150,12 +149,9 @@ func list[T any](one func(string) (T, bool)) func(string) ([]T, bool) {
 	}
 }
 
-func visibleASCII(s string) (string, bool) {
-	return s, s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
-}
-
-func plainText(s string) (string, bool) {
-	return s, s != "" && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+func matches(pattern string) func(string) (string, bool) {
+	r := regexp.MustCompile(pattern)
+	return func(s string) (string, bool) { return s, r.MatchString(s) }
 }
 
 // validHost matches host names (RFC 1123, and the underscore of container networks) and IPv4.
@@ -175,19 +171,21 @@ func hostPort(u *url.URL) bool {
 	return ok
 }
 
+// httpURL parses the URL of a server, without a password or a fragment.
+func httpURL(s string) (*url.URL, bool) {
+	u, err := url.Parse(s)
+	return u, err == nil && (u.Scheme == "http" || u.Scheme == "https") && hostPort(u) && u.User == nil && !strings.Contains(s, "#")
+}
+
 func baseURL(s string) (string, bool) {
 	s = strings.TrimRight(s, "/")
-	u, err := url.Parse(s)
-	return s, err == nil && (u.Scheme == "http" || u.Scheme == "https") && hostPort(u) && u.User == nil &&
-		!strings.ContainsAny(s, "?#") && !strings.HasSuffix(u.Path, "/v1")
+	u, ok := httpURL(s)
+	return s, ok && !strings.Contains(s, "?") && !strings.HasSuffix(u.Path, "/v1")
 }
 
 func jwksURL(s string) (string, bool) {
-	u, err := url.Parse(s)
-	if err != nil || !hostPort(u) || u.User != nil || strings.Contains(s, "#") {
-		return "", false
-	}
-	return s, u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
+	u, ok := httpURL(s)
+	return s, ok && (u.Scheme == "https" || isLoopback(u.Hostname()))
 }
 
 func redisURL(s string) (string, bool) {

@@ -26,7 +26,18 @@ type store struct {
 func newStore(cfg config, metrics *hub.Metrics, registry *prometheus.Registry, log *slog.Logger) (store, error) {
 	kept := session.Config{TTL: cfg.SessionTTL, Logger: log}
 	if len(cfg.RedisURL) > 0 {
-		return newRedisStore(cfg, kept, metrics)
+		r, err := redisstore.Open(redisstore.Config{
+			URL: strings.Join(cfg.RedisURL, ","), TTL: cfg.SessionTTL, OnTrip: metrics.RedisAsked, Logger: log,
+		})
+		if err == nil {
+			if err = r.Check(context.Background()); err != nil {
+				r.Close()
+			}
+		}
+		if err != nil {
+			return store{}, fmt.Errorf("REDIS_URL: %w", err)
+		}
+		return store{session.NewManager(r, r.Kind(), kept), "redis", r.Counter(), func() error { r.Close(); return nil }}, nil
 	}
 	kept.Sessions, kept.Bytes = cfg.MaxSessions, storeBytes(cfg)
 	var s store
@@ -49,18 +60,4 @@ func newStore(cfg config, metrics *hub.Metrics, registry *prometheus.Registry, l
 		Namespace: "chathub", Name: "store_bytes", Help: "Memory that conversations take, about; see MAX_STORE_BYTES.",
 	}, func() float64 { return float64(s.Bytes()) }))
 	return s, nil
-}
-
-func newRedisStore(cfg config, kept session.Config, metrics *hub.Metrics) (store, error) {
-	r, err := redisstore.Open(redisstore.Config{
-		URL: strings.Join(cfg.RedisURL, ","), TTL: cfg.SessionTTL, OnTrip: metrics.RedisAsked, Logger: kept.Logger,
-	})
-	if err != nil {
-		return store{}, fmt.Errorf("REDIS_URL: %w", err)
-	}
-	if err := r.Check(context.Background()); err != nil {
-		r.Close()
-		return store{}, fmt.Errorf("REDIS_URL: %w", err)
-	}
-	return store{session.NewManager(r, r.Kind(), kept), "redis", r.Counter(), func() error { r.Close(); return nil }}, nil
 }

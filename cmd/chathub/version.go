@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // version and commit are set by the linker where the program is built without its repository
@@ -35,10 +36,8 @@ func (b build) String() string {
 
 // register adds chathub_build_info, which is always 1: its labels tell.
 func (b build) register(r prometheus.Registerer) {
-	info := prometheus.NewGauge(prometheus.GaugeOpts{
+	promauto.With(r).NewGauge(prometheus.GaugeOpts{
 		Namespace: "chathub", Name: "build_info", Help: "Which program this is; always 1.",
 		ConstLabels: prometheus.Labels{"version": b.version, "commit": b.commit, "goversion": b.goVersion},
-	})
-	info.Set(1)
-	r.MustRegister(info)
+	}).Set(1)
 }

@@ -16,7 +16,7 @@ type AISDK struct {
 	Shown   *session.Sum
 	passed  session.Sum // what was not told since the page shows it
 	begun   bool
-	told    int          // how much of the reply the client has
+	sent    int          // how much of the reply the client has
 	open    session.Part // that was started and not ended; 0: none
 }
 
@@ -25,7 +25,7 @@ type AISDK struct {
 func (e *AISDK) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
 	offset := at.Off()
 	switch {
-	case e.begun && offset >= e.told: // another writer goes on there; marks alone lie between
+	case e.begun && offset >= e.sent: // another writer goes on there; marks alone lie between
 		return nil
 	case e.begun, !e.Resumed && offset > 0:
 		return reply.ErrCut
@@ -34,7 +34,7 @@ func (e *AISDK) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) err
 	default: // the client has begun the part
 		e.open = at.Part()
 	}
-	e.begun, e.told = true, offset
+	e.begun, e.sent = true, offset
 	return nil
 }
 
@@ -47,7 +47,7 @@ func (e *AISDK) begin(out *reply.Outbox, r *reply.Reply, part session.Part, offs
 
 func (e *AISDK) end(out *reply.Outbox, r *reply.Reply) {
 	if e.open != 0 {
-		e.event(out, r, e.told, chunk{Type: partName(e.open) + "-end", ID: &r.Reply})
+		e.event(out, r, e.sent, chunk{Type: partName(e.open) + "-end", ID: &r.Reply})
 	}
 	e.open = 0
 }
@@ -75,7 +75,7 @@ func appendID(b []byte, r *reply.Reply, offset int) []byte {
 }
 
 func (e *AISDK) event(out *reply.Outbox, r *reply.Reply, offset int, c chunk) {
-	out.End(append(appendJSON(appendID(out.Begin(), r, offset), c), "\n\n"...))
+	out.End(append(AppendJSON(appendID(out.Begin(), r, offset), c), "\n\n"...))
 }
 
 // Text implements reply.Encoder. This is the token path: it allocates nothing.
@@ -83,14 +83,14 @@ func (e *AISDK) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p []
 	part, offset := at.Part(), at.Off()
 	if e.Shown != nil {
 		if p = e.behindShown(part, p); len(p) == 0 {
-			e.told = offset
+			e.sent = offset
 			return
 		}
 	}
 	if part != e.open {
 		e.begin(out, r, part, offset-len(p))
 	}
-	e.told = offset
+	e.sent = offset
 	b := append(append(append(appendID(out.Begin(), r, offset), `{"type":"`...), partName(part)...), `-delta","id":"`...)
 	b = append(appendUUID(b, r.Reply), `","delta":"`...)
 	out.End(append(appendText(b, p), "\"}\n\n"...))
@@ -102,6 +102,6 @@ func (e *AISDK) End(out *reply.Outbox, r *reply.Reply, end *reply.End) error {
 	c := endChunk(end)
 	c.Code, c.ID, c.RetryAfter = "", nil, 0
 	b := append(appendUUID(append(out.Begin(), "id: "...), r.Reply), ":end\ndata: "...)
-	out.End(append(appendJSON(b, c), "\n\ndata: [DONE]\n\n"...))
+	out.End(append(AppendJSON(b, c), "\n\ndata: [DONE]\n\n"...))
 	return nil
 }

@@ -17,19 +17,15 @@ import (
 type ChatHub struct {
 	Reasoning bool // the client is told of it; otherwise its offsets count text alone
 
-	after uuid.UUID    // the message that the next reply follows
-	open  session.Part // that was started and not ended; 0: none
+	open session.Part // that was started and not ended; 0: none
 }
 
-func put(out *reply.Outbox, v any) { out.End(appendJSON(out.Begin(), v)) }
-
-// Follows implements hub.Dialect.
-func (d *ChatHub) Follows(after uuid.UUID) { d.after = after }
+func put(out *reply.Outbox, v any) { out.End(AppendJSON(out.Begin(), v)) }
 
 // Start implements reply.Encoder. A client that has some of the reply is in a part.
 func (d *ChatHub) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
 	start, offset := startChunk(r), d.offset(at)
-	start.After, start.Epoch, start.Offset = optional(d.after), r.Epoch(), &offset
+	start.After, start.Epoch, start.Offset = optional(r.User.ID), r.Epoch(), &offset
 	put(out, start)
 	if d.open = 0; offset > 0 {
 		d.begin(out, r, d.part(at), offset)
@@ -134,14 +130,16 @@ func (d *ChatHub) Ready(out *reply.Outbox, r hub.Ready) bool {
 func (d *ChatHub) Answer(a hub.Answer) []byte {
 	switch a.Type {
 	case "message":
-		return appendJSON(nil, newMessageFrame(a.Message, a.After))
+		return AppendJSON(nil, newMessageFrame(a.Message, a.After))
 	case "stopped":
-		return appendJSON(nil, struct {
+		return AppendJSON(nil, struct {
 			Type    string `json:"type"`
 			Outcome string `json:"outcome"`
 		}{a.Type, a.Outcome})
+	case "error":
+		return AppendJSON(nil, chunk{Type: a.Type, ErrorText: a.Err.Text, Code: a.Err.Code, Ref: optional(a.Ref), RetryAfter: hub.Seconds(a.Err.RetryAfter)})
 	}
-	return appendJSON(nil, chunk{Type: a.Type, ErrorText: a.ErrorText, Code: a.Code, Ref: a.Ref, RetryAfter: a.RetryAfter})
+	return AppendJSON(nil, chunk{Type: a.Type})
 }
 
 // Request implements hub.Dialect. What does not begin with { is a message of
@@ -152,19 +150,19 @@ func (d *ChatHub) Request(b []byte) (hub.Request, error) {
 	}
 	r, content, fault := readFrame(jsonread.NewBytes(b))
 	if fault != "" {
-		return hub.Request{ID: r.ID}, invalid("The frame is not the JSON of a known frame: " + fault + ".")
+		return hub.Request{ID: r.ID}, hub.Invalid("The frame is not the JSON of a known frame: " + fault + ".")
 	}
 	switch r.Type {
 	case "message":
 		if content == nil {
-			return r, invalid(`A message frame needs "content", a string.`)
+			return r, hub.Invalid(`A message frame needs "content", a string.`)
 		}
 		r.Content = *content
 	case "stop", "regenerate", "ping":
 	case "":
-		return r, invalid(`A frame needs "type": message, stop, regenerate or ping.`)
+		return r, hub.Invalid(`A frame needs "type": message, stop, regenerate or ping.`)
 	default:
-		return r, invalid("This type of frame is not known: only message, stop, regenerate and ping are.")
+		return r, hub.Invalid("This type of frame is not known: only message, stop, regenerate and ping are.")
 	}
 	return r, nil
 }
@@ -236,5 +234,3 @@ func frameID(text string) (uuid.UUID, error) {
 	}
 	return id, err
 }
-
-func invalid(text string) error { return &hub.Error{Code: hub.CodeInvalid, Text: text} }

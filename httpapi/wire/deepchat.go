@@ -18,7 +18,7 @@ type DeepChat struct {
 	EndPhrase string // not empty
 
 	kept []byte // what is the end phrase so far: it waits for more
-	told int    // how much of the reply the widget has
+	sent int    // how much of the reply the widget has
 }
 
 // deepText is what the widget is told of a reply.
@@ -35,8 +35,8 @@ type deepError struct {
 // Start implements reply.Encoder. What the widget has behind the offset, where
 // another writer goes on, is taken back.
 func (d *DeepChat) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
-	if offset := at.TextOff(); offset != d.told {
-		d.kept, d.told = d.kept[:0], offset
+	if offset := at.TextOff(); offset != d.sent {
+		d.kept, d.sent = d.kept[:0], offset
 		put(out, deepText{Text: session.TextOf(r.String(at.Off())), Overwrite: true})
 	}
 	return nil
@@ -48,7 +48,7 @@ func (d *DeepChat) Text(out *reply.Outbox, _ *reply.Reply, at *session.Cursor, p
 	if at.Part() != session.PartText {
 		return
 	}
-	d.told = at.TextOff()
+	d.sent = at.TextOff()
 	if len(d.kept) == 0 && string(p) != d.EndPhrase { // the token path
 		out.End(append(appendText(append(out.Begin(), `{"text":"`...), p), `"}`...))
 		return
@@ -74,7 +74,7 @@ func (d *DeepChat) End(out *reply.Outbox, r *reply.Reply, e *reply.End) error {
 			}
 		}
 	}
-	d.kept, d.told = d.kept[:0], 0
+	d.kept, d.sent = d.kept[:0], 0
 	put(out, deepText{Text: d.EndPhrase})
 	if c := endChunk(e); c.Type == "error" {
 		put(out, deepError{c.ErrorText})
@@ -90,10 +90,10 @@ func (d *DeepChat) Request(b []byte) (hub.Request, error) {
 		if _, isTyp := err.(*jsonread.TypeError); isTyp {
 			fault = "a value " + fault
 		}
-		return hub.Request{}, invalid(`A frame must be {"messages":[{"role":"user","text":…}]}: ` + fault + ".")
+		return hub.Request{}, hub.Invalid(`A frame must be {"messages":[{"role":"user","text":…}]}: ` + fault + ".")
 	}
 	if !found {
-		return hub.Request{}, invalid("The frame holds no message of the user's.")
+		return hub.Request{}, hub.Invalid("The frame holds no message of the user's.")
 	}
 	return hub.Request{Type: "message", Content: string(text)}, nil
 }
@@ -134,13 +134,10 @@ func (d *DeepChat) Ready(*reply.Outbox, hub.Ready) bool { return false }
 // Message implements hub.Dialect.
 func (d *DeepChat) Message(*reply.Outbox, session.Message, uuid.UUID) {}
 
-// Follows implements hub.Dialect.
-func (d *DeepChat) Follows(uuid.UUID) {}
-
 // Answer implements hub.Dialect.
 func (d *DeepChat) Answer(a hub.Answer) []byte {
 	if a.Type != "error" {
 		return nil
 	}
-	return appendJSON(nil, deepError{a.ErrorText})
+	return AppendJSON(nil, deepError{a.Err.Text})
 }

@@ -61,14 +61,14 @@ func appendText(dst, s []byte) []byte {
 	return append(dst, s[from:]...)
 }
 
-// appendJSON appends v's JSON to dst, with <, > and & as they are: no frame is
+// AppendJSON appends v's JSON to dst, with <, > and & as they are: no frame is
 // HTML. It is for what is not sent per token.
-func appendJSON(dst []byte, v any) []byte {
+func AppendJSON(dst []byte, v any) []byte {
 	buf := bytes.NewBuffer(dst)
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		panic(err) // the types are this package's, and can be encoded
+		panic(err) // the types are our own, and can be encoded
 	}
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }

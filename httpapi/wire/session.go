@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 
-	"lumos/backend/hub/reply"
 	"lumos/backend/session"
 )
 
@@ -17,7 +16,7 @@ func WriteSession(w io.Writer, s session.Session) error {
 	messages := s.Messages
 	s.Messages = []session.Message{}
 	p := pieces{w: w}
-	head, tail := around(appendJSON(nil, s), `"messages":[`)
+	head, tail := around(AppendJSON(nil, s), `"messages":[`)
 	p.put(head)
 	for i, m := range messages {
 		if i > 0 {
@@ -60,25 +59,24 @@ func (p *pieces) flush() {
 
 // message encodes a MessageHistory, whose content may be long.
 func (p *pieces) message(m session.Message) {
-	stored, reasoning := reply.Stored(session.Ref{}, &m), m.Reasoning()
+	text, reasoning := m.Text(), m.Reasoning()
 	m.Content = ""
-	head, tail := around(appendJSON(nil, m), `"content":"`)
+	head, tail := around(AppendJSON(nil, m), `"content":"`)
 	p.put(head)
-	at, _ := stored.At(0)
-	for text := at.Next(sessionPiece); len(text) > 0 && p.err == nil; text = at.Next(sessionPiece) {
-		if at.Part() == session.PartText {
-			p.buf = appendText(p.buf, text)
-			p.put(nil)
-		}
-	}
+	p.text(text)
 	if reasoning != "" {
 		p.put([]byte(`","reasoning":"`))
-	}
-	for len(reasoning) > 0 && p.err == nil {
-		n := session.RuneBoundary([]byte(reasoning[:min(len(reasoning), sessionPiece+1)]), sessionPiece)
-		p.buf = appendText(p.buf, []byte(reasoning[:n]))
-		p.put(nil)
-		reasoning = reasoning[n:]
+		p.text(reasoning)
 	}
 	p.put(tail)
+}
+
+// text encodes s as the inside of a JSON string.
+func (p *pieces) text(s string) {
+	for len(s) > 0 && p.err == nil {
+		n := session.RuneBoundary([]byte(s[:min(len(s), sessionPiece+1)]), sessionPiece)
+		p.buf = appendText(p.buf, []byte(s[:n]))
+		p.put(nil)
+		s = s[n:]
+	}
 }

@@ -34,7 +34,7 @@ func (h *headers) look(p []byte, most int) int {
 		h.head[h.n] = p[i]
 		h.n++
 		i++
-		h.judge(most)
+		h.checkHeader(most)
 	}
 	if h.over {
 		return begun
@@ -42,29 +42,12 @@ func (h *headers) look(p []byte, most int) int {
 	return len(p)
 }
 
-// judge looks at the header as far as it is there.
-func (h *headers) judge(most int) {
-	const (
-		fin, control, masked = 0x80, 0x08, 0x80
-		maskSize             = 4
-		size16, size64       = 126, 127
-	)
-	if h.n < 2 {
-		return
-	}
-	size := uint64(h.head[1] &^ masked)
-	switch {
-	case h.head[1]&masked == 0:
-		h.broken = true
-		return
-	case size == size16 && h.n < 4, size == size64 && h.n < 10:
-		return
-	case size == size16:
-		size = uint64(binary.BigEndian.Uint16(h.head[2:]))
-	case size == size64:
-		size = binary.BigEndian.Uint64(h.head[2:])
-	}
-	if h.broken = size > math.MaxInt64; h.broken {
+// checkHeader looks at the header as far as it is there.
+func (h *headers) checkHeader(most int) {
+	const fin, control = 0x80, 0x08
+	_, size, ok := frameHeader(h.head[:h.n])
+	h.broken = h.n >= 2 && h.head[1]&masked == 0 || size > math.MaxInt64
+	if !ok || h.broken {
 		return
 	}
 	if h.head[0]&control == 0 {
@@ -75,4 +58,30 @@ func (h *headers) judge(most int) {
 		h.message = 0
 	}
 	h.n, h.skip = 0, maskSize+size
+}
+
+const (
+	masked   = 0x80 // in a header's second byte
+	maskSize = 4
+)
+
+// frameHeader returns the size of the header, with its mask, with which b begins, and
+// of the payload; ok is false if that is not told yet. The mask may be missing.
+func frameHeader(b []byte) (head int, size uint64, ok bool) {
+	if len(b) < 2 {
+		return 0, 0, false
+	}
+	head, size = 2, uint64(b[1]&^masked)
+	switch {
+	case size == 126 && len(b) >= 4:
+		head, size = 4, uint64(binary.BigEndian.Uint16(b[2:]))
+	case size == 127 && len(b) >= 10:
+		head, size = 10, binary.BigEndian.Uint64(b[2:])
+	case size >= 126:
+		return 0, 0, false
+	}
+	if b[1]&masked != 0 {
+		head += maskSize
+	}
+	return head, size, true
 }

@@ -5,18 +5,12 @@ import (
 	"time"
 )
 
-// How fast a peer of a WebSocket is read: so many reads at once, and then so
-// many a second. A read brings what the peer has sent by then, so who asks and
-// waits for the answer is within it, and so is who sends a long message, which
-// is read in large pieces. Reads that fill the small buffer one after the other
-// have found frames in a row, dozens of them if they are empty, and count for
-// more. Who floods, with frames of whatever kind, waits in its own TCP window;
-// who has made us wait for so long in all, and never stopped for a while in
-// between, is dropped, since what it has sent would keep the connection busy
-// long after it has left. That a busy machine was late to read is no such stop.
-// What fills a message's own buffer is slowed and not held against the peer. Nor is
-// what piled up while this process did not run: as many reads are free as there may
-// have been meanwhile.
+// How fast a peer of a WebSocket is read. The first readsAtOnce reads are free, then
+// there are readsPerSecond. A read that fills the small buffer behind another one costs
+// fullReadCost: it carries many tiny frames. A peer that accumulates floodPatience of
+// waiting without a floodBreak is dropped. Reads into a message's own buffer are slowed
+// but not held against the peer, and reads for the time in which this process was
+// suspended are free.
 const (
 	readsAtOnce    = 1000
 	readsPerSecond = 100

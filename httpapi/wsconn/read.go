@@ -31,7 +31,7 @@ func (c *Conn) read(p []byte) (n int, err error) {
 // a goroutine that waits here gets by with the 2 KiB that it begins with.
 func (c *Conn) Await() {
 	// What answers our pings says nothing more.
-	const pong, masked = 0x8a, 0x80
+	const pong = 0x8a
 	for len(c.early) == 0 && c.in.Buffered() == 0 && !c.heads.over {
 		n, err := c.receive(c.first[:])
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"time"
 )
@@ -52,26 +51,14 @@ func findPong(b []byte, from int, payload []byte, most int) (at, frame int, left
 	const opClose, opPong = 8, 10
 	for {
 		f := b[from:]
-		if len(f) < 2 {
-			return from, 0, false
-		}
-		op, head, size := f[0]&0x0f, 2, uint64(f[1]&0x7f)
+		head, size, ok := frameHeader(f)
 		switch {
-		case size == 126 && len(f) >= 4:
-			head, size = 4, uint64(binary.BigEndian.Uint16(f[2:]))
-		case size == 127 && len(f) >= 10:
-			head, size = 10, binary.BigEndian.Uint64(f[2:])
-		case size >= 126:
+		case !ok:
 			return from, 0, false
-		}
-		var mask [4]byte
-		if f[1]&0x80 != 0 {
-			copy(mask[:], f[min(head, len(f)):])
-			head += len(mask)
-		}
-		if size > uint64(most) {
+		case size > uint64(most):
 			return from, 0, true
 		}
+		op := f[0] & 0x0f
 		if uint64(len(f)) < uint64(head)+size {
 			return from, 0, op == opClose
 		}
@@ -80,7 +67,9 @@ func findPong(b []byte, from int, payload []byte, most int) (at, frame int, left
 		case opPong:
 			said := bytes.Clone(f[head:frame])
 			for i := range said {
-				said[i] ^= mask[i%4]
+				if f[1]&masked != 0 {
+					said[i] ^= f[head-maskSize+i%maskSize]
+				}
 			}
 			if bytes.Equal(said, payload) {
 				return from, frame, false

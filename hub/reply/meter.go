@@ -20,8 +20,8 @@ type sample struct {
 	at  atomic.Int64 // when it came
 }
 
-// Sample has the way of the delta measured that is about to be appended, unless another
-// is being measured. It costs a look at the clock: call it for some deltas only.
+// Sample starts a latency measurement for the delta about to be appended, unless one is
+// running. It reads the clock: call it for some deltas only.
 func (r *Reply) Sample(delta []byte) {
 	if r.sample.end.Load() == 0 {
 		r.sample.at.Store(monotonic())

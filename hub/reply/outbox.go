@@ -31,10 +31,10 @@ type Outbox struct {
 	wake   chan struct{} // one slot
 	kick   func()        // has somebody flush what was posted
 
-	// turn is the right to send. The client's writer holds it, except while it
+	// right is the right to send. The client's writer holds it, except while it
 	// waits; then the reply's writer may deliver through it. Acquire it before
 	// any other lock. It guards what follows.
-	turn  sync.Mutex
+	right sync.Mutex
 	buf   []byte
 	mark  int   // where the message being made begins; negative: none is
 	taken int   // of what was posted, how many are in buf
@@ -58,15 +58,15 @@ func NewOutbox(to Out, frames bool, kick func()) *Outbox {
 	if kick == nil {
 		o.kick = o.Poke
 	}
-	o.turn.Lock()
+	o.right.Lock()
 	return o
 }
 
 // Acquire and Release take and give up the right to send.
-func (o *Outbox) Acquire() { o.turn.Lock() }
+func (o *Outbox) Acquire() { o.right.Lock() }
 
 // Release gives up the right to send.
-func (o *Outbox) Release() { o.turn.Unlock() }
+func (o *Outbox) Release() { o.right.Unlock() }
 
 // Poke wakes whoever is in Wait. It does not block.
 func (o *Outbox) Poke() {
@@ -79,14 +79,14 @@ func (o *Outbox) Poke() {
 // Wait gives the right to send away until Poke is called. Errors: ctx's cause;
 // ErrClosed when the client is gone.
 func (o *Outbox) Wait(ctx context.Context) error {
-	o.turn.Unlock()
+	o.right.Unlock()
 	var err error
 	select {
 	case <-o.wake:
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	o.turn.Lock()
+	o.right.Lock()
 	if err == nil && o.gone() {
 		err = ErrClosed
 	}
@@ -243,10 +243,10 @@ func (o *Outbox) PostRaw(frame []byte, last bool) {
 		o.any.Store(true)
 	}
 	o.posts.Unlock()
-	// To a client with which nothing goes on it leaves from here.
-	if o.turn.TryLock() {
+	// If nobody holds the right to send, send it now.
+	if o.right.TryLock() {
 		all, _ := o.Flush(false)
-		o.turn.Unlock()
+		o.right.Unlock()
 		if all && !last { // behind a close frame the writer has to hear of it
 			return
 		}

@@ -50,7 +50,7 @@ type Reply struct {
 // askedFor is how long somebody who has asked for a reply may take to follow it.
 const askedFor = 10 * time.Second
 
-// Of returns the Reply of a text, which is one for all who ask here.
+// Of returns the Reply of a text. Callers on this node share one.
 func Of(t *session.Text) *Reply {
 	r := t.Watcher(&Reply{Text: t}).(*Reply)
 	r.mu.Lock()
@@ -146,11 +146,11 @@ func (r *Reply) wakeAll() {
 	}
 }
 
-// Followers tells how many follow, and how much of the text one of them has.
-func (r *Reply) Followers() (n, read int) {
+// Read is how much of the text one of its followers has.
+func (r *Reply) Read() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.following + len(r.enders), r.read
+	return r.read
 }
 
 // Followed implements session.TextWatcher.
@@ -168,7 +168,7 @@ func (r *Reply) Place(from Offset) (at session.Cursor, exact bool) {
 	if from.TextOnly {
 		var ok bool
 		if n, ok = r.TextAt(n); !ok {
-			n = math.MaxInt // what it was may be known to have been cut all the same
+			n = math.MaxInt // too large to be honoured; ValidPrefix may still find it cut
 		}
 	}
 	kept := session.ValidPrefix(r.Epochs, from.Epoch, n)
@@ -184,12 +184,15 @@ func (r *Reply) MayBeShown() bool {
 	return r.following > 0 || !r.FollowedElsewhere().IsZero()
 }
 
-// LastFollowed is when somebody last followed it here; zero: nobody has.
+// LastFollowed is when somebody last followed it, on any node; zero: nobody has.
 func (r *Reply) LastFollowed() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.following+len(r.enders) > 0 {
 		return time.Now()
+	}
+	if elsewhere := r.FollowedElsewhere(); elsewhere.After(r.left) {
+		return elsewhere
 	}
 	return r.left
 }
@@ -216,14 +219,17 @@ type follower struct {
 // caller has the right to send. Errors: enc's; ErrCut, where the store is away
 // for too long; the Out's; ErrClosed; ctx's cause.
 func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offset) (*End, error) {
-	f := &follower{r: r, enc: enc, out: out, endOnly: from == AtEnd, left: true, outages: r.sentAway()}
+	f := &follower{r: r, enc: enc, out: out, endOnly: from == AtEnd, left: true}
 	defer func() {
 		if !f.left { // it panicked
 			f.leave()
 		}
 	}()
-	for {
+	for again := false; ; again = true {
 		f.join(from)
+		if again {
+			f.outages = 0 // an Away before this follower arrived counts too
+		}
 		err := enc.Start(out, f.r, &f.at)
 		for err == nil && f.end == nil {
 			if _, err = f.step(true); err == nil && f.end == nil && f.park() {
@@ -238,17 +244,17 @@ func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offse
 			err = ErrCut
 		}
 		if err != nil || f.end.Next == nil {
-			return f.told(), err
+			return f.ending(), err
 		}
 		from = Offset{Epoch: f.end.Next.Epoch(), N: min(f.at.Off(), f.end.Keep)}
 		if f.endOnly {
 			from = AtEnd
 		}
-		f.r, f.end, f.outages = Of(f.end.Next), nil, 0 // who was sent away from there meanwhile was sent away from here
+		f.r, f.end = Of(f.end.Next), nil
 	}
 }
 
-func (f *follower) told() *End {
+func (f *follower) ending() *End {
 	if f.end == nil {
 		return nil
 	}
@@ -288,7 +294,7 @@ func (f *follower) step(block bool) (sent bool, err error) {
 		return false, ErrCut // it came too late to keep the text
 	}
 	if f.end = end; end != nil && end.Next == nil {
-		if err := f.enc.End(f.out, f.r, f.told()); err != nil {
+		if err := f.enc.End(f.out, f.r, f.ending()); err != nil {
 			return false, err
 		}
 	}
@@ -300,10 +306,10 @@ func (f *follower) step(block bool) (sent bool, err error) {
 
 // push is a step of the writer's, if the follower waits. Its panic is the follower's.
 func (f *follower) push() (sent bool) {
-	if !f.out.turn.TryLock() {
+	if !f.out.right.TryLock() {
 		return false
 	}
-	defer f.out.turn.Unlock()
+	defer f.out.right.Unlock()
 	if f.left {
 		return true
 	}
@@ -321,6 +327,7 @@ func (f *follower) join(from Offset) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	f.outages = r.outages
 	r.asked = time.Time{}
 	if !f.endOnly {
 		r.following++
@@ -333,13 +340,6 @@ func (f *follower) isCut() bool {
 	defer f.r.mu.Unlock()
 	f.r.read = max(f.r.read, f.at.Off())
 	return f.outages != f.r.outages
-}
-
-// sentAway is how often the followers were sent away.
-func (r *Reply) sentAway() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.outages
 }
 
 // park notes that f waits, unless there is more by now.
