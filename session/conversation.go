@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sort"
@@ -148,22 +149,12 @@ func (c *Conversation) isChain(n int) bool {
 
 // find returns the index of the message with this Seq.
 func (c *Conversation) find(seq int64) (int, bool) {
-	return sort.Find(len(c.messages), func(i int) int { return cmpInt(seq, c.messages[i].Seq) })
+	return sort.Find(len(c.messages), func(i int) int { return cmp.Compare(seq, c.messages[i].Seq) })
 }
 
 // onPath returns the place of a message on the path.
 func (c *Conversation) onPath(seq int64) (int, bool) {
-	return sort.Find(len(c.path), func(i int) int { return cmpInt(seq, c.path[i].Seq) })
-}
-
-func cmpInt(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return sort.Find(len(c.path), func(i int) int { return cmp.Compare(seq, c.path[i].Seq) })
 }
 
 // lookup returns the message that an id means: the one on the path, else the

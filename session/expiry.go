@@ -40,17 +40,15 @@ func (m *Manager) expire(e *cell) {
 
 // drop deletes what nobody asked to be deleted. What the store cannot forget now
 // it forgets when it is looked at again.
-func (m *Manager) drop(e *cell) bool {
+func (m *Manager) drop(e *cell) {
 	err := m.rescue("forgetting a session", e.id, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 		defer cancel()
 		return m.b.Commit(ctx, e.id, e.c, nil)
 	})
-	if err != nil {
-		return false
+	if err == nil {
+		m.forget(e)
 	}
-	m.forget(e)
-	return true
 }
 
 // forget removes what is here of a session that the store has no more.

@@ -68,7 +68,7 @@ func (m *Manager) create(ctx context.Context, c Creation) (got Session, ok bool,
 		return Session{}, false, err
 	}
 	defer m.release(e)
-	made := create(nil, c.Owner, c.Key) // one name for all tries
+	made := create(c.Owner, c.Key) // one name for all tries
 	err = m.stepIn(ctx, e, func() (*Change, error) {
 		if !e.there() {
 			return made, nil

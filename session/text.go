@@ -268,9 +268,8 @@ func (t *Text) start() Cursor { return Cursor{t: t, b: t.first, part: PartText} 
 
 // At returns the place behind the first off bytes. ok is false, and the place is
 // the beginning, if the text has no such place, or not yet.
-func (t *Text) At(off int) (c Cursor, ok bool) { return t.at(off, t.Safe()) }
-
-func (t *Text) at(off, bound int) (c Cursor, ok bool) {
+func (t *Text) At(off int) (c Cursor, ok bool) {
+	bound := t.Safe()
 	if off < 0 || off > bound {
 		return t.start(), false
 	}

@@ -357,7 +357,7 @@ func (m *Manager) Take(ctx context.Context, ref Ref, reply uuid.UUID) (said Said
 			if err != nil {
 				return nil, err
 			}
-			return e.c.take(reply, fence, r.Fence, died, had, has)
+			return e.c.take(fence, died, had, has), nil
 		})
 		if !errors.Is(err, errStale) {
 			return said, ended, err

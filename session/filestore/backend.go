@@ -3,7 +3,6 @@ package filestore
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -316,9 +315,4 @@ func (j *journal) stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return Stats{Written: j.written, Size: j.total, Live: j.live}
-}
-
-// errShort: a running reply's text is not here as far as it is stored.
-func errShort(id uuid.UUID) error {
-	return fmt.Errorf("the text of a reply of session %s… is not in memory", id.String()[:8])
 }

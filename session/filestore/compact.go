@@ -116,7 +116,7 @@ func storedText(id uuid.UUID, e *entry, text *session.Text) (string, error) {
 	case e.text == 0:
 		return "", nil
 	case text == nil || text.Appended() < e.text:
-		return "", errShort(id)
+		return "", fmt.Errorf("the text of a reply of session %s… is not in memory", id.String()[:8])
 	}
 	return text.String(e.text), nil
 }

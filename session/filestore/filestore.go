@@ -24,6 +24,7 @@
 package filestore
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -124,10 +125,10 @@ func lockDirectory(dir string) (*os.File, error) {
 }
 
 func open(files files, dir string, cfg Config) (*Store, error) {
-	cfg.segmentBytes = or(cfg.segmentBytes, segmentBytes)
-	cfg.eraseEvery = or(cfg.eraseEvery, eraseEvery)
-	cfg.node = or(cfg.node, rand.Text()[:16])
-	cfg.Logger = or(cfg.Logger, slog.Default())
+	cfg.segmentBytes = cmp.Or(cfg.segmentBytes, segmentBytes)
+	cfg.eraseEvery = cmp.Or(cfg.eraseEvery, eraseEvery)
+	cfg.node = cmp.Or(cfg.node, rand.Text()[:16])
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	r := &replay{files: files, repair: cfg.Repair}
 	if err := r.run(); err != nil {
 		return nil, err
@@ -143,14 +144,6 @@ func open(files files, dir string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	return &Store{Manager: m, b: b}, nil
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // Close syncs what is written, and gives the directory up. What is said
