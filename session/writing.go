@@ -88,7 +88,7 @@ func (m *Manager) appended(t *Text) verdict {
 	switch {
 	case t.end.Load() != nil:
 		return done
-	case t.moved.Load():
+	case t.moved.Swap(false): // a failover can bring the fence back
 		m.lookAt(t) // it ends the text
 		return rest
 	case !t.outage.answered(t.answered.Swap(false)):
@@ -108,7 +108,7 @@ func (m *Manager) wasRead(t *Text) verdict {
 	switch {
 	case t.end.Load() != nil:
 		return done
-	case t.moved.Load():
+	case t.moved.Swap(false): // a failover can bring the fence back
 		m.lookAt(t)
 		return rest
 	case !t.outage.answered(t.answered.Swap(false)):
@@ -399,7 +399,7 @@ func (m *Manager) textLength(ctx context.Context, e *cell) (had, has int, err er
 		if err := insist(ctx, t, m.b.Read); err != nil {
 			return 0, 0, fmt.Errorf("failed to read a text: %w", err)
 		}
-		if t.moved.Load() {
+		if t.moved.Swap(false) {
 			return 0, 0, errStale // the next look finds another head
 		}
 		if had = int(t.saved.Load()); had-t.Appended() <= maxTorn {
