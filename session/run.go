@@ -64,20 +64,27 @@ func (m *Manager) safely(step string, send func(context.Context, []*Text)) func(
 	}
 }
 
-// every calls f once an interval until ctx ends.
+// every has Every run f in the group, and a panic of f end that call alone.
 func (m *Manager) every(ctx context.Context, group *sync.WaitGroup, interval time.Duration, f func(context.Context)) {
 	group.Go(func() {
-		tick := time.NewTicker(interval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				_ = m.rescue("a look at the store", uuid.Nil, func() error { f(ctx); return nil })
-			}
-		}
+		Every(ctx, interval, func(ctx context.Context) {
+			_ = m.rescue("a look at the store", uuid.Nil, func() error { f(ctx); return nil })
+		})
 	})
+}
+
+// Every calls f once an interval until ctx ends.
+func Every(ctx context.Context, interval time.Duration, f func(context.Context)) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f(ctx)
+		}
+	}
 }
 
 // sweep forgets what has expired, and tells the backend what was used, or held,

@@ -267,17 +267,9 @@ const (
 
 // Run implements session.Backend.
 func (b *backend) Run(ctx context.Context, _ func(session.Hint)) error {
-	tick := time.NewTicker(tickEvery)
-	defer tick.Stop()
 	defer b.compactions.Wait()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			b.tick(ctx)
-		}
-	}
+	session.Every(ctx, tickEvery, b.tick)
+	return nil
 }
 
 // tick is what is done once a second.
@@ -308,11 +300,4 @@ func (j *journal) wantsCompaction(mayErase, mayShrink bool) bool {
 	defer j.mu.Unlock()
 	garbage := j.total - j.live
 	return mayErase && j.erased || mayShrink && garbage > minGarbage && garbage > j.total/2
-}
-
-// Stats of the log.
-func (j *journal) stats() Stats {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return Stats{Written: j.written, Size: j.total, Live: j.live}
 }

@@ -158,13 +158,3 @@ func (s *Store) Close() error {
 	}
 	return nil
 }
-
-// Stats are figures of the log.
-type Stats struct {
-	Written int64 // bytes, since the store was opened
-	Size    int64 // bytes on disk
-	Live    int64 // about how many of them are needed
-}
-
-// Stats returns them.
-func (s *Store) Stats() Stats { return s.b.j.stats() }

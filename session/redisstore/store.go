@@ -123,25 +123,11 @@ func (s *Store) Kind() session.Kind {
 func (s *Store) Run(ctx context.Context, heard func(session.Hint)) error {
 	var group sync.WaitGroup
 	group.Go(func() { s.listen(ctx, heard) })
-	group.Go(func() { every(ctx, beatEvery, s.beat) })
-	group.Go(func() { every(ctx, pollEvery, s.checkPeers) })
+	group.Go(func() { session.Every(ctx, beatEvery, s.beat) })
+	group.Go(func() { session.Every(ctx, pollEvery, s.checkPeers) })
 	group.Go(func() { s.checkPolicy(ctx) })
 	group.Wait()
 	return nil
-}
-
-// every calls f once an interval until ctx ends.
-func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			f(ctx)
-		}
-	}
 }
 
 // Ready implements session.Backend. It writes, since a Redis that only reads is of no
