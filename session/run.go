@@ -30,7 +30,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	})
 	group.Go(func() { m.appends.run(ctx) })
 	if m.kind.Alone {
-		group.Go(func() { m.takeRestored(ctx) })
+		group.Go(func() { m.sweep(ctx) }) // has what ran before taken over
 		m.every(ctx, &group, max(min(m.cfg.TTL/10, time.Minute), time.Millisecond), m.sweep)
 	} else {
 		group.Go(func() { m.reads.run(ctx) })
@@ -115,25 +115,6 @@ func (m *Manager) sweep(ctx context.Context) {
 		_, _ = m.b.Touch(ctx, uses[:n]) // the next use is told, too
 		uses = uses[n:]
 	}
-}
-
-// takeRestored has the replies taken over that ran when the last process ended,
-// some at a time.
-func (m *Manager) takeRestored(ctx context.Context) {
-	m.cells.Range(func(id, _ any) bool {
-		e, err := m.acquire(ctx, id.(uuid.UUID))
-		if err != nil {
-			return false
-		}
-		orphaned := e.there() && e.c.Running != nil && e.text != nil && !e.text.own
-		ref := Ref{}
-		if orphaned {
-			ref = e.ref()
-			m.events.Orphaned(ref, e.c.Running.Reply)
-		}
-		m.release(e)
-		return ctx.Err() == nil
-	})
 }
 
 // heard takes a hint of another node's.
