@@ -30,6 +30,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/redis/rueidis"
+	"golang.org/x/sync/singleflight"
 
 	"lumos/backend/session"
 )
@@ -65,6 +66,7 @@ type Store struct {
 	limit  time.Duration // stepTimeout, but in tests
 	option rueidis.ClientOption
 	client atomic.Pointer[rueidis.Client]
+	dial   singleflight.Group
 	tasks  sync.WaitGroup // background work outside of Run; Close waits for it
 	line   line           // Append's connection
 
@@ -76,7 +78,6 @@ type Store struct {
 	peers        peers
 
 	mu       sync.Mutex // guards what follows; no call is made under it
-	dial     *dialing   // under way; nil: none
 	closed   bool
 	ownTexts map[uuid.UUID]*ownText // by conversation: the replies that are written here
 }
