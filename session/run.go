@@ -170,7 +170,7 @@ func (m *Manager) feed(t *Text, h Hint) {
 		return
 	}
 	t.Stored(h.At, h.Text, h.At+len(h.Text))
-	m.reads.land(t, m.wasRead(t))
+	m.reads.land(t, m.sent(t))
 }
 
 func (m *Manager) tracked() []*Text {

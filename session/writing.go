@@ -83,8 +83,8 @@ func (t *Text) Append(p []byte) bool {
 	return true
 }
 
-// appended is the appends' look at a text that was sent.
-func (m *Manager) appended(t *Text) verdict {
+// sent tells the queues what becomes of a text that was sent.
+func (m *Manager) sent(t *Text) verdict {
 	switch {
 	case t.end.Load() != nil:
 		return done
@@ -97,25 +97,8 @@ func (m *Manager) appended(t *Text) verdict {
 	case t.changed.Swap(false):
 		m.lookAt(t)
 	}
-	if int(t.saved.Load()) < t.Appended() {
-		return more
-	}
-	return rest
-}
-
-// wasRead is the reads' look at a text that was read.
-func (m *Manager) wasRead(t *Text) verdict {
-	switch {
-	case t.end.Load() != nil:
-		return done
-	case t.moved.Swap(false): // a failover can bring the fence back
-		m.lookAt(t)
-		return rest
-	case !t.outage.answered(t.answered.Swap(false)):
-		m.failed(t)
-		return later
-	}
-	if int(t.saved.Load()) > t.Appended() {
+	saved, have := int(t.saved.Load()), t.Appended()
+	if t.own && saved < have || !t.own && saved > have {
 		return more
 	}
 	return rest
