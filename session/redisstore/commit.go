@@ -47,23 +47,12 @@ func (s *Store) Commit(ctx context.Context, id uuid.UUID, was *session.Conversat
 	if ch == nil {
 		ch = deletion(was)
 	}
-	if s.begins(&before, &ch.Head) {
+	if !s.checking.Load() && s.begins(&before, &ch.Head) {
 		if err := s.awaitSubscription(ctx); err != nil {
 			return err
 		}
 	}
-	return s.commit(ctx, id, &before, ch)
-}
-
-// deletion returns the change that leaves a grave. Its version derives from the one
-// that it deletes, so that a repeated deletion is recognised.
-func deletion(was *session.Conversation) *session.Change {
-	version, _, _ := was.Known()
-	return &session.Change{Head: session.Head{Version: version + "-"}, Had: -1}
-}
-
-func (s *Store) commit(ctx context.Context, id uuid.UUID, before *session.Head, ch *session.Change) error {
-	answer, err := s.run(ctx, commitScript, keysOf(id), s.commitArgs(id, before, ch))
+	answer, err := s.run(ctx, commitScript, keysOf(id), s.commitArgs(id, &before, ch))
 	if err != nil {
 		return err
 	}
@@ -76,6 +65,13 @@ func (s *Store) commit(ctx context.Context, id uuid.UUID, before *session.Head, 
 	}
 	s.trackOwn(id, &ch.Head)
 	return nil
+}
+
+// deletion returns the change that leaves a grave. Its version derives from the one
+// that it deletes, so that a repeated deletion is recognised.
+func deletion(was *session.Conversation) *session.Change {
+	version, _, _ := was.Known()
+	return &session.Change{Head: session.Head{Version: version + "-"}, Had: -1}
 }
 
 // begins tells whether a change gives this node the right to write a reply.

@@ -72,13 +72,14 @@ type Store struct {
 
 	// Each of these warnings is logged at once, then once a minute while it lasts.
 	refusals, outages, unheard, lostText throttle
-	checking                             atomic.Bool // Check tells what it finds
+	checking                             atomic.Bool // Check runs: nothing is logged
 
 	subscription subscription
 	peers        peers
 
 	mu       sync.Mutex // guards what follows; no call is made under it
 	closed   bool
+	refused  error                  // what Redis has refused to Check
 	ownTexts map[uuid.UUID]*ownText // by conversation: the replies that are written here
 }
 

@@ -30,18 +30,22 @@ func (c *throttle) due() bool {
 }
 
 // warn logs why Redis did not do what it was asked to: Redis' own words if it
-// answered, else the network's error.
+// answered, else the network's error. It keeps these words for Check while that runs.
 func (s *Store) warn(err error) {
-	if s.checking.Load() || errors.Is(err, context.Canceled) || errors.Is(err, errClosed) {
-		return
-	}
-	if answer, ok := rueidis.IsRedisErr(err); ok {
-		if !answer.IsNoScript() && s.refusals.due() {
+	answer, ok := rueidis.IsRedisErr(err)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, errClosed), ok && answer.IsNoScript():
+	case s.checking.Load():
+		if ok {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.refused = errors.Join(s.refused, answer)
+		}
+	case ok:
+		if s.refusals.due() {
 			s.log.Warn("Redis refuses what the hub asks of it", slog.String("answer", answer.Error()))
 		}
-		return
-	}
-	if s.outages.due() {
+	case s.outages.due():
 		s.log.Warn("Redis cannot be reached; trying on", slog.Any("error", err))
 	}
 }
