@@ -127,7 +127,9 @@ func (m *Manager) heard(h Hint) {
 		return
 	}
 	if h.Fence == "" {
-		m.refresh(h.ID)
+		if _, here := m.cells.Load(h.ID); here {
+			m.refresh(h.ID)
+		}
 		return
 	}
 	m.mu.Lock()
@@ -139,21 +141,8 @@ func (m *Manager) heard(h Hint) {
 	case here:
 		m.feed(t, h)
 	case !here && fenceNode(h.Fence) == m.kind.Node:
-		m.adoptOwn(h.ID)
+		m.refresh(h.ID) // somebody follows a reply of ours without a text: the answer to its Say was lost
 	}
-}
-
-// adoptOwn looks at a conversation in which somebody follows a reply under a fence
-// of this node's, of which there is no text here: the answer to its Say was lost.
-func (m *Manager) adoptOwn(id uuid.UUID) {
-	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
-	defer cancel()
-	e, err := m.acquire(ctx, id)
-	if err != nil {
-		return
-	}
-	defer m.release(e) // which looks
-	_ = m.load(ctx, e) // who follows asks again
 }
 
 // feed gives a followed text what a hint brings of it. One that has a gap, or is

@@ -122,11 +122,8 @@ func (m *Manager) failed(t *Text) {
 	}
 }
 
-// refresh looks at what the store has of a conversation, if anything is here of it.
+// refresh loads a conversation, and has its reply taken over if nobody writes it.
 func (m *Manager) refresh(id uuid.UUID) {
-	if _, ok := m.cells.Load(id); !ok {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
 	e, err := m.acquire(ctx, id)
@@ -134,7 +131,7 @@ func (m *Manager) refresh(id uuid.UUID) {
 		return
 	}
 	defer m.release(e)
-	if e.there() && !m.kind.Alone {
+	if !m.kind.Alone {
 		_ = m.load(ctx, e) // which tells of what is new; if it fails, the polls look again
 	}
 }
