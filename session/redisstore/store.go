@@ -31,6 +31,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/rueidis"
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"lumos/backend/session"
 )
@@ -71,7 +72,7 @@ type Store struct {
 	line   line           // Append's connection
 
 	// Each of these warnings is logged at once, then once a minute while it lasts.
-	refusals, outages, unheard, lostText throttle
+	refusals, outages, unheard, lostText rate.Sometimes
 	checking                             atomic.Bool // Check runs: nothing is logged
 
 	subscription subscription
@@ -106,6 +107,9 @@ func Open(cfg Config) (*Store, error) {
 	s := &Store{
 		cfg: cfg, log: cfg.Logger, node: rand.Text()[:16], limit: stepTimeout, option: option,
 		ownTexts: make(map[uuid.UUID]*ownText),
+	}
+	for _, warning := range []*rate.Sometimes{&s.refusals, &s.outages, &s.unheard, &s.lostText} {
+		warning.Interval = time.Minute
 	}
 	s.line.tasks = &s.tasks
 	s.subscription.established = make(chan struct{})

@@ -34,8 +34,8 @@ func (s *Store) listen(ctx context.Context, heard func(session.Hint)) {
 		s.subscription.mu.Lock()
 		s.subscription.since = time.Time{}
 		s.subscription.mu.Unlock()
-		if ctx.Err() == nil && s.unheard.due() {
-			s.log.Warn("the other nodes cannot be heard; trying on", slog.Any("error", err))
+		if ctx.Err() == nil {
+			s.unheard.Do(func() { s.log.Warn("the other nodes cannot be heard; trying on", slog.Any("error", err)) })
 		}
 		pause := time.NewTimer(retryAfter)
 		select {

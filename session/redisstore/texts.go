@@ -122,9 +122,11 @@ func (s *Store) appended(t *session.Text, stored, size int, push bool) {
 		t.Changed()
 		size = -2 - size
 	}
-	if size < stored && s.lostText.due() {
-		s.log.Warn("Redis lost text of a running reply; it is appended again",
-			slog.String("session", t.Ref.ID.String()[:8]), slog.Int("bytes", stored-size))
+	if size < stored {
+		s.lostText.Do(func() {
+			s.log.Warn("Redis lost text of a running reply; it is appended again",
+				slog.String("session", t.Ref.ID.String()[:8]), slog.Int("bytes", stored-size))
+		})
 	}
 	t.Saved(size, push)
 }

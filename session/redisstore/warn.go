@@ -4,30 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
-	"time"
 
 	"github.com/redis/rueidis"
 )
-
-// throttle lets a warning through at once, and then once a minute. The zero value is
-// ready.
-type throttle struct {
-	mu   sync.Mutex
-	last time.Time
-}
-
-// due tells whether to log the warning now.
-func (c *throttle) due() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if !c.last.IsZero() && now.Sub(c.last) < time.Minute {
-		return false
-	}
-	c.last = now
-	return true
-}
 
 // warn logs why Redis did not do what it was asked to: Redis' own words if it
 // answered, else the network's error. It keeps these words for Check while that runs.
@@ -42,10 +21,10 @@ func (s *Store) warn(err error) {
 			s.refused = errors.Join(s.refused, answer)
 		}
 	case ok:
-		if s.refusals.due() {
+		s.refusals.Do(func() {
 			s.log.Warn("Redis refuses what the hub asks of it", slog.String("answer", answer.Error()))
-		}
-	case s.outages.due():
-		s.log.Warn("Redis cannot be reached; trying on", slog.Any("error", err))
+		})
+	default:
+		s.outages.Do(func() { s.log.Warn("Redis cannot be reached; trying on", slog.Any("error", err)) })
 	}
 }
