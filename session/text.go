@@ -53,7 +53,8 @@ type Text struct {
 	moved     atomic.Bool  // the store says that another fence stands, or none
 	changed   atomic.Bool  // the store says that the conversation has changed
 	queue     queued       // guarded by the queue's lock
-	outage    outage       // the queue's goroutine's; once it is shut, Finish's
+	awaySince time.Time    // when the store first did not answer; zero: it does. The queue's goroutine's; once it is shut, Finish's
+	awayTold  bool         // the watcher knows that this lasts. As awaySince
 	sent      Cursor       // how far Unsaved came; whoever appends has it
 	wake      func()       // has the store take what was appended; nil: not written here
 }
@@ -200,12 +201,6 @@ func (t *Text) finish(e *TextEnd) {
 		if w := t.watcher.Load(); w != nil {
 			(*w).Ended()
 		}
-	}
-}
-
-func (t *Text) away() {
-	if w := t.watcher.Load(); w != nil {
-		(*w).Away()
 	}
 }
 

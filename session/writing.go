@@ -91,12 +91,13 @@ func (m *Manager) sent(t *Text) verdict {
 	case t.moved.Swap(false): // a failover can bring the fence back
 		m.lookAt(t) // it ends the text
 		return rest
-	case !t.outage.answered(t.answered.Swap(false)):
+	case !t.answered.Swap(false):
 		m.failed(t)
 		return later
 	case t.changed.Swap(false):
 		m.lookAt(t)
 	}
+	t.awaySince, t.awayTold = time.Time{}, false
 	saved, have := int(t.saved.Load()), t.Appended()
 	if t.own && saved < have || !t.own && saved > have {
 		return more
@@ -113,12 +114,18 @@ func (m *Manager) lookAt(t *Text) {
 
 // failed notes that the store did not answer for a text.
 func (m *Manager) failed(t *Text) {
-	begins, lasts := t.outage.missed()
-	if begins && t.own {
-		m.log.Warn("a running reply cannot be stored; trying on", slog.String("session", t.Ref.ID.String()[:8]))
+	now := time.Now()
+	if t.awaySince.IsZero() {
+		if t.awaySince = now; t.own {
+			m.log.Warn("a running reply cannot be stored; trying on", slog.String("session", t.Ref.ID.String()[:8]))
+		}
 	}
-	if lasts {
-		t.away()
+	if t.awayTold || now.Sub(t.awaySince) < AwayAfter {
+		return
+	}
+	t.awayTold = true
+	if w := t.watcher.Load(); w != nil {
+		(*w).Away()
 	}
 }
 
@@ -471,30 +478,4 @@ func (m *Manager) adoptIfOrphaned(e *cell) {
 	if fenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {
 		m.events.Orphaned(e.ref(), e.c.Running.Reply)
 	}
-}
-
-// outage is the store being away for a text.
-type outage struct {
-	since time.Time // zero: it is there
-	told  bool      // that it lasts for too long
-}
-
-// answered notes whether the store answered, and returns that.
-func (o *outage) answered(yes bool) bool {
-	if yes {
-		*o = outage{}
-	}
-	return yes
-}
-
-// missed notes that the store did not answer. It tells whether that is new, and,
-// once, that it has been so for AwayAfter.
-func (o *outage) missed() (begins, lasts bool) {
-	now := time.Now()
-	if begins = o.since.IsZero(); begins {
-		o.since = now
-	}
-	lasts = !o.told && now.Sub(o.since) >= AwayAfter
-	o.told = o.told || lasts
-	return begins, lasts
 }
