@@ -122,7 +122,7 @@ func (m *Manager) heard(h Hint) {
 	if h.ID == uuid.Nil {
 		m.missed.Store(true)
 		for _, t := range m.tracked() {
-			m.queueOf(t).wake(t)
+			t.to.wake(t)
 		}
 		return
 	}
@@ -177,7 +177,7 @@ func (m *Manager) tracked() []*Text {
 func (m *Manager) poll(ctx context.Context) {
 	for _, t := range m.tracked() {
 		if t.own || t.followed() {
-			m.queueOf(t).wake(t)
+			t.to.wake(t)
 		} else {
 			m.work.Go(func() { // it waits for what is under way
 				_ = m.rescue("leaving a text", t.Ref.ID, func() error { m.unfollow(ctx, t); return nil })

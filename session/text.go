@@ -33,6 +33,7 @@ type Text struct {
 	Epochs []Epoch
 	Fence  string // under which it is written
 	own    bool   // by this node
+	to     *queue // has the store append it, or read it
 
 	first    *block
 	appended atomic.Int64
@@ -56,7 +57,6 @@ type Text struct {
 	awaySince time.Time    // when the store first did not answer; zero: it does. The queue's goroutine's; once it is shut, Finish's
 	awayTold  bool         // the watcher knows that this lasts. As awaySince
 	sent      Cursor       // how far Unsaved came; whoever appends has it
-	wake      func()       // has the store take what was appended; nil: not written here
 }
 
 // TextEnd says how a Text ended. Exactly one of its fields is set, but for Keep.
@@ -90,10 +90,14 @@ type block struct {
 }
 
 // newText returns an empty text of a running reply.
-func newText(ref Ref, r *Running, own bool) *Text {
+func (m *Manager) newText(ref Ref, r *Running, own bool) *Text {
+	to := m.reads
+	if own {
+		to = m.appends
+	}
 	b := &block{buf: make([]byte, firstBlock)}
 	return &Text{
-		Ref: ref, Reply: r.Reply, User: r.User, Seq: r.Seq, Model: r.Model, Epochs: r.Epochs, Fence: r.Fence, own: own,
+		Ref: ref, Reply: r.Reply, User: r.User, Seq: r.Seq, Model: r.Model, Epochs: r.Epochs, Fence: r.Fence, own: own, to: to,
 		first: b, last: b,
 	}
 }

@@ -19,7 +19,7 @@ const AwayAfter = 30 * time.Second
 // The cell is locked.
 func (m *Manager) write(e *cell, fence string) *Text {
 	if e.text == nil || e.text.Fence != fence || !e.text.own {
-		m.replace(e, newText(e.ref(), e.c.Running, true))
+		m.replace(e, m.newText(e.ref(), e.c.Running, true))
 	}
 	return e.text
 }
@@ -33,9 +33,6 @@ func (m *Manager) replace(e *cell, t *Text) {
 	if t == nil {
 		return
 	}
-	if t.own {
-		t.wake = func() { m.grown(t) }
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.texts[t.Ref.ID] = t
@@ -44,7 +41,7 @@ func (m *Manager) replace(e *cell, t *Text) {
 // untrack has the store leave a text alone. When it returns nothing is being
 // appended to one that was followed here.
 func (m *Manager) untrack(t *Text) {
-	if drained := m.queueOf(t).shut(t); !t.own {
+	if drained := t.to.shut(t); !t.own {
 		<-drained
 	}
 	m.mu.Lock()
@@ -55,22 +52,6 @@ func (m *Manager) untrack(t *Text) {
 	}
 }
 
-func (m *Manager) queueOf(t *Text) *queue {
-	if t.own {
-		return m.appends
-	}
-	return m.reads
-}
-
-// grown has the store take what was appended to a text that is written here.
-func (m *Manager) grown(t *Text) {
-	if m.kind.Instant {
-		m.b.Append(context.Background(), []*Text{t})
-		return
-	}
-	m.appends.wake(t)
-}
-
 // Append adds p, whole characters, to a text that is written here, and has it
 // stored. Only the turn's goroutine calls it. It returns false when the text has
 // ended: another node writes the reply, or its session is gone.
@@ -79,7 +60,7 @@ func (t *Text) Append(p []byte) bool {
 		return false
 	}
 	t.append(p)
-	t.wake()
+	t.to.wake(t)
 	return true
 }
 
@@ -310,7 +291,7 @@ func (m *Manager) letGo(t *Text) {
 
 // moveOn ends the cell's text, which goes on in one that is followed here.
 func (m *Manager) moveOn(e *cell, r *Running) {
-	t, next := e.text, newText(e.ref(), r, false)
+	t, next := e.text, m.newText(e.ref(), r, false)
 	keep := ValidPrefix(r.Epochs, t.Epoch(), t.Safe())
 	next.append([]byte(t.String(keep)))
 	next.saved.Store(int64(keep))
@@ -377,7 +358,7 @@ func (m *Manager) mayTake(e *cell) (died bool, err error) {
 // how long it is and how much of it is whole characters.
 func (m *Manager) textLength(ctx context.Context, e *cell) (had, has int, err error) {
 	if e.text == nil || e.text.Fence != e.c.Running.Fence || e.text.own {
-		m.replace(e, newText(e.ref(), e.c.Running, false))
+		m.replace(e, m.newText(e.ref(), e.c.Running, false))
 	}
 	t := e.text
 	<-m.reads.shut(t)
@@ -401,7 +382,7 @@ func (m *Manager) textLength(ctx context.Context, e *cell) (had, has int, err er
 func (m *Manager) taken(e *cell) (said Said, ended string) {
 	r, old := e.c.Running, e.text
 	if old == nil || !old.own || old.Fence != r.Fence {
-		t := newText(e.ref(), r, true)
+		t := m.newText(e.ref(), r, true)
 		keep := r.Epochs[len(r.Epochs)-1].At
 		if old != nil {
 			t.append([]byte(old.String(min(keep, old.Appended()))))
@@ -435,7 +416,7 @@ func (m *Manager) Follow(ctx context.Context, ref Ref) (t *Text, err error) {
 			return nil, nil
 		}
 		if e.text == nil {
-			m.replace(e, newText(ref, e.c.Running, false))
+			m.replace(e, m.newText(ref, e.c.Running, false))
 			m.reads.wake(e.text)
 		}
 		t = e.text
