@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -110,10 +111,16 @@ func (m *Manager) sweep(ctx context.Context) {
 		m.release(e)
 		return true
 	})
-	for len(uses) > 0 {
-		n := min(len(uses), maxBatch)
-		_, _ = m.b.Touch(ctx, uses[:n]) // the next use is told, too
-		uses = uses[n:]
+	m.tellUses(ctx, uses)
+}
+
+// tellUses tells the backend of uses, and loads what it says has changed.
+func (m *Manager) tellUses(ctx context.Context, uses []Use) {
+	for part := range slices.Chunk(uses, maxBatch) {
+		changed, _ := m.b.Touch(ctx, part) // what failed is told with the next use
+		for _, id := range changed {
+			m.refresh(id)
+		}
 	}
 }
 
@@ -218,16 +225,7 @@ func (m *Manager) touch(ctx context.Context) {
 		m.release(e)
 		return ctx.Err() == nil
 	})
-	for len(uses) > 0 {
-		n := min(len(uses), maxBatch)
-		changed, err := m.b.Touch(ctx, uses[:n])
-		if err == nil {
-			for _, id := range changed {
-				m.refresh(id)
-			}
-		}
-		uses = uses[n:]
-	}
+	m.tellUses(ctx, uses)
 }
 
 // watchWriters looks whether the nodes live that write what is followed here.
