@@ -12,7 +12,7 @@ const unusedFor = time.Hour
 // ttl is how long a conversation lives after it was used.
 func (m *Manager) ttl(c *Conversation) time.Duration {
 	if c.empty() {
-		return min(m.cfg.TTL, emptyTTL)
+		return min(m.cfg.TTL, EmptyTTL)
 	}
 	return m.cfg.TTL
 }

@@ -2,9 +2,6 @@ package session
 
 // For the tests outside of the package.
 
-// EmptyTTL is how long a session lives in which nothing was said.
-const EmptyTTL = emptyTTL
-
 // NoEvents hears nothing.
 type NoEvents = noEvents
 

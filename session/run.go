@@ -147,7 +147,7 @@ func (m *Manager) heard(h Hint) {
 		t.elsewhere.Store(time.Now().UnixNano())
 	case here:
 		m.feed(t, h)
-	case !here && fenceNode(h.Fence) == m.kind.Node:
+	case !here && FenceNode(h.Fence) == m.kind.Node:
 		m.refresh(h.ID) // somebody follows a reply of ours without a text: the answer to its Say was lost
 	}
 }
@@ -231,7 +231,7 @@ func (m *Manager) touch(ctx context.Context) {
 // watchWriters looks whether the nodes live that write what is followed here.
 func (m *Manager) watchWriters(ctx context.Context) {
 	for _, t := range m.tracked() {
-		node := fenceNode(t.Fence)
+		node := FenceNode(t.Fence)
 		if t.own || node != "" && (node == m.kind.Node || m.b.Alive(node)) {
 			continue
 		}

@@ -339,7 +339,7 @@ func (m *Manager) Take(ctx context.Context, ref Ref, reply uuid.UUID) (said Said
 // mayTake tells whether nobody writes the cell's running reply, and whether that
 // is since its node died.
 func (m *Manager) mayTake(e *cell) (died bool, err error) {
-	node := fenceNode(e.c.Running.Fence)
+	node := FenceNode(e.c.Running.Fence)
 	switch {
 	case node == "":
 		return false, nil
@@ -456,7 +456,7 @@ func (m *Manager) adoptIfOrphaned(e *cell) {
 		return
 	}
 	// A yielded reply, and a dead node's, are for those who care about them.
-	if fenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {
+	if FenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {
 		m.events.Orphaned(e.ref(), e.c.Running.Reply)
 	}
 }

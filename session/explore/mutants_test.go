@@ -36,7 +36,7 @@ var mutants = []mutant{
 	{"a take does not say how long the text was", "steps.go", `ch.Running, ch.Had, ch.Has = &next, had, has`, `ch.Running, ch.Had, ch.Has = &next, -1, has`, "explore"},
 	{"an own fence without a text is busy", "writing.go", `if e.text != nil && e.text.own && e.text.Fence == e.c.Running.Fence {`, `if true {`, "explore"},
 	{"whoever lives may lose a reply", "writing.go", `case m.b.Alive(node):`, `case false:`, "explore"},
-	{"a dead node's reply is nobody's", "writing.go", `if fenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {`, `if fenceNode(e.c.Running.Fence) == m.kind.Node {`, "explore"},
+	{"a dead node's reply is nobody's", "writing.go", `if FenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {`, `if FenceNode(e.c.Running.Fence) == m.kind.Node {`, "explore"},
 	{"who takes a reply that is to stop goes on with it", "writing.go", `case r.Stopping:`, `case false:`, "explore"},
 	{"every take counts as a death", "steps.go", `if died {`, `if true {`, "explore"},
 	{"a reply that could not be yielded stays", "writing.go", "	defer m.letGo(t)\n", "", "explore"},

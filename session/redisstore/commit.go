@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	// emptyTTL is how long a session lives in which nothing was said.
-	emptyTTL = 5 * time.Minute
 	// leastTTL is the shortest time to live: sessions in use are touched once a second.
 	leastTTL = 2 * time.Second
 	// usedTTL is the shortest time to live while a reply runs or somebody has or
@@ -32,7 +30,7 @@ func (s *Store) life(h *session.Head) time.Duration {
 	case h.Running != nil, h.Conn != nil:
 		return max(ttl, usedTTL)
 	case h.Count == 0:
-		return min(ttl, emptyTTL)
+		return min(ttl, session.EmptyTTL)
 	default:
 		return ttl
 	}
@@ -76,7 +74,7 @@ func deletion(was *session.Conversation) *session.Change {
 
 // begins tells whether a change gives this node the right to write a reply.
 func (s *Store) begins(before, now *session.Head) bool {
-	mine := func(h *session.Head) bool { return h.Running != nil && nodeOf(h.Running.Fence) == s.node }
+	mine := func(h *session.Head) bool { return h.Running != nil && session.FenceNode(h.Running.Fence) == s.node }
 	return mine(now) && (!mine(before) || before.Running.Fence != now.Running.Fence)
 }
 
@@ -123,7 +121,7 @@ func (s *Store) commitArgs(id uuid.UUID, before *session.Head, ch *session.Chang
 	args = append(args, s.node, "changed "+id.String())
 	for _, h := range []*session.Head{before, &ch.Head} {
 		if h.Running != nil && h.Running.Fence != "" {
-			args = append(args, nodeOf(h.Running.Fence))
+			args = append(args, session.FenceNode(h.Running.Fence))
 		}
 		if h.Conn != nil {
 			args = append(args, h.Conn.Node)

@@ -84,7 +84,7 @@ func TestEveryKeyRunsOut(t *testing.T) {
 			}
 		}
 		empty := storetest.Made(t, a, session.Creation{ID: uuid.New()})
-		if ms, err := a.raw(t, "PTTL", key(empty, headKey)).AsInt64(); err != nil || ms <= 0 || ms > emptyTTL.Milliseconds() {
+		if ms, err := a.raw(t, "PTTL", key(empty, headKey)).AsInt64(); err != nil || ms <= 0 || ms > session.EmptyTTL.Milliseconds() {
 			t.Errorf("an empty session lives for %d ms, %v", ms, err)
 		}
 	})

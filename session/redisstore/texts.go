@@ -35,7 +35,7 @@ type ownText struct {
 
 // trackOwn notes the conversation's version, if this node writes its reply.
 func (s *Store) trackOwn(id uuid.UUID, h *session.Head) {
-	mine := h != nil && h.Running != nil && nodeOf(h.Running.Fence) == s.node
+	mine := h != nil && h.Running != nil && session.FenceNode(h.Running.Fence) == s.node
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch w := s.ownTexts[id]; {
@@ -184,7 +184,7 @@ func (s *Store) Read(ctx context.Context, texts []*session.Text) {
 
 // readCommand returns the call of read.lua for a text that has from bytes here.
 func (s *Store) readCommand(c rueidis.CoreClient, t *session.Text, from int) rueidis.Completed {
-	node := nodeOf(t.Fence)
+	node := session.FenceNode(t.Fence)
 	if node == s.node {
 		node = ""
 	}
