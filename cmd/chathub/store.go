@@ -62,5 +62,5 @@ func newRedisStore(cfg config, kept session.Config, metrics *hub.Metrics) (store
 		r.Close()
 		return store{}, fmt.Errorf("REDIS_URL: %w", err)
 	}
-	return store{session.NewManager(r, r.Kind(), kept), "redis", r.Counter(), func() error { r.Close(); return nil }}, nil
+	return store{session.NewManager(r, r.Kind(), kept), "redis", r, func() error { r.Close(); return nil }}, nil
 }

@@ -56,8 +56,8 @@ func (s *Store) check(ctx context.Context) error {
 // rehearse does everything that a turn does. Whether a user may run a command inside
 // a script shows only when the script runs it.
 func (s *Store) rehearse(ctx context.Context, c rueidis.Client) error {
-	_, taking := s.Counter().Take(ctx, s.node, 60)
-	_, entering := s.Counter().Enter(ctx, s.node, uuid.New(), 1)
+	_, taking := s.Take(ctx, s.node, 60)
+	_, entering := s.Enter(ctx, s.node, uuid.New(), 1)
 	_, listening := listeners(ctx, c, []string{s.node})
 	beating := beatScript.Exec(ctx, c, []string{beatKey(s.node)}, []string{millis(beatTTL)}).Error()
 	// Scripts publish to other nodes only. An empty message is ignored.

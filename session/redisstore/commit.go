@@ -133,14 +133,8 @@ func (s *Store) commitArgs(id uuid.UUID, before *session.Head, ch *session.Chang
 // Claim implements session.Backend. The claim lives as long as an empty session at
 // first; Touch slides it with its session, in whose slot it is not.
 func (s *Store) Claim(ctx context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error) {
-	name := func(id uuid.UUID) string {
-		if id == uuid.Nil {
-			return ""
-		}
-		return id.String()
-	}
 	life := s.life(new(session.Head)) + time.Minute
-	answer, err := s.run(ctx, claimScript, []string{idemKey(key)}, []string{name(id), name(stale), millis(life)})
+	answer, err := s.run(ctx, claimScript, []string{idemKey(key)}, []string{id.String(), stale.String(), millis(life)})
 	if err != nil || id == uuid.Nil {
 		return id, err
 	}
