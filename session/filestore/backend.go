@@ -288,8 +288,7 @@ func (b *backend) tick(ctx context.Context) {
 	b.compacted = time.Now()
 	b.compactions.Go(func() {
 		if err := b.compact(ctx); err != nil && ctx.Err() == nil {
-			b.j.log.Warn("old conversations could not be removed from disk; trying again later",
-				slog.String("directory", b.j.dir), slog.Any("error", err))
+			b.j.log.Warn("old conversations could not be removed from disk; trying again later", slog.Any("error", err))
 		}
 	})
 }

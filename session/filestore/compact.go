@@ -58,7 +58,10 @@ func (b *backend) compact(ctx context.Context) (err error) {
 		if err = j.leave(batch); err == nil {
 			err = j.sync() // a little at a time, while others write
 		}
-		pause(ctx, time.Since(began))
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Since(began)):
+		}
 		return err
 	})
 	if err != nil {
@@ -80,13 +83,6 @@ func (j *journal) checkRoom() error {
 		return fmt.Errorf("%d bytes are needed for a copy of what lives, and %d are free", need, free)
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }
 
 // copy puts all of a conversation, which is locked, into a batch. The journal is

@@ -3,7 +3,6 @@ package filestore
 import (
 	"context"
 	"fmt"
-	"log/slog"
 
 	"github.com/google/uuid"
 
@@ -63,7 +62,7 @@ func (b *backend) recover(ctx context.Context) error {
 	j.clean = j.round
 	clear(j.deleted)
 	j.failed = nil
-	j.log.Info("conversations are stored again", slog.String("directory", j.dir))
+	j.log.Info("conversations are stored again")
 	return nil
 }
 
