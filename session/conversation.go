@@ -265,11 +265,9 @@ type Epoch struct {
 const firstEpoch = 1
 
 // Epoch names the latest epoch of the reply; 0: its first writer's.
-func (r *Running) Epoch() int64 { return lastEpoch(r.Epochs) }
-
-func lastEpoch(epochs []Epoch) int64 {
-	if n := len(epochs); n > 0 {
-		return epochs[n-1].N
+func (r *Running) Epoch() int64 {
+	if n := len(r.Epochs); n > 0 {
+		return r.Epochs[n-1].N
 	}
 	return 0
 }

@@ -7,8 +7,6 @@ import (
 	"time"
 	"unicode/utf8"
 	"unsafe"
-
-	"github.com/google/uuid"
 )
 
 const (
@@ -24,16 +22,12 @@ const (
 // What is below Appended may be stored, what is below Safe is stored and may be
 // shown. Both only grow, and bytes below them never change.
 type Text struct {
-	// These do not change.
-	Ref    Ref
-	Reply  uuid.UUID
-	User   Position // the message that it answers
-	Seq    int64
-	Model  string
-	Epochs []Epoch
-	Fence  string // under which it is written
-	own    bool   // by this node
-	to     *queue // has the store append it, or read it
+	// These do not change. The reply is as it was when the text began: Stopping and
+	// Deaths may be out of date.
+	*Running
+	Ref Ref
+	own bool   // written by this node
+	to  *queue // has the store append it, or read it
 
 	first    *block
 	appended atomic.Int64
@@ -97,7 +91,7 @@ func (m *Manager) newText(ref Ref, r *Running, own bool) *Text {
 	}
 	b := &block{buf: make([]byte, firstBlock)}
 	return &Text{
-		Ref: ref, Reply: r.Reply, User: r.User, Seq: r.Seq, Model: r.Model, Epochs: r.Epochs, Fence: r.Fence, own: own, to: to,
+		Running: r, Ref: ref, own: own, to: to,
 		first: b, last: b,
 	}
 }
@@ -106,8 +100,8 @@ func (m *Manager) newText(ref Ref, r *Running, own bool) *Text {
 func StoredText(ref Ref, m *Message) *Text {
 	b := &block{buf: unsafe.Slice(unsafe.StringData(m.Content), len(m.Content))}
 	t := &Text{
-		Ref: ref, Reply: m.ID, User: Position{Seq: m.Parent}, Seq: m.Seq, Model: m.Model, Epochs: m.Epochs,
-		first: b, last: b, size: len(m.Content),
+		Running: &Running{Reply: m.ID, User: Position{Seq: m.Parent}, Seq: m.Seq, Model: m.Model, Epochs: m.Epochs},
+		Ref:     ref, first: b, last: b, size: len(m.Content),
 	}
 	t.appended.Store(int64(t.size))
 	t.safe.Store(int64(t.size))
@@ -228,9 +222,6 @@ func (t *Text) FollowedElsewhere() time.Time {
 
 // Own tells whether this node writes the text.
 func (t *Text) Own() bool { return t.own }
-
-// Epoch names the writer; 0: the reply's first.
-func (t *Text) Epoch() int64 { return lastEpoch(t.Epochs) }
 
 // Appended is how many bytes the text has, Safe how many of them are stored.
 func (t *Text) Appended() int { return int(t.appended.Load()) }
