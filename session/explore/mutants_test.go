@@ -90,7 +90,7 @@ var mutants = []mutant{
 	{"a text goes on with the next reply", "filestore/entry.go", `	if reply != e.reply {
 		e.text`, `	if reply != e.reply && false {
 		e.text`, "file"},
-	{"a restored text is forgotten", "manager.go", `			e.text.append(p)
+	{"a restored text is forgotten", "manager.go", `		e.text.append(p)
 `, ``, "file"},
 }
 

@@ -30,18 +30,17 @@ func (b *backend) start(r *replay) error {
 		j.live += perSession + f.size
 	}
 	r.found = nil
-	expired, err := b.m.Restore(slices.Values(all))
-	if err != nil {
-		return err
-	}
-	gone := make(map[uuid.UUID]bool, len(expired))
-	for _, id := range expired {
-		gone[id] = true
-	}
-	for i := range all {
-		if !gone[all[i].ID] {
-			b.keys.Restore(all[i].ID, all[i].Head)
+	var expired []uuid.UUID
+	for _, one := range all {
+		gone, err := b.m.Restore(one)
+		if err != nil {
+			return err
 		}
+		if gone {
+			expired = append(expired, one.ID)
+			continue
+		}
+		b.keys.Restore(one.ID, one.Head)
 	}
 	if err := b.startSegment(r); err != nil {
 		return err
