@@ -172,6 +172,16 @@ func (c *Conversation) lookup(id uuid.UUID) (m Message, ok bool) {
 	return c.messages[known[len(known)-1]], true
 }
 
+// reply returns the stored reply of an id; nil: there is none.
+func (c *Conversation) reply(id uuid.UUID) *Message {
+	for _, i := range c.byID[id] {
+		if m := &c.messages[i]; m.Role == Assistant {
+			return m
+		}
+	}
+	return nil
+}
+
 // before returns the id of the message that m follows; nil: m is a first one.
 func (c *Conversation) before(m Message) uuid.UUID {
 	if i, ok := c.find(m.Parent); ok {

@@ -146,10 +146,8 @@ func (c *Conversation) repeated(reply uuid.UUID, fence string) (Said, bool) {
 		}
 		return said, true
 	}
-	for _, i := range c.byID[reply] {
-		if m := c.messages[i]; m.Role == Assistant {
-			return c.ended(m), true
-		}
+	if m := c.reply(reply); m != nil {
+		return c.ended(*m), true
 	}
 	return Said{}, false
 }
@@ -213,10 +211,8 @@ func (c *Conversation) start(ch *Change, user Message, t Turn, fence string) *Ch
 func (c *Conversation) finish(m Message, fence string, had int) (*Change, error) {
 	r := c.Running
 	if r == nil || r.Reply != m.ID {
-		for _, i := range c.byID[m.ID] {
-			if s := c.messages[i]; s.Role == Assistant && s.FinishReason == m.FinishReason && s.Content == m.Content {
-				return nil, nil
-			}
+		if s := c.reply(m.ID); s != nil && s.FinishReason == m.FinishReason && s.Content == m.Content {
+			return nil, nil
 		}
 		return nil, ErrLost
 	}

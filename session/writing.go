@@ -142,7 +142,11 @@ func (m *Manager) reconcile(e *cell) {
 	case !e.there() || e.c.Born != t.Ref.Born:
 		m.endText(e, &TextEnd{Err: ErrNotFound})
 	case r == nil || r.Reply != t.Reply:
-		m.endText(e, e.c.textEnd(t.Reply))
+		if end := e.c.reply(t.Reply); end != nil {
+			m.endText(e, &TextEnd{Message: end})
+		} else {
+			m.endText(e, &TextEnd{Err: ErrLost})
+		}
 	case r.Fence != t.Fence:
 		m.moveOn(e, r)
 	case r.Stopping && t.own:
@@ -186,16 +190,6 @@ func commonPrefix(a, b string) int {
 		n--
 	}
 	return n
-}
-
-// textEnd tells how a reply ended that runs no more.
-func (c *Conversation) textEnd(reply uuid.UUID) *TextEnd {
-	for _, i := range c.byID[reply] {
-		if m := &c.messages[i]; m.Role == Assistant {
-			return &TextEnd{Message: m}
-		}
-	}
-	return &TextEnd{Err: ErrLost}
 }
 
 // Finish stores the reply, which ends being the running one, with what the text
@@ -394,9 +388,8 @@ func (m *Manager) taken(e *cell) (said Said, ended string) {
 			old.finish(&TextEnd{Next: t, Keep: min(keep, old.Safe())})
 		}
 	}
-	path := e.c.pathTo(r.User.Seq)
-	user := path[len(path)-1]
-	said = Said{User: user, Before: e.c.before(user), Started: true, Running: r, History: path, Text: e.text}
+	said, _ = e.c.repeated(r.Reply, r.Fence)
+	said.Text = e.text
 	switch {
 	case r.Stopping:
 		ended = FinishStopped
