@@ -2,6 +2,8 @@ package session
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -297,4 +299,61 @@ func ValidPrefix(epochs []Epoch, epoch int64, offset int) int {
 		return 0
 	}
 	return offset
+}
+
+// NewConversation returns the conversation that a store has in this head and log.
+// Errors: they do not fit together.
+func NewConversation(h Head, log []Message) (*Conversation, error) {
+	c := new(Conversation)
+	if len(log) > 0 {
+		c.messages, c.byID = make([]Message, 0, len(log)), make(map[uuid.UUID][]int, len(log))
+	}
+	if h.Count != len(log) {
+		return nil, fmt.Errorf("its head counts %d messages, its log has %d", h.Count, len(log))
+	}
+	for i := 1; i < len(log); i++ {
+		if log[i].Seq <= log[i-1].Seq || log[i].Parent >= log[i].Seq {
+			return nil, fmt.Errorf("message %d of its log is out of order", i)
+		}
+	}
+	c.apply(&Change{Head: h, Add: log})
+	if c.tip() != h.Tip {
+		return nil, errors.New("its tip is not in its log")
+	}
+	return c, nil
+}
+
+// Grave is what a deletion leaves for a while, so that a creation that comes late
+// does not undo it. Only its version counts.
+func Grave(version string) *Conversation { return &Conversation{Head: Head{Version: version}} }
+
+// Known tells a Backend what the Manager has of a conversation: its version, how
+// many messages, and the version that added the last of them. A nil one is "".
+func (c *Conversation) Known() (version string, messages int, last string) {
+	if c == nil {
+		return "", 0, ""
+	}
+	if n := len(c.messages); n > 0 {
+		return c.Version, n, c.messages[n-1].Version
+	}
+	return c.Version, 0, ""
+}
+
+// With returns the conversation that has c's first n messages and those of a log
+// behind them, under this head. c stays as it is. Errors: as for NewConversation.
+func (c *Conversation) With(h Head, n int, log []Message) (*Conversation, error) {
+	if n == 0 {
+		return NewConversation(h, log)
+	}
+	return NewConversation(h, append(c.messages[:n:n], log...))
+}
+
+// Messages returns all messages that there are, in the order of their Seq.
+func (c *Conversation) Messages() []Message { return c.messages }
+
+func version(c *Conversation) string {
+	if c == nil {
+		return ""
+	}
+	return c.Version
 }

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -90,10 +89,7 @@ func (m *Manager) newText(ref Ref, r *Running, own bool) *Text {
 		to = m.appends
 	}
 	b := &block{buf: make([]byte, firstBlock)}
-	return &Text{
-		Running: r, Ref: ref, own: own, to: to,
-		first: b, last: b,
-	}
+	return &Text{Running: r, Ref: ref, own: own, to: to, first: b, last: b}
 }
 
 // StoredText returns the text of a reply that has ended, without copying it.
@@ -107,6 +103,18 @@ func StoredText(ref Ref, m *Message) *Text {
 	t.safe.Store(int64(t.size))
 	t.end.Store(&TextEnd{Message: m})
 	return t
+}
+
+// Append adds p, whole characters, to a text that is written here, and has it
+// stored. Only the turn's goroutine calls it. It returns false when the text has
+// ended: another node writes the reply, or its session is gone.
+func (t *Text) Append(p []byte) bool {
+	if t.end.Load() != nil {
+		return false
+	}
+	t.append(p)
+	t.to.wake(t)
+	return true
 }
 
 // append adds whole characters. Only the writer calls it.
@@ -211,6 +219,12 @@ func (t *Text) Watcher(w TextWatcher) TextWatcher {
 	return *t.watcher.Load()
 }
 
+// followed tells whether anybody follows the text, as far as its watcher knows.
+func (t *Text) followed() bool {
+	w := t.watcher.Load()
+	return w == nil || (*w).Followed()
+}
+
 // FollowedElsewhere is when another node last told that it follows the text, which
 // is written here: one that does tells so every second. The zero time: none has.
 func (t *Text) FollowedElsewhere() time.Time {
@@ -243,117 +257,4 @@ func (t *Text) String(n int) string {
 		s.Write(p)
 	}
 	return s.String()
-}
-
-// Cursor is a place in a text. It belongs to one goroutine at a time.
-type Cursor struct {
-	t    *Text
-	b    *block
-	off  int
-	part Part
-	text int // bytes of text before it
-}
-
-func (t *Text) start() Cursor { return Cursor{t: t, b: t.first, part: PartText} }
-
-// At returns the place behind the first off bytes. ok is false, and the place is
-// the beginning, if the text has no such place, or not yet.
-func (t *Text) At(off int) (c Cursor, ok bool) {
-	bound := t.Safe()
-	if off < 0 || off > bound {
-		return t.start(), false
-	}
-	c = t.start()
-	for c.off < off {
-		c.pass(c.rest(off))
-	}
-	if p := c.rest(bound); len(p) > 0 && !utf8.RuneStart(p[0]) {
-		return t.start(), false
-	}
-	return c, true
-}
-
-// TextAt returns the offset of the place behind the first n bytes of text alone;
-// ok is false if there are not so many, or not yet.
-func (t *Text) TextAt(n int) (off int, ok bool) {
-	c := t.start()
-	for c.text < n {
-		if len(c.Next(n-c.text)) == 0 {
-			return 0, false
-		}
-	}
-	return c.off, true
-}
-
-// pass moves behind p, which follows.
-func (c *Cursor) pass(p []byte) {
-	for c.off += len(p); ; {
-		n := bytes.IndexByte(p, Mark)
-		if c.part == PartText {
-			c.text += len(p)
-			if n >= 0 {
-				c.text -= len(p) - n
-			}
-		}
-		if n < 0 || n+markLen > len(p) {
-			return
-		}
-		c.part, p = Part(p[n+1]), p[n+markLen:]
-	}
-}
-
-// Off is the offset of the place, Part the part that it is in, and TextOff how many
-// bytes of text alone are before it.
-func (c *Cursor) Off() int     { return c.off }
-func (c *Cursor) Part() Part   { return c.part }
-func (c *Cursor) TextOff() int { return c.text }
-
-// Behind is how much there is to read.
-func (c *Cursor) Behind() int { return max(0, c.t.Safe()-c.off) }
-
-// Next returns what follows of one part, at most limit bytes and whole characters,
-// and moves behind it; nothing when there is no more for now. Marks it only passes.
-// The bytes stay valid and must not be changed.
-func (c *Cursor) Next(limit int) []byte {
-	bound := c.t.Safe()
-	p := c.rest(bound)
-	for len(p) >= markLen && p[0] == Mark {
-		c.part = Part(p[1])
-		c.off += markLen
-		p = c.rest(bound)
-	}
-	p = p[:RuneBoundary(p, limit)]
-	if n := bytes.IndexByte(p, Mark); n >= 0 {
-		p = p[:n]
-	}
-	c.off += len(p)
-	if c.part == PartText {
-		c.text += len(p)
-	}
-	return p
-}
-
-// next is Next of the stored bytes, marks and all, below the bound.
-func (c *Cursor) next(limit, bound int) []byte {
-	p := c.rest(bound)
-	p = p[:RuneBoundary(p, limit)]
-	c.off += len(p)
-	return p
-}
-
-// rest returns what is below the bound behind c in its block. The bound was
-// loaded before: what it publishes includes the block that holds it.
-func (c *Cursor) rest(bound int) []byte {
-	for c.off < bound {
-		end := bound
-		if next := c.b.next.Load(); next != nil {
-			if next.start <= c.off {
-				c.b = next
-				continue
-			}
-			end = min(bound, next.start)
-		}
-		return c.b.buf[c.off-c.b.start : end-c.b.start]
-	}
-	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -50,18 +49,6 @@ func (m *Manager) untrack(t *Text) {
 	if !t.own && !m.kind.Alone {
 		m.used[t.Ref.ID] = true // the store is told that it is followed no more
 	}
-}
-
-// Append adds p, whole characters, to a text that is written here, and has it
-// stored. Only the turn's goroutine calls it. It returns false when the text has
-// ended: another node writes the reply, or its session is gone.
-func (t *Text) Append(p []byte) bool {
-	if t.end.Load() != nil {
-		return false
-	}
-	t.append(p)
-	t.to.wake(t)
-	return true
 }
 
 // sent tells the queues what becomes of a text that was sent.
@@ -179,19 +166,6 @@ func (m *Manager) endText(e *cell, end *TextEnd) {
 	t.finish(end)
 }
 
-// commonPrefix returns how many bytes, in whole characters, two texts have in
-// common at their beginning.
-func commonPrefix(a, b string) int {
-	n := 0
-	for n < min(len(a), len(b)) && a[n] == b[n] {
-		n++
-	}
-	for n > 0 && n < len(a) && !utf8.RuneStart(a[n]) {
-		n--
-	}
-	return n
-}
-
 // Finish stores the reply, which ends being the running one, with what the text
 // has as its content; the message's other fields but FinishReason, Usage,
 // Estimate, Failure and Retry are the store's to set. It succeeds when that is stored
@@ -223,10 +197,6 @@ func (m *Manager) Finish(ctx context.Context, t *Text, reply Message) error {
 		}
 	}
 }
-
-// maxStale is how often a step takes in vain what the store has of a text: where the
-// text is lost, and its fence with it, that would go on for ever.
-const maxStale = 100
 
 // insistFor is how long a step tries to get the store's answer for a text.
 const insistFor = 2 * time.Second
@@ -295,110 +265,6 @@ func (m *Manager) moveOn(e *cell, r *Running) {
 	m.reads.wake(next)
 }
 
-// Take takes over the running reply, if it is this one and nobody writes it, and
-// returns what Say does. One of which too many writers have died, or that is to
-// stop, is only to be ended: ended is how. Errors: ErrNotFound; ErrBusy, where
-// somebody writes it; ErrLost, where it does not run any more; ErrUnavailable.
-func (m *Manager) Take(ctx context.Context, ref Ref, reply uuid.UUID) (said Said, ended string, err error) {
-	fence := m.newFence(randomName())
-	for tries := 1; ; tries++ {
-		err = m.step(ctx, ref, func(e *cell) (*Change, error) {
-			r := e.c.Running
-			if r == nil || r.Reply != reply {
-				return nil, ErrLost
-			}
-			if r.Fence == fence {
-				said, ended = m.taken(e)
-				return nil, nil
-			}
-			died, err := m.mayTake(e)
-			if err != nil {
-				return nil, err
-			}
-			had, has, err := m.textLength(ctx, e)
-			if err != nil {
-				return nil, err
-			}
-			return e.c.take(fence, died, had, has), nil
-		})
-		if !errors.Is(err, errStale) {
-			return said, ended, err
-		}
-		if tries == maxStale {
-			return said, ended, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-	}
-}
-
-// mayTake tells whether nobody writes the cell's running reply, and whether that
-// is since its node died.
-func (m *Manager) mayTake(e *cell) (died bool, err error) {
-	node := FenceNode(e.c.Running.Fence)
-	switch {
-	case node == "":
-		return false, nil
-	case node == m.kind.Node:
-		if e.text != nil && e.text.own && e.text.Fence == e.c.Running.Fence {
-			return false, ErrBusy
-		}
-		return false, nil
-	case m.b.Alive(node):
-		return false, ErrBusy
-	}
-	return true, nil
-}
-
-// textLength reads all that is stored of the cell's running reply, and returns
-// how long it is and how much of it is whole characters.
-func (m *Manager) textLength(ctx context.Context, e *cell) (had, has int, err error) {
-	if e.text == nil || e.text.Fence != e.c.Running.Fence || e.text.own {
-		m.replace(e, m.newText(e.ref(), e.c.Running, false))
-	}
-	t := e.text
-	<-m.reads.shut(t)
-	defer m.reads.open(t)
-	for !m.kind.Alone {
-		if err := insist(ctx, t, m.b.Read); err != nil {
-			return 0, 0, fmt.Errorf("failed to read a text: %w", err)
-		}
-		if t.moved.Swap(false) {
-			return 0, 0, errStale // the next look finds another head
-		}
-		if had = int(t.saved.Load()); had-t.Appended() <= maxTorn {
-			break
-		}
-	}
-	return int(t.saved.Load()), min(t.Appended(), int(t.saved.Load())), nil
-}
-
-// taken makes the text that goes on with a reply that was taken over, and ends
-// the one that followed it here.
-func (m *Manager) taken(e *cell) (said Said, ended string) {
-	r, old := e.c.Running, e.text
-	if old == nil || !old.own || old.Fence != r.Fence {
-		t := m.newText(e.ref(), r, true)
-		keep := r.Epochs[len(r.Epochs)-1].At
-		if old != nil {
-			t.append([]byte(old.String(min(keep, old.Appended()))))
-		}
-		t.saved.Store(int64(t.size))
-		t.safe.Store(int64(t.size))
-		m.replace(e, t)
-		if old != nil {
-			old.finish(&TextEnd{Next: t, Keep: min(keep, old.Safe())})
-		}
-	}
-	said, _ = e.c.repeated(r.Reply, r.Fence)
-	said.Text = e.text
-	switch {
-	case r.Stopping:
-		ended = FinishStopped
-	case r.Deaths > maxDeaths, e.late:
-		ended = FinishError
-	}
-	return said, ended
-}
-
 // Follow returns the text of the running reply, wherever it is written; nil: none
 // runs. What it has grows until it ends. One that is written elsewhere ends as
 // ErrUnfollowed when its watcher says that nobody follows it.
@@ -418,12 +284,6 @@ func (m *Manager) Follow(ctx context.Context, ref Ref) (t *Text, err error) {
 	return t, err
 }
 
-// followed tells whether anybody follows the text, as far as its watcher knows.
-func (t *Text) followed() bool {
-	w := t.watcher.Load()
-	return w == nil || (*w).Followed()
-}
-
 // unfollow ends a text that is written elsewhere and that nobody follows, so that the
 // store sends no more of it.
 func (m *Manager) unfollow(ctx context.Context, t *Text) {
@@ -435,21 +295,5 @@ func (m *Manager) unfollow(ctx context.Context, t *Text) {
 	if e.text == t && !t.followed() {
 		m.replace(e, nil)
 		t.finish(&TextEnd{Err: ErrUnfollowed})
-	}
-}
-
-// adoptIfOrphaned has somebody take over a reply that nobody will ever write: its
-// fence is this node's, and there is no text of it, or it was yielded, or it is a
-// dead node's. The cell is locked.
-func (m *Manager) adoptIfOrphaned(e *cell) {
-	if !e.there() || e.c.Running == nil {
-		return
-	}
-	if _, err := m.mayTake(e); err != nil {
-		return
-	}
-	// A yielded reply, and a dead node's, are for those who care about them.
-	if FenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {
-		m.events.Orphaned(e.ref(), e.c.Running.Reply)
 	}
 }

@@ -73,6 +73,14 @@ func (b *backend) compact(ctx context.Context) (err error) {
 	return j.removeOld()
 }
 
+// wantsCompaction tells whether one is due: for erasure, or for room.
+func (j *journal) wantsCompaction(mayErase, mayShrink bool) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	garbage := j.total - j.live
+	return mayErase && j.erased || mayShrink && garbage > minGarbage && garbage > j.total/2
+}
+
 // checkRoom tells whether there is room for a copy of all that lives, and some for
 // what is said meanwhile: a compaction must not fill the disk.
 func (j *journal) checkRoom() error {
