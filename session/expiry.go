@@ -38,8 +38,8 @@ func (m *Manager) expire(e *cell) {
 	m.drop(e)
 }
 
-// drop deletes what nobody asked to be deleted. What the store cannot forget now
-// it forgets when it is looked at again.
+// drop deletes a session that has expired or must make room. If the store fails, the
+// next access tries again.
 func (m *Manager) drop(e *cell) {
 	err := m.rescue("forgetting a session", e.id, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
@@ -107,9 +107,9 @@ func (m *Manager) tooMuch() bool {
 
 func (m *Manager) tooLarge() bool { return m.cfg.Bytes > 0 && m.bytes.Load() > m.cfg.Bytes }
 
-// evict drops sessions until there is room, and some more, so that not each that
-// comes has all looked through: empty ones first, then those unused for longest,
-// if for an hour. It looks at most once a second in vain.
+// evict drops sessions until there is room and some to spare, so that not every
+// creation scans all cells: empty ones first, then those unused for longest, if for an
+// hour. After a scan in vain it waits a second.
 func (m *Manager) evict(mine *cell) {
 	now := time.Now()
 	m.mu.Lock()

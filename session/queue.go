@@ -30,7 +30,7 @@ type queue struct {
 	// sent looks at a text that was sent, and says what becomes of it.
 	sent   func(t *Text) verdict
 	serial bool // one batch at a time, on run's goroutine
-	unused bool // nothing is ever sent, and run is not called
+	unused bool // nothing is sent, since this process has everything; run is not called
 	// instant: wake sends at once, and knows what becomes of it. run finds nothing.
 	instant bool
 

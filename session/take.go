@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxStale is how often a step takes in vain what the store has of a text: where the
-// text is lost, and its fence with it, that would go on for ever.
+// maxStale bounds the retries after errStale: a text that was lost with its fence
+// would conflict for ever.
 const maxStale = 100
 
 // Take takes over the running reply, if it is this one and nobody writes it, and

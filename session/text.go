@@ -34,8 +34,8 @@ type Text struct {
 	end      atomic.Pointer[TextEnd]
 	watcher  atomic.Pointer[TextWatcher]
 
-	// The writer's: the turn of a text that is written here, else whoever holds
-	// the cell's feed.
+	// Owned by the writer: the turn, or, for a followed text, whoever has it in
+	// flight.
 	last *block
 	size int
 
@@ -43,7 +43,7 @@ type Text struct {
 	// failover has lost some of it.
 	saved     atomic.Int64
 	elsewhere atomic.Int64 // when another node last told that it follows it, in Unix ns; 0: none has
-	answered  atomic.Bool  // since this was last looked at
+	answered  atomic.Bool  // the store has answered since Manager.sent last looked
 	moved     atomic.Bool  // the store says that another fence stands, or none
 	changed   atomic.Bool  // the store says that the conversation has changed
 	queue     queued       // guarded by the queue's lock

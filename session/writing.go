@@ -73,7 +73,7 @@ func (m *Manager) sent(t *Text) verdict {
 	return rest
 }
 
-// lookAt is refresh that nobody waits for.
+// lookAt runs refresh in the background.
 func (m *Manager) lookAt(t *Text) {
 	m.work.Go(func() {
 		_ = m.rescue("a look at a conversation", t.Ref.ID, func() error { m.refresh(t.Ref.ID); return nil })
@@ -114,8 +114,8 @@ func (m *Manager) refresh(id uuid.UUID) {
 // stepTimeout bounds a step of the store that nobody waits for.
 const stepTimeout = 5 * time.Second
 
-// reconcile has the text that is here be what the conversation says of it. The
-// cell is locked.
+// reconcile brings the cell's text in line with the conversation: it ends, goes on
+// elsewhere, or is told to stop. The cell is locked.
 func (m *Manager) reconcile(e *cell) {
 	t := e.text
 	if t == nil {
@@ -141,9 +141,9 @@ func (m *Manager) reconcile(e *cell) {
 	}
 }
 
-// endText ends the cell's text. One that was followed gets what it lacks of the
-// reply as it is stored, and one that was written here shows what was stored with
-// its end; where it has something else, it goes on in that.
+// endText ends the cell's text. A followed text is completed from the stored message,
+// and an own text shows what was stored with its end. If the text differs from the
+// message, followers go on in a text of the message.
 func (m *Manager) endText(e *cell, end *TextEnd) {
 	t := e.text
 	m.replace(e, nil)
@@ -166,10 +166,9 @@ func (m *Manager) endText(e *cell, end *TextEnd) {
 	t.finish(end)
 }
 
-// Finish stores the reply, which ends being the running one, with what the text
-// has as its content; the message's other fields but FinishReason, Usage,
-// Estimate, Failure and Retry are the store's to set. It succeeds when that is stored
-// already. Only the turn calls it, behind its last Append. Errors: ErrNotFound;
+// Finish ends the running reply and stores it, with what the text has as its content.
+// The message's other fields but FinishReason, Usage, Estimate, Failure and Retry are
+// set here. Repeating it succeeds. Only the turn calls it, behind its last Append. Errors: ErrNotFound;
 // ErrLost, where the text has another end; ErrUnavailable, after which it can be
 // called again.
 func (m *Manager) Finish(ctx context.Context, t *Text, reply Message) error {
@@ -240,8 +239,7 @@ func (m *Manager) Yield(ctx context.Context, t *Text) error {
 	return m.step(ctx, t.Ref, func(e *cell) (*Change, error) { return e.c.yield(t.Reply, t.Fence), nil })
 }
 
-// letGo ends a text of this node's that has not ended: it goes on in whatever the
-// reply goes on in.
+// letGo ends an own text that has not ended. Followers go on in a followed text.
 func (m *Manager) letGo(t *Text) {
 	e, err := m.acquire(context.Background(), t.Ref.ID)
 	if err != nil {

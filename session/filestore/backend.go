@@ -95,9 +95,8 @@ func (b *backend) Claim(_ context.Context, key string, id, stale uuid.UUID) (uui
 	return b.keys.Claim(key, id, stale), nil
 }
 
-// touchEvery is how much later than is journalled a conversation must have been
-// used for that to be journalled, in seconds: a sweep comes once a minute, and can
-// come a moment early.
+// touchEvery: a use is journalled if it is at least this many seconds after the last
+// one that was. It is 59, since a sweep can come a moment early.
 const touchEvery = 59
 
 // Touch implements session.Backend: it journals that conversations were used.
@@ -133,8 +132,8 @@ func (b *backend) Touch(_ context.Context, used []session.Use) ([]uuid.UUID, err
 const (
 	// appendLimit bounds what one text has written at once, so that many get on.
 	appendLimit = 16 << 10
-	// pushBatch is how many texts may be told one after the other that they have
-	// grown, with a write to a socket each, before the next ones are written.
+	// pushBatch: with more texts than this in a batch, the writer does not serve
+	// their followers itself, which would hold up the next batch.
 	pushBatch = 32
 )
 

@@ -77,8 +77,8 @@ type Config struct {
 const (
 	segmentBytes = 64 << 20
 	eraseEvery   = 5 * time.Minute
-	// lateAfter is how long nobody may have written a reply that ran when the last
-	// process ended for it to go on.
+	// lateAfter: a reply that nobody wrote for longer is ended at a start, not
+	// continued.
 	lateAfter = 10 * time.Minute
 )
 

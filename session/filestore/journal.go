@@ -45,8 +45,8 @@ type journal struct {
 	spare     []byte // for the next batch
 	spareUndo []undo
 
-	// round counts the syncs. What changed in clean, or since, may not be synced;
-	// deleted are the conversations that went then.
+	// round counts syncs. What changed in round clean or later may not be synced.
+	// deleted holds what was deleted since then, and in which round.
 	round, clean uint64
 	deleted      map[uuid.UUID]uint64
 

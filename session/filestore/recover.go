@@ -17,8 +17,8 @@ import (
 //
 // In this order: the old segment is synced, if no sync of it has failed; the new
 // one is made; its header is written and synced; all that may not be synced in
-// the old one is written and synced; and then the directory. A crash before the last of that is
-// written leaves a segment that does not count, and the old one as it is.
+// the old one is written and synced; and then the directory. A crash before the end
+// of this leaves a segment that does not count, and the old one as it is.
 func (b *backend) recover(ctx context.Context) error {
 	j := b.j
 	j.writer.lock()
