@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -164,18 +165,19 @@ func (s *Store) Touch(ctx context.Context, used []session.Use) (changed []uuid.U
 	}
 	var claims []rueidis.Completed
 	for i, result := range s.pipeline(ctx, c, commands) {
-		got, failed := result.ToArray()
+		got, failed := result.AsStrSlice()
+		if failed == nil && len(got) != 3 {
+			failed = errors.New("the answer is malformed")
+		}
 		if failed != nil {
 			err = fmt.Errorf("%w: failed to slide a session's time to live: %w", session.ErrUnavailable, failed)
 			continue
 		}
-		a := answer{got: got}
-		version, claim, life := a.string(), a.string(), a.int()
-		if a.err == nil && version != used[i].Version {
+		if got[0] != used[i].Version {
 			changed = append(changed, used[i].ID)
 		}
-		if a.err == nil && claim != "" {
-			claims = append(claims, c.B().Pexpire().Key(idemKey(claim)).Milliseconds(int64(life)+time.Minute.Milliseconds()).Build())
+		if life, err := strconv.ParseInt(got[2], 10, 64); err == nil && got[1] != "" {
+			claims = append(claims, c.B().Pexpire().Key(idemKey(got[1])).Milliseconds(life+time.Minute.Milliseconds()).Build())
 		}
 	}
 	if len(claims) > 0 {

@@ -173,10 +173,10 @@ func (s *Store) Read(ctx context.Context, texts []*session.Text) {
 		case err != nil:
 		case len(got) == 0:
 			texts[i].Moved()
-		default:
-			a := answer{got: got}
-			if size, text := a.int(), a.string(); a.err == nil {
-				texts[i].Stored(from[i], []byte(text), size)
+		case len(got) == 2:
+			size, err := got[0].AsInt64()
+			if text, failed := got[1].ToString(); err == nil && failed == nil {
+				texts[i].Stored(from[i], []byte(text), int(size))
 			}
 		}
 	}
