@@ -16,23 +16,14 @@ import (
 // Manager lets one change of a conversation happen at a time; an append can come
 // between.
 type backend struct {
-	node       string
+	session.Alone
 	eraseEvery time.Duration
 	j          *journal
 	m          *session.Manager
-	keys       session.Keys
 
 	compactions sync.WaitGroup
 	compacting  sync.Mutex
 	compacted   time.Time // when the last one began. Run's
-}
-
-// Load implements session.Backend: what the Manager has is all there is.
-func (*backend) Load(_ context.Context, _ uuid.UUID, have *session.Conversation) (*session.Conversation, error) {
-	if have == nil {
-		return nil, session.ErrNotFound
-	}
-	return have, nil
 }
 
 // Commit implements session.Backend.
@@ -84,15 +75,9 @@ func (b *backend) delete(id uuid.UUID, was *session.Conversation) error {
 		return err
 	}
 	if was != nil {
-		b.keys.Forget(id, was.Head)
+		b.Keys.Forget(id, was.Head)
 	}
 	return nil
-}
-
-// Claim implements session.Backend. A claim without a session need not outlive
-// the process; one with a session is found again in its head.
-func (b *backend) Claim(_ context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error) {
-	return b.keys.Claim(key, id, stale), nil
 }
 
 // touchEvery: a use is journalled if it is at least this many seconds after the last
@@ -165,12 +150,6 @@ func (b *backend) Append(_ context.Context, texts []*session.Text) {
 		}
 	}
 }
-
-// Read implements session.Backend: what the Manager has is all there is.
-func (*backend) Read(context.Context, []*session.Text) {}
-
-// Alive implements session.Backend: nobody else is there.
-func (b *backend) Alive(node string) bool { return node == b.node }
 
 // Ready implements session.Backend.
 func (b *backend) Ready(context.Context) error { return b.j.health() }
