@@ -18,21 +18,11 @@ func (m *Manager) ttl(c *Conversation) time.Duration {
 }
 
 // use slides the time to live. The cell is locked.
-func (m *Manager) use(e *cell) {
-	now := time.Now()
-	if m.kind.Alone {
-		e.expires = now.Add(m.ttl(e.c))
-		return
-	}
-	e.loaded = now
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.used[e.id] = true
-}
+func (e *cell) use() { e.used = time.Now() }
 
 // expire forgets a session that has outlived its time. The cell is locked.
 func (m *Manager) expire(e *cell) {
-	if !m.kind.Alone || !e.there() || e.c.Running != nil || e.holds > 0 || !time.Now().After(e.expires) {
+	if !m.kind.Alone || !e.there() || e.c.Running != nil || e.holds > 0 || !time.Now().After(e.used.Add(m.ttl(e.c))) {
 		return
 	}
 	m.drop(e)
@@ -135,7 +125,7 @@ func (m *Manager) evict(mine *cell) {
 			return true // it is in use
 		}
 		if e.there() && !e.gone && e.holds == 0 && e.c.Running == nil {
-			c := candidate{e, e.c.empty(), e.expires.Add(-m.ttl(e.c))}
+			c := candidate{e, e.c.empty(), e.used}
 			if c.empty || now.Sub(c.used) >= unusedFor {
 				all = append(all, c)
 			}

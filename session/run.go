@@ -99,12 +99,12 @@ func (m *Manager) sweep(ctx context.Context) {
 			return false
 		}
 		if e.there() {
-			at := e.expires.Add(-m.ttl(e.c))
+			at := e.used
 			if e.holds > 0 {
 				at = now
 			}
-			if at.After(e.loaded) {
-				e.loaded = now
+			if at.After(e.told) {
+				e.told = now
 				uses = append(uses, Use{ID: e.id, Version: e.c.Version, Claimed: e.c.Conn != nil, At: at})
 			}
 		}
@@ -196,10 +196,6 @@ func (m *Manager) poll(ctx context.Context) {
 
 // touch slides the time to live of what was used, or is held, since the last time.
 func (m *Manager) touch(ctx context.Context) {
-	m.mu.Lock()
-	used := m.used
-	m.used = make(map[uuid.UUID]bool)
-	m.mu.Unlock()
 	now := time.Now()
 	every := min(m.cfg.TTL/3, 20*time.Second)
 	missed := m.missed.Swap(false)
@@ -215,10 +211,10 @@ func (m *Manager) touch(ctx context.Context) {
 		needed := held || e.text != nil
 		switch {
 		case e.gone || !e.there():
-		case used[e.id], needed && (missed || now.Sub(e.loaded) > every-rand.N(every/8+1)):
-			e.loaded = now
+		case !e.used.IsZero() && !e.used.Before(e.told), needed && (missed || now.Sub(e.told) > every-rand.N(every/8+1)):
+			e.told = now
 			uses = append(uses, Use{ID: e.id, Version: e.c.Version, Held: held, Claimed: e.c.Conn != nil && e.c.Conn.Node == m.kind.Node})
-		case e.holds == 0 && e.text == nil && now.Sub(e.loaded) > keepFor:
+		case e.holds == 0 && e.text == nil && now.Sub(e.told) > keepFor:
 			e.c = nil
 			m.weigh(e)
 		}

@@ -75,7 +75,7 @@ func (m *Manager) create(ctx context.Context, c Creation) (got Session, ok bool,
 		}
 		ok = c.Key == uuid.Nil || e.c.Owner == c.Owner && e.c.Key == c.Key
 		if got = e.c.view(c.ID, Position{}); ok && got.Owner == c.Owner {
-			m.use(e)
+			e.use()
 		}
 		return nil, nil
 	})
@@ -96,7 +96,7 @@ func (m *Manager) Check(ctx context.Context, id uuid.UUID, owner string) (got Se
 			return nil, ErrNotFound
 		}
 		got = e.c.view(id, End)
-		m.use(e)
+		e.use()
 		return nil, nil
 	})
 	return got, err
@@ -221,6 +221,6 @@ func (m *Manager) Release(ref Ref) {
 	defer m.release(e)
 	if e.there() && e.c.Born == ref.Born && e.holds > 0 {
 		e.holds--
-		m.use(e) // the moment it is let go its time begins
+		e.use() // the moment it is let go its time begins
 	}
 }

@@ -26,28 +26,20 @@ func (m *Manager) write(e *cell, fence string) *Text {
 // replace makes t the cell's text. The cell is locked.
 func (m *Manager) replace(e *cell, t *Text) {
 	if old := e.text; old != nil {
-		m.untrack(old)
+		if drained := old.to.shut(old); !old.own {
+			<-drained // nothing is being appended to it any more
+			if !m.kind.Alone {
+				e.use() // the store is told that it is followed no more
+			}
+		}
 	}
 	e.text = t
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if t == nil {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.texts[t.Ref.ID] = t
-}
-
-// untrack has the store leave a text alone. When it returns nothing is being
-// appended to one that was followed here.
-func (m *Manager) untrack(t *Text) {
-	if drained := t.to.shut(t); !t.own {
-		<-drained
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.texts, t.Ref.ID)
-	if !t.own && !m.kind.Alone {
-		m.used[t.Ref.ID] = true // the store is told that it is followed no more
+		delete(m.texts, e.id)
+	} else {
+		m.texts[e.id] = t
 	}
 }
 
