@@ -100,11 +100,7 @@ func (j *journal) copy(b *batch, id uuid.UUID, c *session.Conversation, text *se
 	if e == nil {
 		return fmt.Errorf("session %s… is not in the log", id.String()[:8])
 	}
-	said, err := storedText(id, e, text)
-	if err != nil {
-		return err
-	}
-	buf, err := appendState(b.buf, uint64(e.used), id, e.version, c.Head, c.Messages(), said)
+	buf, err := appendCopy(b.buf, id, e, c, text)
 	if err != nil {
 		return err
 	}
@@ -114,15 +110,17 @@ func (j *journal) copy(b *batch, id uuid.UUID, c *session.Conversation, text *se
 	return nil
 }
 
-// storedText returns what is stored of a running reply's text.
-func storedText(id uuid.UUID, e *entry, text *session.Text) (string, error) {
-	switch {
-	case e.text == 0:
-		return "", nil
-	case text == nil || text.Appended() < e.text:
-		return "", fmt.Errorf("the text of a reply of session %s… is not in memory", id.String()[:8])
+// appendCopy appends a conversation, with its running reply's text as far as that is
+// stored.
+func appendCopy(buf []byte, id uuid.UUID, e *entry, c *session.Conversation, text *session.Text) ([]byte, error) {
+	said := ""
+	if e.text > 0 {
+		if text == nil || text.Appended() < e.text {
+			return nil, fmt.Errorf("the text of a reply of session %s… is not in memory", id.String()[:8])
+		}
+		said = text.String(e.text)
 	}
-	return text.String(e.text), nil
+	return appendState(buf, uint64(e.used), id, e.version, c.Head, c.Messages(), said)
 }
 
 // startCompaction begins the segment that all is copied to, or behind. failures

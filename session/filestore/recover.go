@@ -82,14 +82,10 @@ func (b *backend) rewrite(ctx context.Context, f file) (size int64, err error) {
 		if e == nil || e.round < j.clean {
 			return nil
 		}
-		said, err := storedText(id, e, text)
-		if err != nil {
+		if buf, err = appendCopy(buf, id, e, c, text); err != nil {
 			return err
 		}
 		e.stream = 0
-		if buf, err = appendState(buf, uint64(e.used), id, e.version, c.Head, c.Messages(), said); err != nil {
-			return err
-		}
 		if len(buf) < chunk {
 			return nil
 		}
