@@ -21,7 +21,7 @@ type Backend interface {
 	Load(ctx context.Context, id uuid.UUID, have *Conversation) (*Conversation, error)
 
 	// Commit makes ch if the stored version is still was's (nil: nothing is stored,
-	// not even a grave) and the running text is Change.Had long. A nil ch deletes.
+	// not even a grave) and the running text is Change.Had long. Without Born it deletes.
 	// Repeating a change that was made succeeds. Memory is freed first, so that a
 	// full store still takes the end of a reply. The nodes concerned are told.
 	// Errors: ErrConflict, ErrFull.

@@ -72,7 +72,7 @@ type Claimed struct {
 }
 
 // Change is all that can happen to a conversation, and the journal's record of
-// it. A nil Change means that nothing is missing.
+// it. One without Born deletes it. A nil Change means that nothing is missing.
 type Change struct {
 	Head
 	Add []Message // each with its Parent and the change's Version

@@ -31,14 +31,11 @@ func (m *Manager) expire(e *cell) {
 // drop deletes a session that has expired or must make room. If the store fails, the
 // next access tries again.
 func (m *Manager) drop(e *cell) {
-	err := m.rescue("forgetting a session", e.id, func() error {
+	_ = m.rescue("forgetting a session", e.id, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 		defer cancel()
-		return m.b.Commit(ctx, e.id, e.c, nil)
+		return m.commit(ctx, e, e.c.deletion())
 	})
-	if err == nil {
-		m.forget(e)
-	}
 }
 
 // forget removes what is here of a session that the store has no more.

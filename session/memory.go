@@ -51,7 +51,7 @@ func NewMemory(cfg Config) *Manager {
 
 // Commit implements Backend. The Manager lets nobody else change was.
 func (b *memory) Commit(_ context.Context, id uuid.UUID, was *Conversation, ch *Change) error {
-	if ch == nil {
+	if ch.Born == "" {
 		b.Keys.Forget(id, was.Head)
 	}
 	return nil

@@ -152,29 +152,22 @@ func (m *Manager) Delete(ctx context.Context, ref Ref) error {
 		return err
 	}
 	defer m.release(e)
-	for tried := false; ; {
-		if !m.kind.Alone {
-			if err := m.load(ctx, e); err != nil {
-				return err
-			}
-		}
-		if !e.there() || e.c.Born != ref.Born {
-			if tried {
-				return nil // by us, as far as anybody can tell
-			}
-			return ErrNotFound
-		}
-		err := m.b.Commit(ctx, e.id, e.c, nil)
+	looks, tried := 0, false
+	err = m.stepIn(ctx, e, func() (*Change, error) {
+		looks++
 		switch {
-		case err == nil:
-			m.forget(e)
-			return nil
-		case errors.Is(err, ErrConflict):
-		default:
-			return fmt.Errorf("failed to delete a session: %w", err)
+		case looks == 1 && !m.kind.Alone:
+			return nil, nil // the store is asked first: what was deleted long ago is not found
+		case !e.there() || e.c.Born != ref.Born:
+			return nil, ErrNotFound
 		}
 		tried = true
+		return e.c.deletion(), nil
+	})
+	if tried && errors.Is(err, ErrNotFound) {
+		return nil // it is gone: by us, as far as anybody can tell
 	}
+	return err
 }
 
 // Hold keeps the session from expiring until as many calls of Release have

@@ -96,6 +96,12 @@ func create(owner string, key uuid.UUID) *Change {
 	}}
 }
 
+// deletion leaves a grave. Its version derives from the one that it deletes, so that a
+// repeated deletion is recognised.
+func (c *Conversation) deletion() *Change {
+	return &Change{Head: Head{Version: c.Version + "-"}, Had: -1}
+}
+
 // say is one turn. Errors: ErrBusy, ErrReused, ErrNothing, ErrLong, ErrChanged.
 func (c *Conversation) say(t Turn, fence string) (Said, *Change, error) {
 	if said, ok := c.repeated(t.Reply, fence); ok {

@@ -28,7 +28,7 @@ type backend struct {
 
 // Commit implements session.Backend.
 func (b *backend) Commit(_ context.Context, id uuid.UUID, was *session.Conversation, ch *session.Change) error {
-	if ch == nil {
+	if ch.Born == "" {
 		return b.delete(id, was)
 	}
 	if was != nil && onlyConnection(was.Head, ch) {

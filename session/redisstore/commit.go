@@ -43,9 +43,6 @@ func (s *Store) Commit(ctx context.Context, id uuid.UUID, was *session.Conversat
 	if was != nil {
 		before = was.Head
 	}
-	if ch == nil {
-		ch = deletion(was)
-	}
 	if !s.checking.Load() && s.begins(&before, &ch.Head) {
 		if err := s.awaitSubscription(ctx); err != nil {
 			return err
@@ -64,13 +61,6 @@ func (s *Store) Commit(ctx context.Context, id uuid.UUID, was *session.Conversat
 	}
 	s.trackOwn(id, &ch.Head)
 	return nil
-}
-
-// deletion returns the change that leaves a grave. Its version derives from the one
-// that it deletes, so that a repeated deletion is recognised.
-func deletion(was *session.Conversation) *session.Change {
-	version, _, _ := was.Known()
-	return &session.Change{Head: session.Head{Version: version + "-"}, Had: -1}
 }
 
 // begins tells whether a change gives this node the right to write a reply.
