@@ -338,7 +338,7 @@ func TestRedisOutageIsNoFlood(t *testing.T) {
 			t.Cleanup(store.Close)
 			opened := func() (session.Backend, session.Kind) { return store, store.Kind() }
 			r := newRig(t, withSecret(t), withStore(opened), withHub(func(c *hub.Config) {
-				c.Limits.MessagesPerMinute, c.Limits.Counter = 1000, store.Counter()
+				c.Limits.MessagesPerMinute, c.Limits.Counter = 1000, store
 			}))
 			id := decode[chatSession](t, r.do("POST", "/sessions", "", authorized(tokenOf(t, "me"))).want(http.StatusCreated)).ID
 			p := r.dial("/ws/"+id, offering(dialect, "bearer."+tokenOf(t, "me")))

@@ -14,23 +14,22 @@ import (
 //
 // The table in package storetest holds every implementation to this.
 type Backend interface {
-	// Load returns the conversation as it stands, of which have is known here (nil:
+	// Load returns the stored conversation. have is what the caller has of it (nil:
 	// nothing). It does not slide the time to live.
-	// Errors: ErrNotFound, where a conversation that is returned all the same is
-	// the grave that a deletion left: a creation is a change of it.
+	// Errors: ErrNotFound. A conversation that is returned with it is the grave of
+	// a deletion; a creation is a change of that.
 	Load(ctx context.Context, id uuid.UUID, have *Conversation) (*Conversation, error)
 
-	// Commit makes a change of was (nil: there was nothing, nor a grave), if that
-	// is what stands, and Change.Had what it says. A nil change deletes. One that
-	// was made already, by name, succeeds. What frees memory comes first, so that a
-	// full store still takes the end of a reply. The nodes that have to do with the
-	// conversation are told.
+	// Commit makes ch if the stored version is still was's (nil: nothing is stored,
+	// not even a grave) and the running text is Change.Had long. Without Born it deletes.
+	// Repeating a change that was made succeeds. Memory is freed first, so that a
+	// full store still takes the end of a reply. The nodes concerned are told.
 	// Errors: ErrConflict, ErrFull.
 	Commit(ctx context.Context, id uuid.UUID, was *Conversation, ch *Change) error
 
-	// Claim returns the session that an idempotency key stands for: id, unless it
-	// has another one than stale. With the nil id it stands for none any more if it
-	// stood for stale. It lives as long as its session.
+	// Claim maps key to id and returns id, unless the key already maps to a session
+	// other than stale: then it returns that one. With the nil id it removes the
+	// mapping if it is to stale. A mapping lives as long as its session.
 	// Errors: ErrFull.
 	Claim(ctx context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error)
 
@@ -39,13 +38,13 @@ type Backend interface {
 	// those that are not as the Manager has them, or gone.
 	Touch(ctx context.Context, used []Use) (changed []uuid.UUID, err error)
 
-	// Append stores what the texts have that the store lacks (Text.Unsaved), each
-	// if its fence stands, and says for each Saved or Moved; neither: it failed.
+	// Append stores each text's unsaved tail (Text.Unsaved) if its fence stands, and
+	// calls Saved or Moved on it. A text on which neither is called has failed.
 	Append(ctx context.Context, texts []*Text)
 
-	// Read brings the texts what the store has of them, each if its fence stands,
-	// and says for each Stored or Moved; neither: it failed. This node is told of
-	// their growth for a while.
+	// Read brings each text what the store has of it if its fence stands, and calls
+	// Stored or Moved on it. A text on which neither is called has failed. This node
+	// is told of their growth for a while.
 	Read(ctx context.Context, texts []*Text)
 
 	// Alive tells whether a node may still write. It changes only where the node

@@ -1,6 +1,9 @@
 package session
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -69,7 +72,7 @@ type Claimed struct {
 }
 
 // Change is all that can happen to a conversation, and the journal's record of
-// it. A nil Change means that nothing is missing.
+// it. One without Born deletes it. A nil Change means that nothing is missing.
 type Change struct {
 	Head
 	Add []Message // each with its Parent and the change's Version
@@ -148,22 +151,12 @@ func (c *Conversation) isChain(n int) bool {
 
 // find returns the index of the message with this Seq.
 func (c *Conversation) find(seq int64) (int, bool) {
-	return sort.Find(len(c.messages), func(i int) int { return cmpInt(seq, c.messages[i].Seq) })
+	return sort.Find(len(c.messages), func(i int) int { return cmp.Compare(seq, c.messages[i].Seq) })
 }
 
 // onPath returns the place of a message on the path.
 func (c *Conversation) onPath(seq int64) (int, bool) {
-	return sort.Find(len(c.path), func(i int) int { return cmpInt(seq, c.path[i].Seq) })
-}
-
-func cmpInt(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return sort.Find(len(c.path), func(i int) int { return cmp.Compare(seq, c.path[i].Seq) })
 }
 
 // lookup returns the message that an id means: the one on the path, else the
@@ -179,6 +172,16 @@ func (c *Conversation) lookup(id uuid.UUID) (m Message, ok bool) {
 		return Message{}, false
 	}
 	return c.messages[known[len(known)-1]], true
+}
+
+// reply returns the stored reply of an id; nil: there is none.
+func (c *Conversation) reply(id uuid.UUID) *Message {
+	for _, i := range c.byID[id] {
+		if m := &c.messages[i]; m.Role == Assistant {
+			return m
+		}
+	}
+	return nil
 }
 
 // before returns the id of the message that m follows; nil: m is a first one.
@@ -274,11 +277,9 @@ type Epoch struct {
 const firstEpoch = 1
 
 // Epoch names the latest epoch of the reply; 0: its first writer's.
-func (r *Running) Epoch() int64 { return lastEpoch(r.Epochs) }
-
-func lastEpoch(epochs []Epoch) int64 {
-	if n := len(epochs); n > 0 {
-		return epochs[n-1].N
+func (r *Running) Epoch() int64 {
+	if n := len(r.Epochs); n > 0 {
+		return r.Epochs[n-1].N
 	}
 	return 0
 }
@@ -298,4 +299,61 @@ func ValidPrefix(epochs []Epoch, epoch int64, offset int) int {
 		return 0
 	}
 	return offset
+}
+
+// NewConversation returns the conversation that a store has in this head and log.
+// Errors: they do not fit together.
+func NewConversation(h Head, log []Message) (*Conversation, error) {
+	c := new(Conversation)
+	if len(log) > 0 {
+		c.messages, c.byID = make([]Message, 0, len(log)), make(map[uuid.UUID][]int, len(log))
+	}
+	if h.Count != len(log) {
+		return nil, fmt.Errorf("its head counts %d messages, its log has %d", h.Count, len(log))
+	}
+	for i := 1; i < len(log); i++ {
+		if log[i].Seq <= log[i-1].Seq || log[i].Parent >= log[i].Seq {
+			return nil, fmt.Errorf("message %d of its log is out of order", i)
+		}
+	}
+	c.apply(&Change{Head: h, Add: log})
+	if c.tip() != h.Tip {
+		return nil, errors.New("its tip is not in its log")
+	}
+	return c, nil
+}
+
+// Grave is what a deletion leaves for a while, so that a creation that comes late
+// does not undo it. Only its version counts.
+func Grave(version string) *Conversation { return &Conversation{Head: Head{Version: version}} }
+
+// Known tells a Backend what the Manager has of a conversation: its version, how
+// many messages, and the version that added the last of them. A nil one is "".
+func (c *Conversation) Known() (version string, messages int, last string) {
+	if c == nil {
+		return "", 0, ""
+	}
+	if n := len(c.messages); n > 0 {
+		return c.Version, n, c.messages[n-1].Version
+	}
+	return c.Version, 0, ""
+}
+
+// With returns the conversation that has c's first n messages and those of a log
+// behind them, under this head. c stays as it is. Errors: as for NewConversation.
+func (c *Conversation) With(h Head, n int, log []Message) (*Conversation, error) {
+	if n == 0 {
+		return NewConversation(h, log)
+	}
+	return NewConversation(h, append(c.messages[:n:n], log...))
+}
+
+// Messages returns all messages that there are, in the order of their Seq.
+func (c *Conversation) Messages() []Message { return c.messages }
+
+func version(c *Conversation) string {
+	if c == nil {
+		return ""
+	}
+	return c.Version
 }

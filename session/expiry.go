@@ -12,45 +12,30 @@ const unusedFor = time.Hour
 // ttl is how long a conversation lives after it was used.
 func (m *Manager) ttl(c *Conversation) time.Duration {
 	if c.empty() {
-		return min(m.cfg.TTL, emptyTTL)
+		return min(m.cfg.TTL, EmptyTTL)
 	}
 	return m.cfg.TTL
 }
 
 // use slides the time to live. The cell is locked.
-func (m *Manager) use(e *cell) {
-	now := time.Now()
-	if m.kind.Alone {
-		e.expires = now.Add(m.ttl(e.c))
-		return
-	}
-	e.loaded = now
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.used[e.id] = true
-}
+func (e *cell) use() { e.used = time.Now() }
 
 // expire forgets a session that has outlived its time. The cell is locked.
 func (m *Manager) expire(e *cell) {
-	if !m.kind.Alone || !e.there() || e.c.Running != nil || e.holds > 0 || !time.Now().After(e.expires) {
+	if !m.kind.Alone || !e.there() || e.c.Running != nil || e.holds > 0 || !time.Now().After(e.used.Add(m.ttl(e.c))) {
 		return
 	}
 	m.drop(e)
 }
 
-// drop deletes what nobody asked to be deleted. What the store cannot forget now
-// it forgets when it is looked at again.
-func (m *Manager) drop(e *cell) bool {
-	err := m.rescue("forgetting a session", e.id, func() error {
+// drop deletes a session that has expired or must make room. If the store fails, the
+// next access tries again.
+func (m *Manager) drop(e *cell) {
+	_ = m.rescue("forgetting a session", e.id, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 		defer cancel()
-		return m.b.Commit(ctx, e.id, e.c, nil)
+		return m.commit(ctx, e, e.c.deletion())
 	})
-	if err != nil {
-		return false
-	}
-	m.forget(e)
-	return true
 }
 
 // forget removes what is here of a session that the store has no more.
@@ -109,9 +94,9 @@ func (m *Manager) tooMuch() bool {
 
 func (m *Manager) tooLarge() bool { return m.cfg.Bytes > 0 && m.bytes.Load() > m.cfg.Bytes }
 
-// evict drops sessions until there is room, and some more, so that not each that
-// comes has all looked through: empty ones first, then those unused for longest,
-// if for an hour. It looks at most once a second in vain.
+// evict drops sessions until there is room and some to spare, so that not every
+// creation scans all cells: empty ones first, then those unused for longest, if for an
+// hour. After a scan in vain it waits a second.
 func (m *Manager) evict(mine *cell) {
 	now := time.Now()
 	m.mu.Lock()
@@ -137,7 +122,7 @@ func (m *Manager) evict(mine *cell) {
 			return true // it is in use
 		}
 		if e.there() && !e.gone && e.holds == 0 && e.c.Running == nil {
-			c := candidate{e, e.c.empty(), e.expires.Add(-m.ttl(e.c))}
+			c := candidate{e, e.c.empty(), e.used}
 			if c.empty || now.Sub(c.used) >= unusedFor {
 				all = append(all, c)
 			}

@@ -2,9 +2,6 @@ package session
 
 // For the tests outside of the package.
 
-// EmptyTTL is how long a session lives in which nothing was said.
-const EmptyTTL = emptyTTL
-
 // NoEvents hears nothing.
 type NoEvents = noEvents
 
@@ -16,6 +13,6 @@ func (m *Manager) Stored() (n int) {
 
 // Keys counts the claims of a store in memory.
 func (m *Manager) Keys() (n int) {
-	m.b.(*memory).keys.m.Range(func(any, any) bool { n++; return true })
+	m.b.(*memory).Keys.m.Range(func(any, any) bool { n++; return true })
 	return n
 }

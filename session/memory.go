@@ -6,18 +6,41 @@ import (
 	"github.com/google/uuid"
 )
 
-// memory is the Backend of a store that is gone with the process: what the
+// Alone is what the Backends of stores that nobody shares have in common: what the
 // Manager has is all there is.
-type memory struct {
-	node string
-	keys Keys
+type Alone struct {
+	Node string
+	Keys Keys
 }
+
+// Load implements Backend.
+func (*Alone) Load(_ context.Context, _ uuid.UUID, have *Conversation) (*Conversation, error) {
+	if have == nil {
+		return nil, ErrNotFound
+	}
+	return have, nil
+}
+
+// Claim implements Backend. A claim without a session need not outlive the process;
+// one with a session is found again in its head.
+func (a *Alone) Claim(_ context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error) {
+	return a.Keys.Claim(key, id, stale), nil
+}
+
+// Read implements Backend.
+func (*Alone) Read(context.Context, []*Text) {}
+
+// Alive implements Backend: nobody else is there.
+func (a *Alone) Alive(node string) bool { return node == a.Node }
+
+// memory is the Backend of a store that is gone with the process.
+type memory struct{ Alone }
 
 // Memory returns the Backend of a store in this process. Nothing of it outlives the
 // process.
 func Memory() (Backend, Kind) {
-	b := &memory{node: randomName()}
-	return b, Kind{Node: b.node, Alone: true, Fleeting: true, Instant: true}
+	b := &memory{Alone{Node: randomName()}}
+	return b, Kind{Node: b.Node, Alone: true, Fleeting: true, Instant: true}
 }
 
 // NewMemory returns a Manager of Memory.
@@ -26,25 +49,12 @@ func NewMemory(cfg Config) *Manager {
 	return NewManager(b, kind, cfg)
 }
 
-// Load implements Backend.
-func (*memory) Load(_ context.Context, _ uuid.UUID, have *Conversation) (*Conversation, error) {
-	if have == nil {
-		return nil, ErrNotFound
-	}
-	return have, nil
-}
-
 // Commit implements Backend. The Manager lets nobody else change was.
 func (b *memory) Commit(_ context.Context, id uuid.UUID, was *Conversation, ch *Change) error {
-	if ch == nil {
-		b.keys.Forget(id, was.Head)
+	if ch.Born == "" {
+		b.Keys.Forget(id, was.Head)
 	}
 	return nil
-}
-
-// Claim implements Backend.
-func (b *memory) Claim(_ context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error) {
-	return b.keys.Claim(key, id, stale), nil
 }
 
 // Touch implements Backend: the Manager keeps the time.
@@ -56,12 +66,6 @@ func (*memory) Append(_ context.Context, texts []*Text) {
 		t.Saved(t.Appended(), true)
 	}
 }
-
-// Read implements Backend.
-func (*memory) Read(context.Context, []*Text) {}
-
-// Alive implements Backend: nobody else is there.
-func (b *memory) Alive(node string) bool { return node == b.node }
 
 // Ready implements Backend.
 func (*memory) Ready(context.Context) error { return nil }

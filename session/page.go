@@ -89,8 +89,8 @@ func (c *Conversation) placeOn(p *Page) place {
 	return place{changed: p.Answered()}
 }
 
-// ownEnd tells whether the page shows an answer of its own last: a reply would be put
-// into that.
+// ownEnd tells whether the page ends with an answer that is not stored: the SDK would
+// write the reply into it.
 func (c *Conversation) ownEnd(p *Page) bool {
 	if p == nil || p.Last.Role != Assistant {
 		return false

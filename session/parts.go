@@ -130,3 +130,16 @@ func wholeRunes(p []byte) int {
 	}
 	return n
 }
+
+// commonPrefix returns how many bytes, in whole characters, two texts have in
+// common at their beginning.
+func commonPrefix(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	for n > 0 && n < len(a) && !utf8.RuneStart(a[n]) {
+		n--
+	}
+	return n
+}

@@ -63,7 +63,7 @@ func TestCursorOfParts(t *testing.T) {
 				content += []string{"a", "é", "漢", "👋"}[rng.IntN(4)]
 			}
 		}
-		text := newText(Ref{}, &Running{}, true)
+		text := new(Manager).newText(Ref{}, &Running{}, true)
 		for rest := []byte(content); len(rest) > 0; {
 			n := RuneBoundary(rest, 4+rng.IntN(300))
 			text.append(rest[:n])
@@ -116,7 +116,7 @@ func TestCursorOfParts(t *testing.T) {
 func TestTextCutInMarks(t *testing.T) {
 	content := "é\xff\x81漢\xff\x80👋\xff\x81.\xff\x80!"
 	for cut := range len(content) {
-		text := newText(Ref{}, &Running{}, false)
+		text := new(Manager).newText(Ref{}, &Running{}, false)
 		text.Stored(0, []byte(content[:cut]), cut)
 		if got := text.String(text.Safe()); !strings.HasPrefix(content, got) || wholeRunes([]byte(got)) != len(got) || cut-len(got) > maxTorn {
 			t.Errorf("of %q is shown %q", content[:cut], got)

@@ -30,7 +30,9 @@ type queue struct {
 	// sent looks at a text that was sent, and says what becomes of it.
 	sent   func(t *Text) verdict
 	serial bool // one batch at a time, on run's goroutine
-	unused bool // nothing is ever sent, and run is not called
+	unused bool // nothing is sent, since this process has everything; run is not called
+	// instant: wake sends at once, and knows what becomes of it. run finds nothing.
+	instant bool
 
 	mu     sync.Mutex // guards what follows, and Text.queue
 	ready  []*Text
@@ -69,6 +71,10 @@ func newQueue(send func(context.Context, []*Text), sent func(*Text) verdict, ser
 
 // wake has the text sent.
 func (q *queue) wake(t *Text) {
+	if q.instant {
+		q.send(context.Background(), []*Text{t})
+		return
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {

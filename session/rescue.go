@@ -50,8 +50,8 @@ func Panicked(log *slog.Logger, step string, id uuid.UUID, p any) error {
 	return ErrPanicked
 }
 
-// Caught is a panic on a goroutine that is not to answer for it: whoever is panics
-// with it, and the log has the stack where it began.
+// Caught carries a panic to the goroutine that answers for it, with the stack where it
+// began.
 type Caught struct {
 	value any
 	stack []byte

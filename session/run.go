@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	})
 	group.Go(func() { m.appends.run(ctx) })
 	if m.kind.Alone {
-		group.Go(func() { m.takeRestored(ctx) })
+		group.Go(func() { m.sweep(ctx) }) // has what ran before taken over
 		m.every(ctx, &group, max(min(m.cfg.TTL/10, time.Minute), time.Millisecond), m.sweep)
 	} else {
 		group.Go(func() { m.reads.run(ctx) })
@@ -64,20 +65,27 @@ func (m *Manager) safely(step string, send func(context.Context, []*Text)) func(
 	}
 }
 
-// every calls f once an interval until ctx ends.
+// every has Every run f in the group, and a panic of f end that call alone.
 func (m *Manager) every(ctx context.Context, group *sync.WaitGroup, interval time.Duration, f func(context.Context)) {
 	group.Go(func() {
-		tick := time.NewTicker(interval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				_ = m.rescue("a look at the store", uuid.Nil, func() error { f(ctx); return nil })
-			}
-		}
+		Every(ctx, interval, func(ctx context.Context) {
+			_ = m.rescue("a look at the store", uuid.Nil, func() error { f(ctx); return nil })
+		})
 	})
+}
+
+// Every calls f once an interval until ctx ends.
+func Every(ctx context.Context, interval time.Duration, f func(context.Context)) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f(ctx)
+		}
+	}
 }
 
 // sweep forgets what has expired, and tells the backend what was used, or held,
@@ -91,42 +99,29 @@ func (m *Manager) sweep(ctx context.Context) {
 			return false
 		}
 		if e.there() {
-			at := e.expires.Add(-m.ttl(e.c))
+			at := e.used
 			if e.holds > 0 {
 				at = now
 			}
-			if at.After(e.loaded) {
-				e.loaded = now
+			if at.After(e.told) {
+				e.told = now
 				uses = append(uses, Use{ID: e.id, Version: e.c.Version, Claimed: e.c.Conn != nil, At: at})
 			}
 		}
 		m.release(e)
 		return true
 	})
-	for len(uses) > 0 {
-		n := min(len(uses), maxBatch)
-		_, _ = m.b.Touch(ctx, uses[:n]) // the next use is told, too
-		uses = uses[n:]
-	}
+	m.tellUses(ctx, uses)
 }
 
-// takeRestored has the replies taken over that ran when the last process ended,
-// some at a time.
-func (m *Manager) takeRestored(ctx context.Context) {
-	m.cells.Range(func(id, _ any) bool {
-		e, err := m.acquire(ctx, id.(uuid.UUID))
-		if err != nil {
-			return false
+// tellUses tells the backend of uses, and loads what it says has changed.
+func (m *Manager) tellUses(ctx context.Context, uses []Use) {
+	for part := range slices.Chunk(uses, maxBatch) {
+		changed, _ := m.b.Touch(ctx, part) // what failed is told with the next use
+		for _, id := range changed {
+			m.refresh(id)
 		}
-		orphaned := e.there() && e.c.Running != nil && e.text != nil && !e.text.own
-		ref := Ref{}
-		if orphaned {
-			ref = e.ref()
-			m.events.Orphaned(ref, e.c.Running.Reply)
-		}
-		m.release(e)
-		return ctx.Err() == nil
-	})
+	}
 }
 
 // heard takes a hint of another node's.
@@ -134,12 +129,14 @@ func (m *Manager) heard(h Hint) {
 	if h.ID == uuid.Nil {
 		m.missed.Store(true)
 		for _, t := range m.tracked() {
-			m.queueOf(t).wake(t)
+			t.to.wake(t)
 		}
 		return
 	}
 	if h.Fence == "" {
-		m.refresh(h.ID)
+		if _, here := m.cells.Load(h.ID); here {
+			m.refresh(h.ID)
+		}
 		return
 	}
 	m.mu.Lock()
@@ -150,22 +147,9 @@ func (m *Manager) heard(h Hint) {
 		t.elsewhere.Store(time.Now().UnixNano())
 	case here:
 		m.feed(t, h)
-	case !here && fenceNode(h.Fence) == m.kind.Node:
-		m.adoptOwn(h.ID)
+	case !here && FenceNode(h.Fence) == m.kind.Node:
+		m.refresh(h.ID) // somebody follows a reply of ours without a text: the answer to its Say was lost
 	}
-}
-
-// adoptOwn looks at a conversation in which somebody follows a reply under a fence
-// of this node's, of which there is no text here: the answer to its Say was lost.
-func (m *Manager) adoptOwn(id uuid.UUID) {
-	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
-	defer cancel()
-	e, err := m.acquire(ctx, id)
-	if err != nil {
-		return
-	}
-	defer m.release(e) // which looks
-	_ = m.load(ctx, e) // who follows asks again
 }
 
 // feed gives a followed text what a hint brings of it. One that has a gap, or is
@@ -182,7 +166,7 @@ func (m *Manager) feed(t *Text, h Hint) {
 		return
 	}
 	t.Stored(h.At, h.Text, h.At+len(h.Text))
-	m.reads.land(t, m.wasRead(t))
+	m.reads.land(t, m.sent(t))
 }
 
 func (m *Manager) tracked() []*Text {
@@ -200,7 +184,7 @@ func (m *Manager) tracked() []*Text {
 func (m *Manager) poll(ctx context.Context) {
 	for _, t := range m.tracked() {
 		if t.own || t.followed() {
-			m.queueOf(t).wake(t)
+			t.to.wake(t)
 		} else {
 			m.work.Go(func() { // it waits for what is under way
 				_ = m.rescue("leaving a text", t.Ref.ID, func() error { m.unfollow(ctx, t); return nil })
@@ -212,10 +196,6 @@ func (m *Manager) poll(ctx context.Context) {
 
 // touch slides the time to live of what was used, or is held, since the last time.
 func (m *Manager) touch(ctx context.Context) {
-	m.mu.Lock()
-	used := m.used
-	m.used = make(map[uuid.UUID]bool)
-	m.mu.Unlock()
 	now := time.Now()
 	every := min(m.cfg.TTL/3, 20*time.Second)
 	missed := m.missed.Swap(false)
@@ -231,32 +211,23 @@ func (m *Manager) touch(ctx context.Context) {
 		needed := held || e.text != nil
 		switch {
 		case e.gone || !e.there():
-		case used[e.id], needed && (missed || now.Sub(e.loaded) > every-rand.N(every/8+1)):
-			e.loaded = now
+		case !e.used.IsZero() && !e.used.Before(e.told), needed && (missed || now.Sub(e.told) > every-rand.N(every/8+1)):
+			e.told = now
 			uses = append(uses, Use{ID: e.id, Version: e.c.Version, Held: held, Claimed: e.c.Conn != nil && e.c.Conn.Node == m.kind.Node})
-		case e.holds == 0 && e.text == nil && now.Sub(e.loaded) > keepFor:
+		case e.holds == 0 && e.text == nil && now.Sub(e.told) > keepFor:
 			e.c = nil
 			m.weigh(e)
 		}
 		m.release(e)
 		return ctx.Err() == nil
 	})
-	for len(uses) > 0 {
-		n := min(len(uses), maxBatch)
-		changed, err := m.b.Touch(ctx, uses[:n])
-		if err == nil {
-			for _, id := range changed {
-				m.refresh(id)
-			}
-		}
-		uses = uses[n:]
-	}
+	m.tellUses(ctx, uses)
 }
 
 // watchWriters looks whether the nodes live that write what is followed here.
 func (m *Manager) watchWriters(ctx context.Context) {
 	for _, t := range m.tracked() {
-		node := fenceNode(t.Fence)
+		node := FenceNode(t.Fence)
 		if t.own || node != "" && (node == m.kind.Node || m.b.Alive(node)) {
 			continue
 		}

@@ -62,8 +62,8 @@ var (
 	ErrTaken = errors.New("session: another connection has the conversation")
 	// ErrGivenUp: the connection's peer is not there any more, as far as is known.
 	ErrGivenUp = errors.New("session: the connection was given up")
-	// ErrUnfollowed is how a Text ends that is written elsewhere and that nobody here
-	// followed. Manager.Follow returns another.
+	// ErrUnfollowed ends a text that another node writes and nobody here follows.
+	// Manager.Follow begins a new one.
 	ErrUnfollowed = errors.New("session: nobody followed the text")
 	// ErrUnavailable: the store could not be reached; nothing is known of the step.
 	ErrUnavailable = errors.New("session: the store cannot be reached")
@@ -128,8 +128,8 @@ type Session struct {
 	UpdatedAt time.Time `json:"updated_at"`
 	Messages  []Message `json:"messages"` // of the path, behind After; those that ended only
 
-	// After is the place that Messages follow: the last of the path that the
-	// place which was asked for has in common with it.
+	// After is the position just before Messages: the last message that the path
+	// shares with the position asked for.
 	After   Position `json:"-"`
 	Running *Running `json:"-"` // nil: none
 	Seq     int64    `json:"-"` // the last that a message was given

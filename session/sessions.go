@@ -68,14 +68,14 @@ func (m *Manager) create(ctx context.Context, c Creation) (got Session, ok bool,
 		return Session{}, false, err
 	}
 	defer m.release(e)
-	made := create(nil, c.Owner, c.Key) // one name for all tries
+	made := create(c.Owner, c.Key) // one name for all tries
 	err = m.stepIn(ctx, e, func() (*Change, error) {
 		if !e.there() {
 			return made, nil
 		}
 		ok = c.Key == uuid.Nil || e.c.Owner == c.Owner && e.c.Key == c.Key
 		if got = e.c.view(c.ID, Position{}); ok && got.Owner == c.Owner {
-			m.use(e)
+			e.use()
 		}
 		return nil, nil
 	})
@@ -96,7 +96,7 @@ func (m *Manager) Check(ctx context.Context, id uuid.UUID, owner string) (got Se
 			return nil, ErrNotFound
 		}
 		got = e.c.view(id, End)
-		m.use(e)
+		e.use()
 		return nil, nil
 	})
 	return got, err
@@ -152,29 +152,22 @@ func (m *Manager) Delete(ctx context.Context, ref Ref) error {
 		return err
 	}
 	defer m.release(e)
-	for tried := false; ; {
-		if !m.kind.Alone {
-			if err := m.load(ctx, e); err != nil {
-				return err
-			}
-		}
-		if !e.there() || e.c.Born != ref.Born {
-			if tried {
-				return nil // by us, as far as anybody can tell
-			}
-			return ErrNotFound
-		}
-		err := m.b.Commit(ctx, e.id, e.c, nil)
+	looks, tried := 0, false
+	err = m.stepIn(ctx, e, func() (*Change, error) {
+		looks++
 		switch {
-		case err == nil:
-			m.forget(e)
-			return nil
-		case errors.Is(err, ErrConflict):
-		default:
-			return fmt.Errorf("failed to delete a session: %w", err)
+		case looks == 1 && !m.kind.Alone:
+			return nil, nil // the store is asked first: what was deleted long ago is not found
+		case !e.there() || e.c.Born != ref.Born:
+			return nil, ErrNotFound
 		}
 		tried = true
+		return e.c.deletion(), nil
+	})
+	if tried && errors.Is(err, ErrNotFound) {
+		return nil // it is gone: by us, as far as anybody can tell
 	}
+	return err
 }
 
 // Hold keeps the session from expiring until as many calls of Release have
@@ -221,6 +214,6 @@ func (m *Manager) Release(ref Ref) {
 	defer m.release(e)
 	if e.there() && e.c.Born == ref.Born && e.holds > 0 {
 		e.holds--
-		m.use(e) // the moment it is let go its time begins
+		e.use() // the moment it is let go its time begins
 	}
 }

@@ -88,15 +88,18 @@ func (ch *Change) add(m Message) {
 // randomName returns a name that no other change, session or fence has.
 func randomName() string { return rand.Text()[:16] }
 
-// create makes a session. have is what is there already; nil: nothing.
-func create(have *Conversation, owner string, key uuid.UUID) *Change {
-	if have != nil {
-		return nil
-	}
+// create makes a session where there is none.
+func create(owner string, key uuid.UUID) *Change {
 	now := Now()
 	return &Change{Had: -1, Head: Head{
 		Version: randomName(), Born: randomName(), Owner: owner, Key: key, Created: now, Updated: now,
 	}}
+}
+
+// deletion leaves a grave. Its version derives from the one that it deletes, so that a
+// repeated deletion is recognised.
+func (c *Conversation) deletion() *Change {
+	return &Change{Head: Head{Version: c.Version + "-"}, Had: -1}
 }
 
 // say is one turn. Errors: ErrBusy, ErrReused, ErrNothing, ErrLong, ErrChanged.
@@ -149,10 +152,8 @@ func (c *Conversation) repeated(reply uuid.UUID, fence string) (Said, bool) {
 		}
 		return said, true
 	}
-	for _, i := range c.byID[reply] {
-		if m := c.messages[i]; m.Role == Assistant {
-			return c.ended(m), true
-		}
+	if m := c.reply(reply); m != nil {
+		return c.ended(*m), true
 	}
 	return Said{}, false
 }
@@ -188,10 +189,8 @@ func (c *Conversation) regenerate(t Turn, fence string) (Said, *Change, error) {
 		return Said{}, nil, ErrBusy
 	case last < 1, c.path[last].Role != Assistant:
 		return Said{}, nil, ErrNothing
-	case t.MostBytes > 0 && c.Bytes >= t.MostBytes:
-		return Said{}, nil, ErrLong
 	}
-	return Said{}, c.start(c.change(), c.path[last-1], t, fence), nil
+	return c.answerAgain(c.path[last-1], t, fence)
 }
 
 func (c *Conversation) answerAgain(m Message, t Turn, fence string) (Said, *Change, error) {
@@ -218,10 +217,8 @@ func (c *Conversation) start(ch *Change, user Message, t Turn, fence string) *Ch
 func (c *Conversation) finish(m Message, fence string, had int) (*Change, error) {
 	r := c.Running
 	if r == nil || r.Reply != m.ID {
-		for _, i := range c.byID[m.ID] {
-			if s := c.messages[i]; s.Role == Assistant && s.FinishReason == m.FinishReason && s.Content == m.Content {
-				return nil, nil
-			}
+		if s := c.reply(m.ID); s != nil && s.FinishReason == m.FinishReason && s.Content == m.Content {
+			return nil, nil
 		}
 		return nil, ErrLost
 	}
@@ -246,19 +243,11 @@ func (c *Conversation) stop(reply uuid.UUID) *Change {
 	return ch
 }
 
-// take gives the right to write the running reply to fence, if from has it; died
-// tells that from's node is held dead. had is how long the stored text is and
-// has how much of it is kept. Errors: ErrLost, ErrBusy.
-func (c *Conversation) take(reply uuid.UUID, fence, from string, died bool, had, has int) (*Change, error) {
+// take gives the right to write the running reply to fence; died tells that the
+// node that had it is held dead. had is how long the stored text is and has how
+// much of it is kept.
+func (c *Conversation) take(fence string, died bool, had, has int) *Change {
 	r := c.Running
-	switch {
-	case r == nil || r.Reply != reply:
-		return nil, ErrLost
-	case r.Fence == fence:
-		return nil, nil
-	case r.Fence != from:
-		return nil, ErrBusy
-	}
 	ch, next := c.change(), *r
 	next.Epochs = append(r.Epochs[:len(r.Epochs):len(r.Epochs)], Epoch{N: newEpoch(r.Epoch()), At: has})
 	next.Fence = fence
@@ -266,7 +255,7 @@ func (c *Conversation) take(reply uuid.UUID, fence, from string, died bool, had,
 		next.Deaths++
 	}
 	ch.Running, ch.Had, ch.Has = &next, had, has
-	return ch, nil
+	return ch
 }
 
 // newEpoch is a name that never comes again, also where a failover has lost the

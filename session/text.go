@@ -1,14 +1,11 @@
 package session
 
 import (
-	"bytes"
 	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
 	"unsafe"
-
-	"github.com/google/uuid"
 )
 
 const (
@@ -24,15 +21,12 @@ const (
 // What is below Appended may be stored, what is below Safe is stored and may be
 // shown. Both only grow, and bytes below them never change.
 type Text struct {
-	// These do not change.
-	Ref    Ref
-	Reply  uuid.UUID
-	User   Position // the message that it answers
-	Seq    int64
-	Model  string
-	Epochs []Epoch
-	Fence  string // under which it is written
-	own    bool   // by this node
+	// These do not change. The reply is as it was when the text began: Stopping and
+	// Deaths may be out of date.
+	*Running
+	Ref Ref
+	own bool   // written by this node
+	to  *queue // has the store append it, or read it
 
 	first    *block
 	appended atomic.Int64
@@ -40,8 +34,8 @@ type Text struct {
 	end      atomic.Pointer[TextEnd]
 	watcher  atomic.Pointer[TextWatcher]
 
-	// The writer's: the turn of a text that is written here, else whoever holds
-	// the cell's feed.
+	// Owned by the writer: the turn, or, for a followed text, whoever has it in
+	// flight.
 	last *block
 	size int
 
@@ -49,13 +43,13 @@ type Text struct {
 	// failover has lost some of it.
 	saved     atomic.Int64
 	elsewhere atomic.Int64 // when another node last told that it follows it, in Unix ns; 0: none has
-	answered  atomic.Bool  // since this was last looked at
+	answered  atomic.Bool  // the store has answered since Manager.sent last looked
 	moved     atomic.Bool  // the store says that another fence stands, or none
 	changed   atomic.Bool  // the store says that the conversation has changed
 	queue     queued       // guarded by the queue's lock
-	outage    outage       // the queue's goroutine's; once it is shut, Finish's
+	awaySince time.Time    // when the store first did not answer; zero: it does. The queue's goroutine's; once it is shut, Finish's
+	awayTold  bool         // the watcher knows that this lasts. As awaySince
 	sent      Cursor       // how far Unsaved came; whoever appends has it
-	wake      func()       // has the store take what was appended; nil: not written here
 }
 
 // TextEnd says how a Text ended. Exactly one of its fields is set, but for Keep.
@@ -89,25 +83,38 @@ type block struct {
 }
 
 // newText returns an empty text of a running reply.
-func newText(ref Ref, r *Running, own bool) *Text {
-	b := &block{buf: make([]byte, firstBlock)}
-	return &Text{
-		Ref: ref, Reply: r.Reply, User: r.User, Seq: r.Seq, Model: r.Model, Epochs: r.Epochs, Fence: r.Fence, own: own,
-		first: b, last: b,
+func (m *Manager) newText(ref Ref, r *Running, own bool) *Text {
+	to := m.reads
+	if own {
+		to = m.appends
 	}
+	b := &block{buf: make([]byte, firstBlock)}
+	return &Text{Running: r, Ref: ref, own: own, to: to, first: b, last: b}
 }
 
 // StoredText returns the text of a reply that has ended, without copying it.
 func StoredText(ref Ref, m *Message) *Text {
 	b := &block{buf: unsafe.Slice(unsafe.StringData(m.Content), len(m.Content))}
 	t := &Text{
-		Ref: ref, Reply: m.ID, User: Position{Seq: m.Parent}, Seq: m.Seq, Model: m.Model, Epochs: m.Epochs,
-		first: b, last: b, size: len(m.Content),
+		Running: &Running{Reply: m.ID, User: Position{Seq: m.Parent}, Seq: m.Seq, Model: m.Model, Epochs: m.Epochs},
+		Ref:     ref, first: b, last: b, size: len(m.Content),
 	}
 	t.appended.Store(int64(t.size))
 	t.safe.Store(int64(t.size))
 	t.end.Store(&TextEnd{Message: m})
 	return t
+}
+
+// Append adds p, whole characters, to a text that is written here, and has it
+// stored. Only the turn's goroutine calls it. It returns false when the text has
+// ended: another node writes the reply, or its session is gone.
+func (t *Text) Append(p []byte) bool {
+	if t.end.Load() != nil {
+		return false
+	}
+	t.append(p)
+	t.to.wake(t)
+	return true
 }
 
 // append adds whole characters. Only the writer calls it.
@@ -203,12 +210,6 @@ func (t *Text) finish(e *TextEnd) {
 	}
 }
 
-func (t *Text) away() {
-	if w := t.watcher.Load(); w != nil {
-		(*w).Away()
-	}
-}
-
 // Watcher returns who is told of the text: w, unless somebody is told already.
 // What has happened before is not told again.
 func (t *Text) Watcher(w TextWatcher) TextWatcher {
@@ -216,6 +217,12 @@ func (t *Text) Watcher(w TextWatcher) TextWatcher {
 		return w
 	}
 	return *t.watcher.Load()
+}
+
+// followed tells whether anybody follows the text, as far as its watcher knows.
+func (t *Text) followed() bool {
+	w := t.watcher.Load()
+	return w == nil || (*w).Followed()
 }
 
 // FollowedElsewhere is when another node last told that it follows the text, which
@@ -229,9 +236,6 @@ func (t *Text) FollowedElsewhere() time.Time {
 
 // Own tells whether this node writes the text.
 func (t *Text) Own() bool { return t.own }
-
-// Epoch names the writer; 0: the reply's first.
-func (t *Text) Epoch() int64 { return lastEpoch(t.Epochs) }
 
 // Appended is how many bytes the text has, Safe how many of them are stored.
 func (t *Text) Appended() int { return int(t.appended.Load()) }
@@ -253,118 +257,4 @@ func (t *Text) String(n int) string {
 		s.Write(p)
 	}
 	return s.String()
-}
-
-// Cursor is a place in a text. It belongs to one goroutine at a time.
-type Cursor struct {
-	t    *Text
-	b    *block
-	off  int
-	part Part
-	text int // bytes of text before it
-}
-
-func (t *Text) start() Cursor { return Cursor{t: t, b: t.first, part: PartText} }
-
-// At returns the place behind the first off bytes. ok is false, and the place is
-// the beginning, if the text has no such place, or not yet.
-func (t *Text) At(off int) (c Cursor, ok bool) { return t.at(off, t.Safe()) }
-
-func (t *Text) at(off, bound int) (c Cursor, ok bool) {
-	if off < 0 || off > bound {
-		return t.start(), false
-	}
-	c = t.start()
-	for c.off < off {
-		c.pass(c.rest(off))
-	}
-	if p := c.rest(bound); len(p) > 0 && !utf8.RuneStart(p[0]) {
-		return t.start(), false
-	}
-	return c, true
-}
-
-// TextAt returns the offset of the place behind the first n bytes of text alone;
-// ok is false if there are not so many, or not yet.
-func (t *Text) TextAt(n int) (off int, ok bool) {
-	c := t.start()
-	for c.text < n {
-		if len(c.Next(n-c.text)) == 0 {
-			return 0, false
-		}
-	}
-	return c.off, true
-}
-
-// pass moves behind p, which follows.
-func (c *Cursor) pass(p []byte) {
-	for c.off += len(p); ; {
-		n := bytes.IndexByte(p, Mark)
-		if c.part == PartText {
-			c.text += len(p)
-			if n >= 0 {
-				c.text -= len(p) - n
-			}
-		}
-		if n < 0 || n+markLen > len(p) {
-			return
-		}
-		c.part, p = Part(p[n+1]), p[n+markLen:]
-	}
-}
-
-// Off is the offset of the place, Part the part that it is in, and TextOff how many
-// bytes of text alone are before it.
-func (c *Cursor) Off() int     { return c.off }
-func (c *Cursor) Part() Part   { return c.part }
-func (c *Cursor) TextOff() int { return c.text }
-
-// Behind is how much there is to read.
-func (c *Cursor) Behind() int { return max(0, c.t.Safe()-c.off) }
-
-// Next returns what follows of one part, at most limit bytes and whole characters,
-// and moves behind it; nothing when there is no more for now. Marks it only passes.
-// The bytes stay valid and must not be changed.
-func (c *Cursor) Next(limit int) []byte {
-	bound := c.t.Safe()
-	p := c.rest(bound)
-	for len(p) >= markLen && p[0] == Mark {
-		c.part = Part(p[1])
-		c.off += markLen
-		p = c.rest(bound)
-	}
-	p = p[:RuneBoundary(p, limit)]
-	if n := bytes.IndexByte(p, Mark); n >= 0 {
-		p = p[:n]
-	}
-	c.off += len(p)
-	if c.part == PartText {
-		c.text += len(p)
-	}
-	return p
-}
-
-// next is Next of the stored bytes, marks and all, below the bound.
-func (c *Cursor) next(limit, bound int) []byte {
-	p := c.rest(bound)
-	p = p[:RuneBoundary(p, limit)]
-	c.off += len(p)
-	return p
-}
-
-// rest returns what is below the bound behind c in its block. The bound was
-// loaded before: what it publishes includes the block that holds it.
-func (c *Cursor) rest(bound int) []byte {
-	for c.off < bound {
-		end := bound
-		if next := c.b.next.Load(); next != nil {
-			if next.start <= c.off {
-				c.b = next
-				continue
-			}
-			end = min(bound, next.start)
-		}
-		return c.b.buf[c.off-c.b.start : end-c.b.start]
-	}
-	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -19,7 +18,7 @@ const AwayAfter = 30 * time.Second
 // The cell is locked.
 func (m *Manager) write(e *cell, fence string) *Text {
 	if e.text == nil || e.text.Fence != fence || !e.text.own {
-		m.replace(e, newText(e.ref(), e.c.Running, true))
+		m.replace(e, m.newText(e.ref(), e.c.Running, true))
 	}
 	return e.text
 }
@@ -27,101 +26,46 @@ func (m *Manager) write(e *cell, fence string) *Text {
 // replace makes t the cell's text. The cell is locked.
 func (m *Manager) replace(e *cell, t *Text) {
 	if old := e.text; old != nil {
-		m.untrack(old)
+		if drained := old.to.shut(old); !old.own {
+			<-drained // nothing is being appended to it any more
+			if !m.kind.Alone {
+				e.use() // the store is told that it is followed no more
+			}
+		}
 	}
 	e.text = t
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if t == nil {
-		return
-	}
-	if t.own {
-		t.wake = func() { m.grown(t) }
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.texts[t.Ref.ID] = t
-}
-
-// untrack has the store leave a text alone. When it returns nothing is being
-// appended to one that was followed here.
-func (m *Manager) untrack(t *Text) {
-	if drained := m.queueOf(t).shut(t); !t.own {
-		<-drained
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.texts, t.Ref.ID)
-	if !t.own && !m.kind.Alone {
-		m.used[t.Ref.ID] = true // the store is told that it is followed no more
+		delete(m.texts, e.id)
+	} else {
+		m.texts[e.id] = t
 	}
 }
 
-func (m *Manager) queueOf(t *Text) *queue {
-	if t.own {
-		return m.appends
-	}
-	return m.reads
-}
-
-// grown has the store take what was appended to a text that is written here.
-func (m *Manager) grown(t *Text) {
-	if m.kind.Instant {
-		m.b.Append(context.Background(), []*Text{t})
-		return
-	}
-	m.appends.wake(t)
-}
-
-// Append adds p, whole characters, to a text that is written here, and has it
-// stored. Only the turn's goroutine calls it. It returns false when the text has
-// ended: another node writes the reply, or its session is gone.
-func (t *Text) Append(p []byte) bool {
-	if t.end.Load() != nil {
-		return false
-	}
-	t.append(p)
-	t.wake()
-	return true
-}
-
-// appended is the appends' look at a text that was sent.
-func (m *Manager) appended(t *Text) verdict {
+// sent tells the queues what becomes of a text that was sent.
+func (m *Manager) sent(t *Text) verdict {
 	switch {
 	case t.end.Load() != nil:
 		return done
-	case t.moved.Load():
+	case t.moved.Swap(false): // a failover can bring the fence back
 		m.lookAt(t) // it ends the text
 		return rest
-	case !t.outage.answered(t.answered.Swap(false)):
+	case !t.answered.Swap(false):
 		m.failed(t)
 		return later
 	case t.changed.Swap(false):
 		m.lookAt(t)
 	}
-	if int(t.saved.Load()) < t.Appended() {
+	t.awaySince, t.awayTold = time.Time{}, false
+	saved, have := int(t.saved.Load()), t.Appended()
+	if t.own && saved < have || !t.own && saved > have {
 		return more
 	}
 	return rest
 }
 
-// wasRead is the reads' look at a text that was read.
-func (m *Manager) wasRead(t *Text) verdict {
-	switch {
-	case t.end.Load() != nil:
-		return done
-	case t.moved.Load():
-		m.lookAt(t)
-		return rest
-	case !t.outage.answered(t.answered.Swap(false)):
-		m.failed(t)
-		return later
-	}
-	if int(t.saved.Load()) > t.Appended() {
-		return more
-	}
-	return rest
-}
-
-// lookAt is refresh that nobody waits for.
+// lookAt runs refresh in the background.
 func (m *Manager) lookAt(t *Text) {
 	m.work.Go(func() {
 		_ = m.rescue("a look at a conversation", t.Ref.ID, func() error { m.refresh(t.Ref.ID); return nil })
@@ -130,20 +74,23 @@ func (m *Manager) lookAt(t *Text) {
 
 // failed notes that the store did not answer for a text.
 func (m *Manager) failed(t *Text) {
-	begins, lasts := t.outage.missed()
-	if begins && t.own {
-		m.log.Warn("a running reply cannot be stored; trying on", slog.String("session", t.Ref.ID.String()[:8]))
+	now := time.Now()
+	if t.awaySince.IsZero() {
+		if t.awaySince = now; t.own {
+			m.log.Warn("a running reply cannot be stored; trying on", slog.String("session", t.Ref.ID.String()[:8]))
+		}
 	}
-	if lasts {
-		t.away()
+	if t.awayTold || now.Sub(t.awaySince) < AwayAfter {
+		return
+	}
+	t.awayTold = true
+	if w := t.watcher.Load(); w != nil {
+		(*w).Away()
 	}
 }
 
-// refresh looks at what the store has of a conversation, if anything is here of it.
+// refresh loads a conversation, and has its reply taken over if nobody writes it.
 func (m *Manager) refresh(id uuid.UUID) {
-	if _, ok := m.cells.Load(id); !ok {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
 	e, err := m.acquire(ctx, id)
@@ -151,7 +98,7 @@ func (m *Manager) refresh(id uuid.UUID) {
 		return
 	}
 	defer m.release(e)
-	if e.there() && !m.kind.Alone {
+	if !m.kind.Alone {
 		_ = m.load(ctx, e) // which tells of what is new; if it fails, the polls look again
 	}
 }
@@ -159,8 +106,8 @@ func (m *Manager) refresh(id uuid.UUID) {
 // stepTimeout bounds a step of the store that nobody waits for.
 const stepTimeout = 5 * time.Second
 
-// reconcile has the text that is here be what the conversation says of it. The
-// cell is locked.
+// reconcile brings the cell's text in line with the conversation: it ends, goes on
+// elsewhere, or is told to stop. The cell is locked.
 func (m *Manager) reconcile(e *cell) {
 	t := e.text
 	if t == nil {
@@ -174,7 +121,11 @@ func (m *Manager) reconcile(e *cell) {
 	case !e.there() || e.c.Born != t.Ref.Born:
 		m.endText(e, &TextEnd{Err: ErrNotFound})
 	case r == nil || r.Reply != t.Reply:
-		m.endText(e, e.c.textEnd(t.Reply))
+		if end := e.c.reply(t.Reply); end != nil {
+			m.endText(e, &TextEnd{Message: end})
+		} else {
+			m.endText(e, &TextEnd{Err: ErrLost})
+		}
 	case r.Fence != t.Fence:
 		m.moveOn(e, r)
 	case r.Stopping && t.own:
@@ -182,9 +133,9 @@ func (m *Manager) reconcile(e *cell) {
 	}
 }
 
-// endText ends the cell's text. One that was followed gets what it lacks of the
-// reply as it is stored, and one that was written here shows what was stored with
-// its end; where it has something else, it goes on in that.
+// endText ends the cell's text. A followed text is completed from the stored message,
+// and an own text shows what was stored with its end. If the text differs from the
+// message, followers go on in a text of the message.
 func (m *Manager) endText(e *cell, end *TextEnd) {
 	t := e.text
 	m.replace(e, nil)
@@ -207,33 +158,9 @@ func (m *Manager) endText(e *cell, end *TextEnd) {
 	t.finish(end)
 }
 
-// commonPrefix returns how many bytes, in whole characters, two texts have in
-// common at their beginning.
-func commonPrefix(a, b string) int {
-	n := 0
-	for n < min(len(a), len(b)) && a[n] == b[n] {
-		n++
-	}
-	for n > 0 && n < len(a) && !utf8.RuneStart(a[n]) {
-		n--
-	}
-	return n
-}
-
-// textEnd tells how a reply ended that runs no more.
-func (c *Conversation) textEnd(reply uuid.UUID) *TextEnd {
-	for _, i := range c.byID[reply] {
-		if m := &c.messages[i]; m.Role == Assistant {
-			return &TextEnd{Message: m}
-		}
-	}
-	return &TextEnd{Err: ErrLost}
-}
-
-// Finish stores the reply, which ends being the running one, with what the text
-// has as its content; the message's other fields but FinishReason, Usage,
-// Estimate, Failure and Retry are the store's to set. It succeeds when that is stored
-// already. Only the turn calls it, behind its last Append. Errors: ErrNotFound;
+// Finish ends the running reply and stores it, with what the text has as its content.
+// The message's other fields but FinishReason, Usage, Estimate, Failure and Retry are
+// set here. Repeating it succeeds. Only the turn calls it, behind its last Append. Errors: ErrNotFound;
 // ErrLost, where the text has another end; ErrUnavailable, after which it can be
 // called again.
 func (m *Manager) Finish(ctx context.Context, t *Text, reply Message) error {
@@ -261,10 +188,6 @@ func (m *Manager) Finish(ctx context.Context, t *Text, reply Message) error {
 		}
 	}
 }
-
-// maxStale is how often a step takes in vain what the store has of a text: where the
-// text is lost, and its fence with it, that would go on for ever.
-const maxStale = 100
 
 // insistFor is how long a step tries to get the store's answer for a text.
 const insistFor = 2 * time.Second
@@ -308,8 +231,7 @@ func (m *Manager) Yield(ctx context.Context, t *Text) error {
 	return m.step(ctx, t.Ref, func(e *cell) (*Change, error) { return e.c.yield(t.Reply, t.Fence), nil })
 }
 
-// letGo ends a text of this node's that has not ended: it goes on in whatever the
-// reply goes on in.
+// letGo ends an own text that has not ended. Followers go on in a followed text.
 func (m *Manager) letGo(t *Text) {
 	e, err := m.acquire(context.Background(), t.Ref.ID)
 	if err != nil {
@@ -323,7 +245,7 @@ func (m *Manager) letGo(t *Text) {
 
 // moveOn ends the cell's text, which goes on in one that is followed here.
 func (m *Manager) moveOn(e *cell, r *Running) {
-	t, next := e.text, newText(e.ref(), r, false)
+	t, next := e.text, m.newText(e.ref(), r, false)
 	keep := ValidPrefix(r.Epochs, t.Epoch(), t.Safe())
 	next.append([]byte(t.String(keep)))
 	next.saved.Store(int64(keep))
@@ -331,111 +253,6 @@ func (m *Manager) moveOn(e *cell, r *Running) {
 	m.replace(e, next)
 	t.finish(&TextEnd{Next: next, Keep: keep})
 	m.reads.wake(next)
-}
-
-// Take takes over the running reply, if it is this one and nobody writes it, and
-// returns what Say does. One of which too many writers have died, or that is to
-// stop, is only to be ended: ended is how. Errors: ErrNotFound; ErrBusy, where
-// somebody writes it; ErrLost, where it does not run any more; ErrUnavailable.
-func (m *Manager) Take(ctx context.Context, ref Ref, reply uuid.UUID) (said Said, ended string, err error) {
-	fence := m.newFence(randomName())
-	for tries := 1; ; tries++ {
-		err = m.step(ctx, ref, func(e *cell) (*Change, error) {
-			r := e.c.Running
-			if r == nil || r.Reply != reply {
-				return nil, ErrLost
-			}
-			if r.Fence == fence {
-				said, ended = m.taken(e)
-				return nil, nil
-			}
-			died, err := m.mayTake(e)
-			if err != nil {
-				return nil, err
-			}
-			had, has, err := m.textLength(ctx, e)
-			if err != nil {
-				return nil, err
-			}
-			return e.c.take(reply, fence, r.Fence, died, had, has)
-		})
-		if !errors.Is(err, errStale) {
-			return said, ended, err
-		}
-		if tries == maxStale {
-			return said, ended, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-	}
-}
-
-// mayTake tells whether nobody writes the cell's running reply, and whether that
-// is since its node died.
-func (m *Manager) mayTake(e *cell) (died bool, err error) {
-	node := fenceNode(e.c.Running.Fence)
-	switch {
-	case node == "":
-		return false, nil
-	case node == m.kind.Node:
-		if e.text != nil && e.text.own && e.text.Fence == e.c.Running.Fence {
-			return false, ErrBusy
-		}
-		return false, nil
-	case m.b.Alive(node):
-		return false, ErrBusy
-	}
-	return true, nil
-}
-
-// textLength reads all that is stored of the cell's running reply, and returns
-// how long it is and how much of it is whole characters.
-func (m *Manager) textLength(ctx context.Context, e *cell) (had, has int, err error) {
-	if e.text == nil || e.text.Fence != e.c.Running.Fence || e.text.own {
-		m.replace(e, newText(e.ref(), e.c.Running, false))
-	}
-	t := e.text
-	<-m.reads.shut(t)
-	defer m.reads.open(t)
-	for !m.kind.Alone {
-		if err := insist(ctx, t, m.b.Read); err != nil {
-			return 0, 0, fmt.Errorf("failed to read a text: %w", err)
-		}
-		if t.moved.Load() {
-			return 0, 0, errStale // the next look finds another head
-		}
-		if had = int(t.saved.Load()); had-t.Appended() <= maxTorn {
-			break
-		}
-	}
-	return int(t.saved.Load()), min(t.Appended(), int(t.saved.Load())), nil
-}
-
-// taken makes the text that goes on with a reply that was taken over, and ends
-// the one that followed it here.
-func (m *Manager) taken(e *cell) (said Said, ended string) {
-	r, old := e.c.Running, e.text
-	if old == nil || !old.own || old.Fence != r.Fence {
-		t := newText(e.ref(), r, true)
-		keep := r.Epochs[len(r.Epochs)-1].At
-		if old != nil {
-			t.append([]byte(old.String(min(keep, old.Appended()))))
-		}
-		t.saved.Store(int64(t.size))
-		t.safe.Store(int64(t.size))
-		m.replace(e, t)
-		if old != nil {
-			old.finish(&TextEnd{Next: t, Keep: min(keep, old.Safe())})
-		}
-	}
-	path := e.c.pathTo(r.User.Seq)
-	user := path[len(path)-1]
-	said = Said{User: user, Before: e.c.before(user), Started: true, Running: r, History: path, Text: e.text}
-	switch {
-	case r.Stopping:
-		ended = FinishStopped
-	case r.Deaths > maxDeaths, e.late:
-		ended = FinishError
-	}
-	return said, ended
 }
 
 // Follow returns the text of the running reply, wherever it is written; nil: none
@@ -448,19 +265,13 @@ func (m *Manager) Follow(ctx context.Context, ref Ref) (t *Text, err error) {
 			return nil, nil
 		}
 		if e.text == nil {
-			m.replace(e, newText(ref, e.c.Running, false))
+			m.replace(e, m.newText(ref, e.c.Running, false))
 			m.reads.wake(e.text)
 		}
 		t = e.text
 		return nil, nil
 	})
 	return t, err
-}
-
-// followed tells whether anybody follows the text, as far as its watcher knows.
-func (t *Text) followed() bool {
-	w := t.watcher.Load()
-	return w == nil || (*w).Followed()
 }
 
 // unfollow ends a text that is written elsewhere and that nobody follows, so that the
@@ -475,46 +286,4 @@ func (m *Manager) unfollow(ctx context.Context, t *Text) {
 		m.replace(e, nil)
 		t.finish(&TextEnd{Err: ErrUnfollowed})
 	}
-}
-
-// adoptIfOrphaned has somebody take over a reply that nobody will ever write: its
-// fence is this node's, and there is no text of it, or it was yielded, or it is a
-// dead node's. The cell is locked.
-func (m *Manager) adoptIfOrphaned(e *cell) {
-	if !e.there() || e.c.Running == nil {
-		return
-	}
-	if _, err := m.mayTake(e); err != nil {
-		return
-	}
-	// A yielded reply, and a dead node's, are for those who care about them.
-	if fenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {
-		m.events.Orphaned(e.ref(), e.c.Running.Reply)
-	}
-}
-
-// outage is the store being away for a text.
-type outage struct {
-	since time.Time // zero: it is there
-	told  bool      // that it lasts for too long
-}
-
-// answered notes whether the store answered, and returns that.
-func (o *outage) answered(yes bool) bool {
-	if yes {
-		*o = outage{}
-	}
-	return yes
-}
-
-// missed notes that the store did not answer. It tells whether that is new, and,
-// once, that it has been so for AwayAfter.
-func (o *outage) missed() (begins, lasts bool) {
-	now := time.Now()
-	if begins = o.since.IsZero(); begins {
-		o.since = now
-	}
-	lasts = !o.told && now.Sub(o.since) >= AwayAfter
-	o.told = o.told || lasts
-	return begins, lasts
 }

@@ -37,7 +37,7 @@ func newStore(cfg config, metrics *hub.Metrics, registry *prometheus.Registry, l
 		if err != nil {
 			return store{}, fmt.Errorf("REDIS_URL: %w", err)
 		}
-		return store{session.NewManager(r, r.Kind(), kept), "redis", r.Counter(), func() error { r.Close(); return nil }}, nil
+		return store{session.NewManager(r, r.Kind(), kept), "redis", r, func() error { r.Close(); return nil }}, nil
 	}
 	kept.Sessions, kept.Bytes = cfg.MaxSessions, storeBytes(cfg)
 	var s store

@@ -104,7 +104,7 @@ func (g *gate) Commit(ctx context.Context, id uuid.UUID, was *session.Conversati
 		told: func() { g.w.hint(g, session.Hint{ID: id}) },
 	}
 	err := g.pass(ctx, c)
-	if err == nil && ch != nil {
+	if err == nil && ch.Born != "" {
 		g.w.mu.Lock()
 		g.known = ch.Version
 		g.w.mu.Unlock()
@@ -245,7 +245,7 @@ func describe(was *session.Conversation, ch *session.Change) string {
 	if was != nil {
 		before = was.Head
 	}
-	if ch == nil {
+	if ch.Born == "" {
 		return "delete"
 	}
 	old, r := before.Running, ch.Running
@@ -288,7 +288,7 @@ func short(id uuid.UUID) string {
 
 // keyOf names a change for the state's key.
 func keyOf(ch *session.Change) string {
-	if ch == nil {
+	if ch.Born == "" {
 		return "-"
 	}
 	var b strings.Builder

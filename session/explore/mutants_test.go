@@ -34,10 +34,10 @@ var runs = map[string][]string{
 var mutants = []mutant{
 	{"a fence is its node's, not a turn's", "manager.go", `return m.kind.Node + " " + name`, `return m.kind.Node + " " + name[:0]`, "explore"},
 	{"a take does not say how long the text was", "steps.go", `ch.Running, ch.Had, ch.Has = &next, had, has`, `ch.Running, ch.Had, ch.Has = &next, -1, has`, "explore"},
-	{"an own fence without a text is busy", "writing.go", `if e.text != nil && e.text.own && e.text.Fence == e.c.Running.Fence {`, `if true {`, "explore"},
-	{"whoever lives may lose a reply", "writing.go", `case m.b.Alive(node):`, `case false:`, "explore"},
-	{"a dead node's reply is nobody's", "writing.go", `if fenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {`, `if fenceNode(e.c.Running.Fence) == m.kind.Node {`, "explore"},
-	{"who takes a reply that is to stop goes on with it", "writing.go", `case r.Stopping:`, `case false:`, "explore"},
+	{"an own fence without a text is busy", "take.go", `if e.text != nil && e.text.own && e.text.Fence == e.c.Running.Fence {`, `if true {`, "explore"},
+	{"whoever lives may lose a reply", "take.go", `case m.b.Alive(node):`, `case false:`, "explore"},
+	{"a dead node's reply is nobody's", "take.go", `if FenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {`, `if FenceNode(e.c.Running.Fence) == m.kind.Node {`, "explore"},
+	{"who takes a reply that is to stop goes on with it", "take.go", `case r.Stopping:`, `case false:`, "explore"},
 	{"every take counts as a death", "steps.go", `if died {`, `if true {`, "explore"},
 	{"a reply that could not be yielded stays", "writing.go", "	defer m.letGo(t)\n", "", "explore"},
 	{"the end of an own text is not shown", "writing.go", "			t.show(len(content), false)\n		case", "		case", "explore"},
@@ -90,7 +90,7 @@ var mutants = []mutant{
 	{"a text goes on with the next reply", "filestore/entry.go", `	if reply != e.reply {
 		e.text`, `	if reply != e.reply && false {
 		e.text`, "file"},
-	{"a restored text is forgotten", "manager.go", `			e.text.append(p)
+	{"a restored text is forgotten", "manager.go", `		e.text.append(p)
 `, ``, "file"},
 }
 

@@ -161,10 +161,7 @@ func (n *sharedNode) Commit(_ context.Context, id uuid.UUID, was *session.Conver
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before, _, _ := was.Known()
-	is, had := before+"-", -1
-	if ch != nil {
-		is, had = ch.Version, ch.Had
-	}
+	is, had := ch.Version, ch.Had
 	switch {
 	case s.version() == is:
 		n.known = is
@@ -173,7 +170,7 @@ func (n *sharedNode) Commit(_ context.Context, id uuid.UUID, was *session.Conver
 		return session.ErrConflict
 	}
 	n.known = is
-	if ch == nil {
+	if ch.Born == "" {
 		s.contents = contents{grave: is, claims: s.claims}
 		return nil
 	}

@@ -3,7 +3,6 @@ package filestore
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -17,28 +16,19 @@ import (
 // Manager lets one change of a conversation happen at a time; an append can come
 // between.
 type backend struct {
-	node       string
+	session.Alone
 	eraseEvery time.Duration
 	j          *journal
 	m          *session.Manager
-	keys       session.Keys
 
 	compactions sync.WaitGroup
 	compacting  sync.Mutex
 	compacted   time.Time // when the last one began. Run's
 }
 
-// Load implements session.Backend: what the Manager has is all there is.
-func (*backend) Load(_ context.Context, _ uuid.UUID, have *session.Conversation) (*session.Conversation, error) {
-	if have == nil {
-		return nil, session.ErrNotFound
-	}
-	return have, nil
-}
-
 // Commit implements session.Backend.
 func (b *backend) Commit(_ context.Context, id uuid.UUID, was *session.Conversation, ch *session.Change) error {
-	if ch == nil {
+	if ch.Born == "" {
 		return b.delete(id, was)
 	}
 	if was != nil && onlyConnection(was.Head, ch) {
@@ -70,34 +60,6 @@ func onlyConnection(was session.Head, ch *session.Change) bool {
 	return was == ch.Head && len(ch.Add) == 0 && ch.Had < 0
 }
 
-// commit puts a change into a batch. The journal is locked, and e is what it has
-// of the conversation; nil: nothing.
-func (j *journal) commit(b *batch, id uuid.UUID, e *entry, ch *session.Change) error {
-	was, stored := "", 0
-	if e != nil {
-		was, stored = e.version, e.stored(ch)
-	}
-	buf, err := appendCommit(b.buf, j.seconds(), id, was, ch, stored)
-	if err != nil {
-		return err
-	}
-	b.buf = buf
-	j.note(b, id, e)
-	if e == nil {
-		e = &entry{round: j.round}
-		j.entries[id] = e
-		j.live += perSession
-	}
-	text := e.text
-	reply, fence := running(&ch.Head)
-	if err := e.commit(was, ch.Version, reply, fence, ch.Had, ch.Has); err != nil {
-		panic("filestore: a change was not what the log has") // it was looked at
-	}
-	e.used = time.Now().Unix()
-	j.resized(e, weight(ch.Add)+int64(e.text-text))
-	return nil
-}
-
 func (b *backend) delete(id uuid.UUID, was *session.Conversation) error {
 	batch, err := b.j.enter()
 	if err != nil {
@@ -113,37 +75,13 @@ func (b *backend) delete(id uuid.UUID, was *session.Conversation) error {
 		return err
 	}
 	if was != nil {
-		b.keys.Forget(id, was.Head)
+		b.Keys.Forget(id, was.Head)
 	}
 	return nil
 }
 
-// delete puts the end of a conversation into a batch. The journal is locked.
-func (j *journal) delete(b *batch, id uuid.UUID, e *entry) {
-	b.buf = appendDelete(b.buf, j.seconds(), id, e.version)
-	j.note(b, id, e)
-	j.erased = j.erased || e.size > 0
-	j.live -= perSession + e.size
-	delete(j.entries, id)
-	j.deleted[id] = j.round
-}
-
-func appendDelete(buf []byte, at uint64, id uuid.UUID, was string) []byte {
-	start, buf := beginFrame(buf, kindDelete)
-	buf = appendBlock(binary.AppendUvarint(append(buf, id[:]...), at), was)
-	endFrame(buf, start)
-	return buf
-}
-
-// Claim implements session.Backend. A claim without a session need not outlive
-// the process; one with a session is found again in its head.
-func (b *backend) Claim(_ context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error) {
-	return b.keys.Claim(key, id, stale), nil
-}
-
-// touchEvery is how much later than is journalled a conversation must have been
-// used for that to be journalled, in seconds: a sweep comes once a minute, and can
-// come a moment early.
+// touchEvery: a use is journalled if it is at least this many seconds after the last
+// one that was. It is 59, since a sweep can come a moment early.
 const touchEvery = 59
 
 // Touch implements session.Backend: it journals that conversations were used.
@@ -179,8 +117,8 @@ func (b *backend) Touch(_ context.Context, used []session.Use) ([]uuid.UUID, err
 const (
 	// appendLimit bounds what one text has written at once, so that many get on.
 	appendLimit = 16 << 10
-	// pushBatch is how many texts may be told one after the other that they have
-	// grown, with a write to a socket each, before the next ones are written.
+	// pushBatch: with more texts than this in a batch, the writer does not serve
+	// their followers itself, which would hold up the next batch.
 	pushBatch = 32
 )
 
@@ -213,49 +151,6 @@ func (b *backend) Append(_ context.Context, texts []*session.Text) {
 	}
 }
 
-// append appends to buf what a text has that the log lacks, and returns how long
-// it is then; -1: nothing was appended, and the text was told what it must know.
-func (j *journal) append(b *batch, buf []byte, t *session.Text) ([]byte, int) {
-	e := j.entries[t.Ref.ID]
-	if e == nil || e.reply != t.Reply || e.fence != t.Fence {
-		t.Moved()
-		return buf, -1
-	}
-	at, p := t.Unsaved(j.scratch[:0], appendLimit)
-	if at != e.text && e.text <= t.Appended() {
-		t.Saved(e.text, false)
-		at, p = t.Unsaved(p[:0], appendLimit)
-	}
-	j.scratch = p
-	if at != e.text {
-		return buf, -1 // the text is shorter than what is stored of it: a mistake
-	}
-	if len(p) == 0 {
-		t.Saved(at, false)
-		return buf, -1
-	}
-	j.note(b, t.Ref.ID, e)
-	if e.stream == 0 {
-		j.streams++
-		e.stream = j.streams
-		buf = binary.AppendUvarint(buf, e.stream<<1|1)
-		buf = binary.LittleEndian.AppendUint64(append(buf, t.Ref.ID[:]...), fenceSum(e.fence))
-		buf = binary.AppendUvarint(buf, uint64(at))
-	} else {
-		buf = binary.AppendUvarint(buf, e.stream<<1)
-	}
-	buf = appendBlock(buf, p)
-	_ = e.grow(at, p) // it was looked at
-	j.resized(e, int64(len(p)))
-	return buf, e.text
-}
-
-// Read implements session.Backend: what the Manager has is all there is.
-func (*backend) Read(context.Context, []*session.Text) {}
-
-// Alive implements session.Backend: nobody else is there.
-func (b *backend) Alive(node string) bool { return node == b.node }
-
 // Ready implements session.Backend.
 func (b *backend) Ready(context.Context) error { return b.j.health() }
 
@@ -268,17 +163,9 @@ const (
 
 // Run implements session.Backend.
 func (b *backend) Run(ctx context.Context, _ func(session.Hint)) error {
-	tick := time.NewTicker(tickEvery)
-	defer tick.Stop()
 	defer b.compactions.Wait()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			b.tick(ctx)
-		}
-	}
+	session.Every(ctx, tickEvery, b.tick)
+	return nil
 }
 
 // tick is what is done once a second.
@@ -297,28 +184,7 @@ func (b *backend) tick(ctx context.Context) {
 	b.compacted = time.Now()
 	b.compactions.Go(func() {
 		if err := b.compact(ctx); err != nil && ctx.Err() == nil {
-			b.j.log.Warn("old conversations could not be removed from disk; trying again later",
-				slog.String("directory", b.j.dir), slog.Any("error", err))
+			b.j.log.Warn("old conversations could not be removed from disk; trying again later", slog.Any("error", err))
 		}
 	})
-}
-
-// wantsCompaction tells whether one is due: for erasure, or for room.
-func (j *journal) wantsCompaction(mayErase, mayShrink bool) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	garbage := j.total - j.live
-	return mayErase && j.erased || mayShrink && garbage > minGarbage && garbage > j.total/2
-}
-
-// Stats of the log.
-func (j *journal) stats() Stats {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return Stats{Written: j.written, Size: j.total, Live: j.live}
-}
-
-// errShort: a running reply's text is not here as far as it is stored.
-func errShort(id uuid.UUID) error {
-	return fmt.Errorf("the text of a reply of session %s… is not in memory", id.String()[:8])
 }

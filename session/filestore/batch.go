@@ -1,7 +1,12 @@
 package filestore
 
 import (
+	"encoding/binary"
+	"time"
+
 	"github.com/google/uuid"
+
+	"lumos/backend/session"
 )
 
 // batch is what is written by one write.
@@ -148,4 +153,79 @@ func (j *journal) write(b *batch) {
 		clear(b.undo)
 		j.spareUndo, b.undo = b.undo[:0], nil
 	}
+}
+
+// commit puts a change into a batch. The journal is locked, and e is what it has
+// of the conversation; nil: nothing.
+func (j *journal) commit(b *batch, id uuid.UUID, e *entry, ch *session.Change) error {
+	was, stored := "", 0
+	if e != nil {
+		was, stored = e.version, e.stored(ch)
+	}
+	buf, err := appendCommit(b.buf, j.seconds(), id, was, ch, stored)
+	if err != nil {
+		return err
+	}
+	b.buf = buf
+	j.note(b, id, e)
+	if e == nil {
+		e = &entry{round: j.round}
+		j.entries[id] = e
+		j.live += perSession
+	}
+	text := e.text
+	reply, fence := running(&ch.Head)
+	if err := e.commit(was, ch.Version, reply, fence, ch.Had, ch.Has); err != nil {
+		panic("filestore: a change was not what the log has") // it was looked at
+	}
+	e.used = time.Now().Unix()
+	j.resized(e, weight(ch.Add)+int64(e.text-text))
+	return nil
+}
+
+// delete puts the end of a conversation into a batch. The journal is locked.
+func (j *journal) delete(b *batch, id uuid.UUID, e *entry) {
+	b.buf = appendDelete(b.buf, j.seconds(), id, e.version)
+	j.note(b, id, e)
+	j.erased = j.erased || e.size > 0
+	j.live -= perSession + e.size
+	delete(j.entries, id)
+	j.deleted[id] = j.round
+}
+
+// append appends to buf what a text has that the log lacks, and returns how long
+// it is then; -1: nothing was appended, and the text was told what it must know.
+func (j *journal) append(b *batch, buf []byte, t *session.Text) ([]byte, int) {
+	e := j.entries[t.Ref.ID]
+	if e == nil || e.reply != t.Reply || e.fence != t.Fence {
+		t.Moved()
+		return buf, -1
+	}
+	at, p := t.Unsaved(j.scratch[:0], appendLimit)
+	if at != e.text && e.text <= t.Appended() {
+		t.Saved(e.text, false)
+		at, p = t.Unsaved(p[:0], appendLimit)
+	}
+	j.scratch = p
+	if at != e.text {
+		return buf, -1 // the text is shorter than what is stored of it: a mistake
+	}
+	if len(p) == 0 {
+		t.Saved(at, false)
+		return buf, -1
+	}
+	j.note(b, t.Ref.ID, e)
+	if e.stream == 0 {
+		j.streams++
+		e.stream = j.streams
+		buf = binary.AppendUvarint(buf, e.stream<<1|1)
+		buf = binary.LittleEndian.AppendUint64(append(buf, t.Ref.ID[:]...), fenceSum(e.fence))
+		buf = binary.AppendUvarint(buf, uint64(at))
+	} else {
+		buf = binary.AppendUvarint(buf, e.stream<<1)
+	}
+	buf = appendBlock(buf, p)
+	_ = e.grow(at, p) // it was looked at
+	j.resized(e, int64(len(p)))
+	return buf, e.text
 }

@@ -29,7 +29,7 @@ type link struct {
 	valid int64 // so much of it counts; -1: up to its last whole frame
 }
 
-// chain is what the files of a directory are.
+// chain is what findChain makes of the files of a directory.
 type chain struct {
 	links   []link         // the oldest first
 	stale   []string       // files that count no more, the oldest first

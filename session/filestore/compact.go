@@ -58,7 +58,10 @@ func (b *backend) compact(ctx context.Context) (err error) {
 		if err = j.leave(batch); err == nil {
 			err = j.sync() // a little at a time, while others write
 		}
-		pause(ctx, time.Since(began))
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Since(began)):
+		}
 		return err
 	})
 	if err != nil {
@@ -68,6 +71,14 @@ func (b *backend) compact(ctx context.Context) (err error) {
 		return err
 	}
 	return j.removeOld()
+}
+
+// wantsCompaction tells whether one is due: for erasure, or for room.
+func (j *journal) wantsCompaction(mayErase, mayShrink bool) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	garbage := j.total - j.live
+	return mayErase && j.erased || mayShrink && garbage > minGarbage && garbage > j.total/2
 }
 
 // checkRoom tells whether there is room for a copy of all that lives, and some for
@@ -82,13 +93,6 @@ func (j *journal) checkRoom() error {
 	return nil
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
 // copy puts all of a conversation, which is locked, into a batch. The journal is
 // locked.
 func (j *journal) copy(b *batch, id uuid.UUID, c *session.Conversation, text *session.Text) error {
@@ -96,11 +100,7 @@ func (j *journal) copy(b *batch, id uuid.UUID, c *session.Conversation, text *se
 	if e == nil {
 		return fmt.Errorf("session %s… is not in the log", id.String()[:8])
 	}
-	said, err := storedText(id, e, text)
-	if err != nil {
-		return err
-	}
-	buf, err := appendState(b.buf, uint64(e.used), id, e.version, c.Head, c.Messages(), said)
+	buf, err := appendCopy(b.buf, id, e, c, text)
 	if err != nil {
 		return err
 	}
@@ -110,15 +110,17 @@ func (j *journal) copy(b *batch, id uuid.UUID, c *session.Conversation, text *se
 	return nil
 }
 
-// storedText returns what is stored of a running reply's text.
-func storedText(id uuid.UUID, e *entry, text *session.Text) (string, error) {
-	switch {
-	case e.text == 0:
-		return "", nil
-	case text == nil || text.Appended() < e.text:
-		return "", errShort(id)
+// appendCopy appends a conversation, with its running reply's text as far as that is
+// stored.
+func appendCopy(buf []byte, id uuid.UUID, e *entry, c *session.Conversation, text *session.Text) ([]byte, error) {
+	said := ""
+	if e.text > 0 {
+		if text == nil || text.Appended() < e.text {
+			return nil, fmt.Errorf("the text of a reply of session %s… is not in memory", id.String()[:8])
+		}
+		said = text.String(e.text)
 	}
-	return text.String(e.text), nil
+	return appendState(buf, uint64(e.used), id, e.version, c.Head, c.Messages(), said)
 }
 
 // startCompaction begins the segment that all is copied to, or behind. failures

@@ -258,7 +258,9 @@ func FuzzReplay(f *testing.F) {
 			if r.run() == nil {
 				if all, err := r.restored(); err == nil {
 					m := session.NewMemory(session.Config{})
-					_, _ = m.Restore(slices.Values(all))
+					for _, one := range all {
+						_, _ = m.Restore(one)
+					}
 				}
 			}
 		}

@@ -25,7 +25,8 @@ type entry struct {
 	round  uint64 // journal.round when it last changed
 }
 
-// commit makes a change if its frame's checks hold. Errors: session.ErrConflict.
+// commit makes a change if it was made of what the log has. Errors:
+// session.ErrConflict.
 func (e *entry) commit(was, version string, reply uuid.UUID, fence string, had, has int) error {
 	if was != e.version || had >= 0 && had != e.text {
 		return session.ErrConflict

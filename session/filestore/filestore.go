@@ -24,6 +24,7 @@
 package filestore
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -76,8 +77,8 @@ type Config struct {
 const (
 	segmentBytes = 64 << 20
 	eraseEvery   = 5 * time.Minute
-	// lateAfter is how long nobody may have written a reply that ran when the last
-	// process ended for it to go on.
+	// lateAfter: a reply that nobody wrote for longer is ended at a start, not
+	// continued.
 	lateAfter = 10 * time.Minute
 )
 
@@ -124,15 +125,15 @@ func lockDirectory(dir string) (*os.File, error) {
 }
 
 func open(files files, dir string, cfg Config) (*Store, error) {
-	cfg.segmentBytes = or(cfg.segmentBytes, segmentBytes)
-	cfg.eraseEvery = or(cfg.eraseEvery, eraseEvery)
-	cfg.node = or(cfg.node, rand.Text()[:16])
-	cfg.Logger = or(cfg.Logger, slog.Default())
+	cfg.segmentBytes = cmp.Or(cfg.segmentBytes, segmentBytes)
+	cfg.eraseEvery = cmp.Or(cfg.eraseEvery, eraseEvery)
+	cfg.node = cmp.Or(cfg.node, rand.Text()[:16])
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	r := &replay{files: files, repair: cfg.Repair}
 	if err := r.run(); err != nil {
 		return nil, err
 	}
-	b := &backend{node: cfg.node, eraseEvery: cfg.eraseEvery, j: newJournal(files, dir, cfg)}
+	b := &backend{Alone: session.Alone{Node: cfg.node}, eraseEvery: cfg.eraseEvery, j: newJournal(files, dir, cfg)}
 	front := session.Backend(b)
 	if cfg.gate != nil {
 		front = cfg.gate(b)
@@ -143,14 +144,6 @@ func open(files files, dir string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	return &Store{Manager: m, b: b}, nil
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // Close syncs what is written, and gives the directory up. What is said
@@ -165,13 +158,3 @@ func (s *Store) Close() error {
 	}
 	return nil
 }
-
-// Stats are figures of the log.
-type Stats struct {
-	Written int64 // bytes, since the store was opened
-	Size    int64 // bytes on disk
-	Live    int64 // about how many of them are needed
-}
-
-// Stats returns them.
-func (s *Store) Stats() Stats { return s.b.j.stats() }

@@ -14,6 +14,21 @@ import (
 	"lumos/backend/session/storetest"
 )
 
+// Stats are figures of the log.
+type Stats struct {
+	Written int64 // bytes, since the store was opened
+	Size    int64 // bytes on disk
+	Live    int64 // about how many of them are needed
+}
+
+// Stats returns them.
+func (s *Store) Stats() Stats {
+	j := s.b.j
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return Stats{Written: j.written, Size: j.total, Live: j.live}
+}
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func quiet(c Config) Config {

@@ -21,7 +21,6 @@ type journal struct {
 	mode         SyncMode
 	segmentBytes int64
 	log          *slog.Logger
-	dir          string // for messages
 	run, start   uint64 // see header
 
 	// syncing is held by sync, so that nobody who waits for another's sync holds
@@ -46,8 +45,8 @@ type journal struct {
 	spare     []byte // for the next batch
 	spareUndo []undo
 
-	// round counts the syncs. What changed in clean, or since, may not be synced;
-	// deleted are the conversations that went then.
+	// round counts syncs. What changed in round clean or later may not be synced.
+	// deleted holds what was deleted since then, and in which round.
 	round, clean uint64
 	deleted      map[uuid.UUID]uint64
 
@@ -79,7 +78,7 @@ func (s slot) unlock() { <-s }
 // newJournal returns a log that has no segment yet.
 func newJournal(files files, dir string, cfg Config) *journal {
 	return &journal{
-		files: files, mode: cfg.Sync, segmentBytes: cfg.segmentBytes, log: cfg.Logger, dir: dir,
+		files: files, mode: cfg.Sync, segmentBytes: cfg.segmentBytes, log: cfg.Logger.With(slog.String("directory", dir)),
 		writer: make(slot, 1), run: rand.Uint64(), start: uint64(time.Now().Unix()),
 		entries: make(map[uuid.UUID]*entry), deleted: make(map[uuid.UUID]uint64), sizes: make(map[uint64]int64),
 	}
@@ -99,7 +98,7 @@ func (j *journal) failLocked(step string, err error) {
 	j.failures++
 	j.failed = fmt.Errorf("%w: failed to %s the log: %w", session.ErrUnavailable, step, err)
 	j.log.Error("conversations cannot be stored; trying again in a new file every second",
-		slog.String("directory", j.dir), slog.String("step", step), slog.Any("error", err))
+		slog.String("step", step), slog.Any("error", err))
 	if b := j.next; b != nil {
 		j.dropLocked(b)
 	}

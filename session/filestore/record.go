@@ -141,6 +141,13 @@ func running(h *session.Head) (reply uuid.UUID, fence string) {
 	return h.Running.Reply, h.Running.Fence
 }
 
+func appendDelete(buf []byte, at uint64, id uuid.UUID, was string) []byte {
+	start, buf := beginFrame(buf, kindDelete)
+	buf = appendBlock(binary.AppendUvarint(append(buf, id[:]...), at), was)
+	endFrame(buf, start)
+	return buf
+}
+
 func readCommit(r reader) (c commitRecord, ok bool) {
 	c.id, c.at, c.was = readID(&r), r.uvarint(), r.string()
 	c.readNames(&r)

@@ -3,7 +3,6 @@ package filestore
 import (
 	"context"
 	"fmt"
-	"log/slog"
 
 	"github.com/google/uuid"
 
@@ -18,8 +17,8 @@ import (
 //
 // In this order: the old segment is synced, if no sync of it has failed; the new
 // one is made; its header is written and synced; all that may not be synced in
-// the old one is written and synced; and then the directory. A crash before the last of that is
-// written leaves a segment that does not count, and the old one as it is.
+// the old one is written and synced; and then the directory. A crash before the end
+// of this leaves a segment that does not count, and the old one as it is.
 func (b *backend) recover(ctx context.Context) error {
 	j := b.j
 	j.writer.lock()
@@ -63,7 +62,7 @@ func (b *backend) recover(ctx context.Context) error {
 	j.clean = j.round
 	clear(j.deleted)
 	j.failed = nil
-	j.log.Info("conversations are stored again", slog.String("directory", j.dir))
+	j.log.Info("conversations are stored again")
 	return nil
 }
 
@@ -83,14 +82,10 @@ func (b *backend) rewrite(ctx context.Context, f file) (size int64, err error) {
 		if e == nil || e.round < j.clean {
 			return nil
 		}
-		said, err := storedText(id, e, text)
-		if err != nil {
+		if buf, err = appendCopy(buf, id, e, c, text); err != nil {
 			return err
 		}
 		e.stream = 0
-		if buf, err = appendState(buf, uint64(e.used), id, e.version, c.Head, c.Messages(), said); err != nil {
-			return err
-		}
 		if len(buf) < chunk {
 			return nil
 		}

@@ -290,7 +290,9 @@ func (r *replay) restored() ([]session.Restored, error) {
 				one.ID, one.Late = ids[i], late
 				// What was used since it was last journalled is not told: that is
 				// done once a minute.
-				one.Used = minTime(now, one.Used.Add(time.Minute))
+				if one.Used = one.Used.Add(time.Minute); one.Used.After(now) {
+					one.Used = now
+				}
 				all[i] = one
 			}
 		})
@@ -308,11 +310,4 @@ func (f *found) restore() (one session.Restored, err error) {
 	f.sum, f.cut = crc32.Checksum(f.said, castagnoli), false
 	f.messages, f.first, f.head, f.said = nil, nil, nil, nil
 	return one, nil
-}
-
-func minTime(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }

@@ -122,7 +122,7 @@ func (j *journal) displaced(name string) error {
 		j.failLocked("go on with", err)
 		j.ended = true
 		j.log.Error("another process has taken the directory; nothing is stored any more until this one is started again",
-			slog.String("directory", j.dir), slog.String("file", name))
+			slog.String("file", name))
 	}
 	return err
 }

@@ -30,18 +30,17 @@ func (b *backend) start(r *replay) error {
 		j.live += perSession + f.size
 	}
 	r.found = nil
-	expired, err := b.m.Restore(slices.Values(all))
-	if err != nil {
-		return err
-	}
-	gone := make(map[uuid.UUID]bool, len(expired))
-	for _, id := range expired {
-		gone[id] = true
-	}
-	for i := range all {
-		if !gone[all[i].ID] {
-			b.keys.Restore(all[i].ID, all[i].Head)
+	var expired []uuid.UUID
+	for _, one := range all {
+		gone, err := b.m.Restore(one)
+		if err != nil {
+			return err
 		}
+		if gone {
+			expired = append(expired, one.ID)
+			continue
+		}
+		b.Keys.Restore(one.ID, one.Head)
 	}
 	if err := b.startSegment(r); err != nil {
 		return err
@@ -78,7 +77,7 @@ func (b *backend) startSegment(r *replay) error {
 	j.mu.Unlock()
 	for _, name := range r.stale {
 		if err := j.remove(name); err != nil {
-			j.log.Warn("an old file could not be removed", slog.String("directory", j.dir), slog.Any("error", err))
+			j.log.Warn("an old file could not be removed", slog.Any("error", err))
 			break // the next start, or compaction, tries again
 		}
 	}
@@ -114,7 +113,7 @@ func (b *backend) setAside(r *replay) error {
 	j := b.j
 	for _, d := range r.damaged {
 		j.log.Warn("a damaged segment is set aside",
-			slog.String("directory", j.dir), slog.String("file", d.File), slog.Int64("readable_bytes", d.Offset),
+			slog.String("file", d.File), slog.Int64("readable_bytes", d.Offset),
 			slog.String("reason", d.Reason), slog.String("lost", "all changes behind the readable bytes; what was deleted in them may be back"),
 			slog.String("kept", "what was said stays in the file, also when it is deleted, until the file is removed by hand"))
 		if d.Reason == missing {

@@ -20,7 +20,7 @@ func (j *journal) sync() error {
 	return j.endSync(upTo, j.seg.f.Sync())
 }
 
-// syncSegment is sync for who holds writer.
+// syncSegment is sync for a caller that holds writer.
 func (j *journal) syncSegment() error {
 	j.syncer.Lock()
 	defer j.syncer.Unlock()

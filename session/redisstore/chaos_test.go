@@ -122,7 +122,7 @@ func TestChaos(t *testing.T) {
 					t.Fatal(err)
 				}
 				for i, s := range scribes {
-					if s.n.store.node == nodeOf(fence) {
+					if s.n.store.node == session.FenceNode(fence) {
 						s.die()
 						scribes[i] = newScribe(t, newNode(t, Config{URL: url}), ref, whole)
 					}

@@ -56,8 +56,8 @@ func (s *Store) check(ctx context.Context) error {
 // rehearse does everything that a turn does. Whether a user may run a command inside
 // a script shows only when the script runs it.
 func (s *Store) rehearse(ctx context.Context, c rueidis.Client) error {
-	_, taking := s.Counter().Take(ctx, s.node, 60)
-	_, entering := s.Counter().Enter(ctx, s.node, uuid.New(), 1)
+	_, taking := s.Take(ctx, s.node, 60)
+	_, entering := s.Enter(ctx, s.node, uuid.New(), 1)
 	_, listening := listeners(ctx, c, []string{s.node})
 	beating := beatScript.Exec(ctx, c, []string{beatKey(s.node)}, []string{millis(beatTTL)}).Error()
 	// Scripts publish to other nodes only. An empty message is ignored.
@@ -65,8 +65,10 @@ func (s *Store) rehearse(ctx context.Context, c rueidis.Client) error {
 	if err := errors.Join(taking, entering, listening, beating, telling, s.tryChannel(ctx, c)); err != nil {
 		return err
 	}
-	turn := &rehearsal{Store: s}
-	return errors.Join(turn.play(ctx), turn.failed)
+	played := s.play(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(played, s.refused) // a Manager does not see the errors of appends and reads
 }
 
 // tryChannel subscribes to this node's channel and leaves it again.
@@ -84,17 +86,10 @@ func (s *Store) tryChannel(ctx context.Context, c rueidis.Client) error {
 	return err
 }
 
-// rehearsal is the store without the wait for a subscription. It also keeps the
-// errors of appends and reads, which a Manager does not see.
-type rehearsal struct {
-	*Store
-	failed error
-}
-
 // play creates a session, says something, yields the reply, takes it, ends it, and
 // deletes the session.
-func (r *rehearsal) play(ctx context.Context) error {
-	m := session.NewManager(r, r.Kind(), session.Config{TTL: r.cfg.TTL, Logger: slog.New(slog.DiscardHandler)})
+func (s *Store) play(ctx context.Context) error {
+	m := session.NewManager(s, s.Kind(), session.Config{TTL: s.cfg.TTL, Logger: slog.New(slog.DiscardHandler)})
 	made, err := m.Create(ctx, session.Creation{ID: uuid.New(), Key: uuid.New()})
 	if err != nil {
 		return err
@@ -111,37 +106,8 @@ func (r *rehearsal) play(ctx context.Context) error {
 	if err == nil {
 		err = m.Finish(ctx, said.Text, session.Message{FinishReason: session.FinishStop})
 	}
-	_, touching := r.Touch(ctx, []session.Use{{ID: ref.ID, Held: true}})
+	_, touching := s.Touch(ctx, []session.Use{{ID: ref.ID, Held: true}})
 	return errors.Join(err, touching, m.Delete(ctx, ref))
-}
-
-// Commit does not wait for the subscription.
-func (r *rehearsal) Commit(ctx context.Context, id uuid.UUID, was *session.Conversation, ch *session.Change) error {
-	var before session.Head
-	if was != nil {
-		before = was.Head
-	}
-	if ch == nil {
-		ch = deletion(was)
-	}
-	return r.commit(ctx, id, &before, ch)
-}
-
-// Append appends twice, which changes nothing: once to see the error.
-func (r *rehearsal) Append(ctx context.Context, texts []*session.Text) {
-	c := *r.client.Load()
-	command, _ := r.appendCommand(c, texts)
-	r.failed = errors.Join(r.failed, c.Do(ctx, command).Error())
-	r.Store.Append(ctx, texts)
-}
-
-// Read reads twice, for the same reason.
-func (r *rehearsal) Read(ctx context.Context, texts []*session.Text) {
-	c := *r.client.Load()
-	for _, t := range texts {
-		r.failed = errors.Join(r.failed, c.Do(ctx, r.readCommand(c, t, 0)).Error())
-	}
-	r.Store.Read(ctx, texts)
 }
 
 // explain returns what an operator can do about an error of connecting, or nil if it

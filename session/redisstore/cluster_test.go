@@ -68,7 +68,7 @@ func TestCluster(t *testing.T) {
 			b.take(t, said.Text.Ref, said.Text.Reply)
 		}
 	})
-	t.Run("counters", func(t *testing.T) { testCounter(t, a.store.Counter(), b.store.Counter()) })
+	t.Run("counters", func(t *testing.T) { testCounter(t, a.store, b.store) })
 	t.Run("check", func(t *testing.T) {
 		if err := a.store.Check(t.Context()); err != nil {
 			t.Error(err)

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -13,8 +14,6 @@ import (
 )
 
 const (
-	// emptyTTL is how long a session lives in which nothing was said.
-	emptyTTL = 5 * time.Minute
 	// leastTTL is the shortest time to live: sessions in use are touched once a second.
 	leastTTL = 2 * time.Second
 	// usedTTL is the shortest time to live while a reply runs or somebody has or
@@ -32,7 +31,7 @@ func (s *Store) life(h *session.Head) time.Duration {
 	case h.Running != nil, h.Conn != nil:
 		return max(ttl, usedTTL)
 	case h.Count == 0:
-		return min(ttl, emptyTTL)
+		return min(ttl, session.EmptyTTL)
 	default:
 		return ttl
 	}
@@ -44,26 +43,12 @@ func (s *Store) Commit(ctx context.Context, id uuid.UUID, was *session.Conversat
 	if was != nil {
 		before = was.Head
 	}
-	if ch == nil {
-		ch = deletion(was)
-	}
-	if s.begins(&before, &ch.Head) {
+	if !s.checking.Load() && s.begins(&before, &ch.Head) {
 		if err := s.awaitSubscription(ctx); err != nil {
 			return err
 		}
 	}
-	return s.commit(ctx, id, &before, ch)
-}
-
-// deletion returns the change that leaves a grave. Its version derives from the one
-// that it deletes, so that a repeated deletion is recognised.
-func deletion(was *session.Conversation) *session.Change {
-	version, _, _ := was.Known()
-	return &session.Change{Head: session.Head{Version: version + "-"}, Had: -1}
-}
-
-func (s *Store) commit(ctx context.Context, id uuid.UUID, before *session.Head, ch *session.Change) error {
-	answer, err := s.run(ctx, commitScript, keysOf(id), s.commitArgs(id, before, ch))
+	answer, err := s.run(ctx, commitScript, keysOf(id), s.commitArgs(id, &before, ch))
 	if err != nil {
 		return err
 	}
@@ -80,7 +65,7 @@ func (s *Store) commit(ctx context.Context, id uuid.UUID, before *session.Head, 
 
 // begins tells whether a change gives this node the right to write a reply.
 func (s *Store) begins(before, now *session.Head) bool {
-	mine := func(h *session.Head) bool { return h.Running != nil && nodeOf(h.Running.Fence) == s.node }
+	mine := func(h *session.Head) bool { return h.Running != nil && session.FenceNode(h.Running.Fence) == s.node }
 	return mine(now) && (!mine(before) || before.Running.Fence != now.Running.Fence)
 }
 
@@ -127,7 +112,7 @@ func (s *Store) commitArgs(id uuid.UUID, before *session.Head, ch *session.Chang
 	args = append(args, s.node, "changed "+id.String())
 	for _, h := range []*session.Head{before, &ch.Head} {
 		if h.Running != nil && h.Running.Fence != "" {
-			args = append(args, nodeOf(h.Running.Fence))
+			args = append(args, session.FenceNode(h.Running.Fence))
 		}
 		if h.Conn != nil {
 			args = append(args, h.Conn.Node)
@@ -139,14 +124,8 @@ func (s *Store) commitArgs(id uuid.UUID, before *session.Head, ch *session.Chang
 // Claim implements session.Backend. The claim lives as long as an empty session at
 // first; Touch slides it with its session, in whose slot it is not.
 func (s *Store) Claim(ctx context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error) {
-	name := func(id uuid.UUID) string {
-		if id == uuid.Nil {
-			return ""
-		}
-		return id.String()
-	}
 	life := s.life(new(session.Head)) + time.Minute
-	answer, err := s.run(ctx, claimScript, []string{idemKey(key)}, []string{name(id), name(stale), millis(life)})
+	answer, err := s.run(ctx, claimScript, []string{idemKey(key)}, []string{id.String(), stale.String(), millis(life)})
 	if err != nil || id == uuid.Nil {
 		return id, err
 	}
@@ -176,18 +155,19 @@ func (s *Store) Touch(ctx context.Context, used []session.Use) (changed []uuid.U
 	}
 	var claims []rueidis.Completed
 	for i, result := range s.pipeline(ctx, c, commands) {
-		got, failed := result.ToArray()
+		got, failed := result.AsStrSlice()
+		if failed == nil && len(got) != 3 {
+			failed = errors.New("the answer is malformed")
+		}
 		if failed != nil {
 			err = fmt.Errorf("%w: failed to slide a session's time to live: %w", session.ErrUnavailable, failed)
 			continue
 		}
-		a := answer{got: got}
-		version, claim, life := a.string(), a.string(), a.int()
-		if a.err == nil && version != used[i].Version {
+		if got[0] != used[i].Version {
 			changed = append(changed, used[i].ID)
 		}
-		if a.err == nil && claim != "" {
-			claims = append(claims, c.B().Pexpire().Key(idemKey(claim)).Milliseconds(int64(life)+time.Minute.Milliseconds()).Build())
+		if life, err := strconv.ParseInt(got[2], 10, 64); err == nil && got[1] != "" {
+			claims = append(claims, c.B().Pexpire().Key(idemKey(got[1])).Milliseconds(life+time.Minute.Milliseconds()).Build())
 		}
 	}
 	if len(claims) > 0 {

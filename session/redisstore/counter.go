@@ -14,14 +14,12 @@ import (
 // countedFor is how long a reply counts at most, whether or not its end was counted.
 const countedFor = 15 * time.Minute
 
-// Counter returns a Counter that all nodes share. Its keys expire by themselves.
-func (s *Store) Counter() session.Counter { return counter{s} }
+var _ session.Counter = (*Store)(nil)
 
-type counter struct{ s *Store }
-
-// Take implements session.Counter.
-func (c counter) Take(ctx context.Context, key string, perMinute int) (time.Duration, error) {
-	answer, err := c.s.run(ctx, takeScript, []string{"hub:take:" + key}, []string{strconv.Itoa(perMinute)})
+// Take implements session.Counter. All nodes share the counts, whose keys expire by
+// themselves.
+func (s *Store) Take(ctx context.Context, key string, perMinute int) (time.Duration, error) {
+	answer, err := s.run(ctx, takeScript, []string{"hub:take:" + key}, []string{strconv.Itoa(perMinute)})
 	if err != nil {
 		return 0, err
 	}
@@ -32,21 +30,21 @@ func (c counter) Take(ctx context.Context, key string, perMinute int) (time.Dura
 // Enter implements session.Counter. A reply that another node counted counts as this
 // node's from now on. Replies of dead nodes are dropped when they would be the reason
 // for a refusal.
-func (c counter) Enter(ctx context.Context, key string, reply uuid.UUID, most int) (bool, error) {
-	return c.enter(ctx, key, reply.String(), most)
+func (s *Store) Enter(ctx context.Context, key string, reply uuid.UUID, most int) (bool, error) {
+	return s.enter(ctx, key, reply.String(), most)
 }
 
 // Full implements session.Counter.
-func (c counter) Full(ctx context.Context, key string, most int) (bool, error) {
-	room, err := c.enter(ctx, key, "", most)
+func (s *Store) Full(ctx context.Context, key string, most int) (bool, error) {
+	room, err := s.enter(ctx, key, "", most)
 	return err == nil && !room, err
 }
 
 // enter counts a reply, or, "", tells whether there is room for one.
-func (c counter) enter(ctx context.Context, key, reply string, most int) (bool, error) {
-	args := []string{c.s.node, reply, strconv.Itoa(most), millis(countedFor)}
+func (s *Store) enter(ctx context.Context, key, reply string, most int) (bool, error) {
+	args := []string{s.node, reply, strconv.Itoa(most), millis(countedFor)}
 	for {
-		answer, err := c.s.run(ctx, enterScript, []string{"hub:running:" + key}, args)
+		answer, err := s.run(ctx, enterScript, []string{"hub:running:" + key}, args)
 		if err != nil {
 			return false, err
 		}
@@ -54,7 +52,7 @@ func (c counter) enter(ctx context.Context, key, reply string, most int) (bool, 
 		if err != nil || len(nodes) == 0 {
 			return err == nil, err
 		}
-		dead := c.s.dead(nodes)
+		dead := s.dead(nodes)
 		if len(dead) == 0 {
 			return false, nil
 		}
@@ -64,10 +62,10 @@ func (c counter) enter(ctx context.Context, key, reply string, most int) (bool, 
 
 // Leave implements session.Counter. When it fails, the reply counts until its time
 // is over.
-func (c counter) Leave(key string, reply uuid.UUID) {
-	c.s.tasks.Go(func() {
-		_ = c.s.try(context.Background(), func(ctx context.Context, client rueidis.Client) error {
-			return client.Do(ctx, client.B().Zrem().Key("hub:running:"+key).Member(c.s.node+" "+reply.String()).Build()).Error()
+func (s *Store) Leave(key string, reply uuid.UUID) {
+	s.tasks.Go(func() {
+		_ = s.try(context.Background(), func(ctx context.Context, client rueidis.Client) error {
+			return client.Do(ctx, client.B().Zrem().Key("hub:running:"+key).Member(s.node+" "+reply.String()).Build()).Error()
 		})
 	})
 }

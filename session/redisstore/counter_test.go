@@ -19,7 +19,7 @@ func TestCounters(t *testing.T) {
 		testCounter(t, c, c)
 	})
 	onRedis(t, func(t *testing.T, url string) {
-		testCounter(t, newNode(t, Config{URL: url}).store.Counter(), newNode(t, Config{URL: url}).store.Counter())
+		testCounter(t, newNode(t, Config{URL: url}).store, newNode(t, Config{URL: url}).store)
 	})
 }
 
@@ -79,10 +79,10 @@ func testCounter(t *testing.T, one, other session.Counter) {
 func TestCountsRunOut(t *testing.T) {
 	onRedis(t, func(t *testing.T, url string) {
 		n := newNode(t, Config{URL: url})
-		if _, err := n.store.Counter().Take(t.Context(), "a", 60); err != nil {
+		if _, err := n.store.Take(t.Context(), "a", 60); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := n.store.Counter().Enter(t.Context(), "a", uuid.New(), 1); err != nil {
+		if _, err := n.store.Enter(t.Context(), "a", uuid.New(), 1); err != nil {
 			t.Fatal(err)
 		}
 		for key, most := range map[string]time.Duration{"hub:take:a": 2 * time.Second, "hub:running:a": countedFor} {
@@ -99,7 +99,7 @@ func TestCountsRunOut(t *testing.T) {
 func TestClockStepsBack(t *testing.T) {
 	onRedis(t, func(t *testing.T, url string) {
 		n := newNode(t, Config{URL: url})
-		c := n.store.Counter()
+		c := n.store
 		later := time.Now().Add(time.Hour)
 		n.raw(t, "SET", "hub:take:a", strconv.FormatInt(later.UnixMicro(), 10))
 		if wait, err := c.Take(t.Context(), "a", 6); err != nil || wait > 11*time.Second {
@@ -124,7 +124,7 @@ func TestDeadNodesCountNoMore(t *testing.T) {
 		dead, n := newNode(t, Config{URL: url}).hears(t), newNode(t, Config{URL: url}).settle(t)
 		ctx := t.Context()
 		enter := func(n *node, reply uuid.UUID) bool {
-			ok, err := n.store.Counter().Enter(ctx, "a", reply, 2)
+			ok, err := n.store.Enter(ctx, "a", reply, 2)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -47,9 +47,3 @@ func right(fence string, reply uuid.UUID) string {
 	}
 	return fence
 }
-
-// nodeOf returns the node that a fence belongs to; "": none.
-func nodeOf(fence string) string {
-	node, _, _ := strings.Cut(fence, " ")
-	return node
-}

@@ -84,7 +84,7 @@ func TestEveryKeyRunsOut(t *testing.T) {
 			}
 		}
 		empty := storetest.Made(t, a, session.Creation{ID: uuid.New()})
-		if ms, err := a.raw(t, "PTTL", key(empty, headKey)).AsInt64(); err != nil || ms <= 0 || ms > emptyTTL.Milliseconds() {
+		if ms, err := a.raw(t, "PTTL", key(empty, headKey)).AsInt64(); err != nil || ms <= 0 || ms > session.EmptyTTL.Milliseconds() {
 			t.Errorf("an empty session lives for %d ms, %v", ms, err)
 		}
 	})
@@ -105,7 +105,7 @@ func TestGrave(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if err := b.store.Commit(t.Context(), id, was, nil); err != nil {
+			if err := b.store.Commit(t.Context(), id, was, deletion(was)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -125,7 +125,7 @@ func TestGrave(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := b.store.Commit(t.Context(), id, was, nil); !errors.Is(err, session.ErrConflict) {
+		if err := b.store.Commit(t.Context(), id, was, deletion(was)); !errors.Is(err, session.ErrConflict) {
 			t.Errorf("a late deletion: %v, want ErrConflict", err)
 		}
 		if ms, err := a.raw(t, "PTTL", keysOf(id)[headKey]).AsInt64(); err != nil || ms <= graveTTL.Milliseconds() {

@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"github.com/google/uuid"
-	"github.com/redis/rueidis"
 
 	"lumos/backend/session"
 )
@@ -27,6 +26,7 @@ type loading struct {
 	keep    int // how many of the known messages are still the log's beginning
 	log     []session.Message
 	part    []byte // the beginning of a record that the next piece continues
+	at, off int    // where the next piece begins: index of the record, and byte in it
 }
 
 // Load implements session.Backend.
@@ -47,30 +47,29 @@ func (s *Store) Load(ctx context.Context, id uuid.UUID, have *session.Conversati
 
 func (s *Store) loadOnce(ctx context.Context, id uuid.UUID, have *session.Conversation) (*session.Conversation, error) {
 	known, n, last := have.Known()
-	l := loading{keep: n}
+	l := loading{keep: n, at: n}
 	keys := keysOf(id)[:logKey+1]
-	for at, off := n, 0; ; {
-		args := []string{known, strconv.Itoa(n), last, strconv.Itoa(at), strconv.Itoa(off), strconv.Itoa(maxPiece)}
+	for {
+		args := []string{known, strconv.Itoa(n), last, strconv.Itoa(l.at), strconv.Itoa(l.off), strconv.Itoa(maxPiece)}
 		answer, err := s.run(ctx, loadScript, keys, args)
 		if err != nil {
 			return nil, err
 		}
-		got, err := answer.ToArray()
+		got, err := answer.AsStrSlice()
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("%w: %w", session.ErrUnavailable, err)
 		case len(got) == 0:
 			return nil, session.ErrNotFound
 		case len(got) == 1 && l.version == "":
-			version, _ := got[0].ToString()
-			if known == version && have.Born != "" {
+			if known == got[0] && have.Born != "" {
 				return have, nil
 			}
-			return session.Grave(version), session.ErrNotFound
+			return session.Grave(got[0]), session.ErrNotFound
 		case len(got) == 1:
 			return nil, errAltered
 		}
-		whole, err := l.add(got, &at, &off)
+		whole, err := l.add(got)
 		if err != nil {
 			return nil, err
 		}
@@ -86,16 +85,19 @@ func (s *Store) loadOnce(ctx context.Context, id uuid.UUID, have *session.Conver
 }
 
 // add takes one piece, as load.lua returns it, and tells whether it was the last.
-// If not, at and off are where the next one begins.
-func (l *loading) add(got []rueidis.RedisMessage, at, off *int) (whole bool, err error) {
-	a := answer{got: got}
-	version, written, state := a.string(), a.int(), a.string()
-	count, first := a.int(), a.int()
-	*at, *off = a.int(), a.int()
-	records := a.strings()
+func (l *loading) add(got []string) (whole bool, err error) {
+	const numbers = 5
+	if len(got) < 2+numbers {
+		return false, fmt.Errorf("%w: a conversation's answer is too short", session.ErrUnavailable)
+	}
+	version, state, records := got[0], got[1], got[2+numbers:]
+	var written, count, first int
+	for i, n := range [numbers]*int{&written, &count, &first, &l.at, &l.off} {
+		if *n, err = strconv.Atoi(got[2+i]); err != nil {
+			return false, fmt.Errorf("%w: a conversation's answer is malformed: %w", session.ErrUnavailable, err)
+		}
+	}
 	switch {
-	case a.err != nil:
-		return false, fmt.Errorf("%w: a conversation's answer is malformed: %w", session.ErrUnavailable, a.err)
 	case written > format:
 		return false, fmt.Errorf("%w: a session was stored by a newer hub, in format %d; this one knows %d",
 			session.ErrUnavailable, written, format)
@@ -108,9 +110,9 @@ func (l *loading) add(got []rueidis.RedisMessage, at, off *int) (whole bool, err
 		return false, errAltered
 	}
 	for i, r := range records {
-		if len(l.part) > 0 || i == len(records)-1 && *off > 0 {
+		if len(l.part) > 0 || i == len(records)-1 && l.off > 0 {
 			l.part = append(l.part, r...)
-			if i == len(records)-1 && *off > 0 {
+			if i == len(records)-1 && l.off > 0 {
 				break
 			}
 			r, l.part = string(l.part), l.part[:0]
@@ -121,59 +123,5 @@ func (l *loading) add(got []rueidis.RedisMessage, at, off *int) (whole bool, err
 		}
 		l.log = append(l.log, m)
 	}
-	return *at >= count, nil
-}
-
-// answer reads a script's answer element by element, and keeps the first error.
-type answer struct {
-	got []rueidis.RedisMessage
-	err error
-}
-
-func (a *answer) next() (m rueidis.RedisMessage) {
-	if a.err == nil && len(a.got) == 0 {
-		a.err = errors.New("it is too short")
-	}
-	if a.err == nil {
-		m, a.got = a.got[0], a.got[1:]
-	}
-	return m
-}
-
-func (a *answer) fail(err error) {
-	if a.err == nil && err != nil && !rueidis.IsRedisNil(err) {
-		a.err = err
-	}
-}
-
-// string returns the next element; nil is "".
-func (a *answer) string() string {
-	m := a.next()
-	if a.err != nil {
-		return ""
-	}
-	s, err := m.ToString()
-	a.fail(err)
-	return s
-}
-
-// int returns the next element, a number or a string that is one.
-func (a *answer) int() int {
-	m := a.next()
-	if a.err != nil {
-		return 0
-	}
-	n, err := m.AsInt64()
-	a.fail(err)
-	return int(n)
-}
-
-func (a *answer) strings() []string {
-	m := a.next()
-	if a.err != nil {
-		return nil
-	}
-	s, err := m.AsStrSlice()
-	a.fail(err)
-	return s
+	return l.at >= count, nil
 }

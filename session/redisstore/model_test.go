@@ -142,7 +142,7 @@ func (p *play) change(was *session.Conversation) (*session.Change, string) {
 			ch.Conn = &session.Claimed{Node: "n", Connection: uuid.New()}
 			return ch, "connect"
 		case 1:
-			return nil, "delete"
+			return deletion(was), "delete"
 		}
 		user := session.Message{ID: uuid.New(), Role: session.User, Content: passage(p.rng.IntN(20)), Timestamp: session.Now()}
 		p.add(ch, user)
@@ -163,7 +163,7 @@ func (p *play) change(was *session.Conversation) (*session.Change, string) {
 		next.Stopping = true
 		return ch, "stop"
 	case 3:
-		return nil, "delete"
+		return deletion(was), "delete"
 	}
 	content := p.m.text[:min(had, len(p.m.text))]
 	if p.rng.IntN(2) == 0 {
@@ -191,18 +191,21 @@ func (p *play) fence() string {
 	return fence
 }
 
+// deletion is what the Manager commits to delete a conversation.
+func deletion(was *session.Conversation) *session.Change {
+	version, _, _ := was.Known()
+	return &session.Change{Head: session.Head{Version: version + "-"}, Had: -1}
+}
+
 // send commits to both.
 func (p *play) send(s sent) {
 	p.Helper()
 	err := p.s.Commit(p.Context(), p.id, s.was, s.ch)
-	ch, was := s.ch, ""
+	was := ""
 	if s.was != nil {
 		was = s.was.Version
 	}
-	if ch == nil {
-		ch = deletion(s.was)
-	}
-	if want := p.m.commit(was, ch); !errors.Is(err, want) || want == nil && err != nil {
+	if want := p.m.commit(was, s.ch); !errors.Is(err, want) || want == nil && err != nil {
 		p.Errorf("commit: %v, want %v", err, want)
 	}
 }

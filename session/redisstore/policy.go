@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"lumos/backend/session"
 )
 
 // checkPolicy warns once if Redis evicts keys when it is full: conversations would
@@ -14,7 +16,7 @@ import (
 func (s *Store) checkPolicy(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	every(ctx, time.Second, func(context.Context) {
+	session.Every(ctx, time.Second, func(context.Context) {
 		c, err := s.connect(ctx)
 		if err != nil {
 			return

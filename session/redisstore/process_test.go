@@ -111,7 +111,7 @@ func TestProcesses(t *testing.T) {
 				if got := w.line(t); got != "lost false\n" {
 					t.Errorf("it wakes up and says %q", got)
 				}
-				eventually(t, "it is known to live again", func() bool { return n.store.Alive(nodeOf(copied.Fence)) })
+				eventually(t, "it is known to live again", func() bool { return n.store.Alive(session.FenceNode(copied.Fence)) })
 			}
 			n.end(t, said.Text)
 			if got := other.last(t, w.ref).Content; got != had+"and on" {

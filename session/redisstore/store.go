@@ -30,6 +30,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/redis/rueidis"
+	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"lumos/backend/session"
 )
@@ -65,19 +67,20 @@ type Store struct {
 	limit  time.Duration // stepTimeout, but in tests
 	option rueidis.ClientOption
 	client atomic.Pointer[rueidis.Client]
+	dial   singleflight.Group
 	tasks  sync.WaitGroup // background work outside of Run; Close waits for it
 	line   line           // Append's connection
 
 	// Each of these warnings is logged at once, then once a minute while it lasts.
-	refusals, outages, unheard, lostText throttle
-	checking                             atomic.Bool // Check tells what it finds
+	refusals, outages, unheard, lostText rate.Sometimes
+	checking                             atomic.Bool // Check runs: nothing is logged
 
 	subscription subscription
 	peers        peers
 
 	mu       sync.Mutex // guards what follows; no call is made under it
-	dial     *dialing   // under way; nil: none
 	closed   bool
+	refused  error                  // what Redis has refused to Check
 	ownTexts map[uuid.UUID]*ownText // by conversation: the replies that are written here
 }
 
@@ -105,6 +108,9 @@ func Open(cfg Config) (*Store, error) {
 		cfg: cfg, log: cfg.Logger, node: rand.Text()[:16], limit: stepTimeout, option: option,
 		ownTexts: make(map[uuid.UUID]*ownText),
 	}
+	for _, warning := range []*rate.Sometimes{&s.refusals, &s.outages, &s.unheard, &s.lostText} {
+		warning.Interval = time.Minute
+	}
 	s.line.tasks = &s.tasks
 	s.subscription.established = make(chan struct{})
 	s.peers.nodes = make(map[string]*peer)
@@ -123,25 +129,11 @@ func (s *Store) Kind() session.Kind {
 func (s *Store) Run(ctx context.Context, heard func(session.Hint)) error {
 	var group sync.WaitGroup
 	group.Go(func() { s.listen(ctx, heard) })
-	group.Go(func() { every(ctx, beatEvery, s.beat) })
-	group.Go(func() { every(ctx, pollEvery, s.checkPeers) })
+	group.Go(func() { session.Every(ctx, beatEvery, s.beat) })
+	group.Go(func() { session.Every(ctx, pollEvery, s.checkPeers) })
 	group.Go(func() { s.checkPolicy(ctx) })
 	group.Wait()
 	return nil
-}
-
-// every calls f once an interval until ctx ends.
-func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			f(ctx)
-		}
-	}
 }
 
 // Ready implements session.Backend. It writes, since a Redis that only reads is of no

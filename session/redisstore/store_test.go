@@ -139,10 +139,8 @@ func (s *stutter) Commit(ctx context.Context, id uuid.UUID, was *session.Convers
 	if was != nil {
 		old = &session.Conversation{Head: was.Head}
 	}
-	if ch != nil {
-		copied := *ch
-		ch = &copied
-	}
+	copied := *ch
+	ch = &copied
 	send := func() error { return s.Store.Commit(context.WithoutCancel(ctx), id, old, ch) }
 	err := send()
 	if err == nil {

@@ -20,7 +20,7 @@ type subscription struct {
 	mu          sync.Mutex
 	since       time.Time     // when Redis confirmed it; zero: there is none now
 	established chan struct{} // closed at the first confirmation
-	ever        bool          // established is closed
+	once        sync.Once     // closes it
 }
 
 // listen delivers what other nodes publish on this node's channel, until ctx ends.
@@ -34,8 +34,8 @@ func (s *Store) listen(ctx context.Context, heard func(session.Hint)) {
 		s.subscription.mu.Lock()
 		s.subscription.since = time.Time{}
 		s.subscription.mu.Unlock()
-		if ctx.Err() == nil && s.unheard.due() {
-			s.log.Warn("the other nodes cannot be heard; trying on", slog.Any("error", err))
+		if ctx.Err() == nil {
+			s.unheard.Do(func() { s.log.Warn("the other nodes cannot be heard; trying on", slog.Any("error", err)) })
 		}
 		pause := time.NewTimer(retryAfter)
 		select {
@@ -79,27 +79,25 @@ func (s *Store) subscribed() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.since = time.Now()
-	if !u.ever {
-		u.ever = true
-		close(u.established)
-	}
+	u.once.Do(func() { close(u.established) })
 }
 
 // wasSubscribed reports whether the subscription has ever been confirmed.
 func (s *Store) wasSubscribed() bool {
-	s.subscription.mu.Lock()
-	defer s.subscription.mu.Unlock()
-	return s.subscription.ever
+	select {
+	case <-s.subscription.established:
+		return true
+	default:
+		return false
+	}
 }
 
 // awaitSubscription waits for the first subscription. A node that wrote before it
 // would be held dead by the others, and its replies taken over.
 // Errors: ErrUnavailable, ctx's.
 func (s *Store) awaitSubscription(ctx context.Context) error {
-	select {
-	case <-s.subscription.established:
+	if s.wasSubscribed() {
 		return nil
-	default:
 	}
 	limit := time.NewTimer(s.limit)
 	defer limit.Stop()

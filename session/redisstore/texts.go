@@ -35,7 +35,7 @@ type ownText struct {
 
 // trackOwn notes the conversation's version, if this node writes its reply.
 func (s *Store) trackOwn(id uuid.UUID, h *session.Head) {
-	mine := h != nil && h.Running != nil && nodeOf(h.Running.Fence) == s.node
+	mine := h != nil && h.Running != nil && session.FenceNode(h.Running.Fence) == s.node
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch w := s.ownTexts[id]; {
@@ -122,9 +122,11 @@ func (s *Store) appended(t *session.Text, stored, size int, push bool) {
 		t.Changed()
 		size = -2 - size
 	}
-	if size < stored && s.lostText.due() {
-		s.log.Warn("Redis lost text of a running reply; it is appended again",
-			slog.String("session", t.Ref.ID.String()[:8]), slog.Int("bytes", stored-size))
+	if size < stored {
+		s.lostText.Do(func() {
+			s.log.Warn("Redis lost text of a running reply; it is appended again",
+				slog.String("session", t.Ref.ID.String()[:8]), slog.Int("bytes", stored-size))
+		})
 	}
 	t.Saved(size, push)
 }
@@ -171,10 +173,10 @@ func (s *Store) Read(ctx context.Context, texts []*session.Text) {
 		case err != nil:
 		case len(got) == 0:
 			texts[i].Moved()
-		default:
-			a := answer{got: got}
-			if size, text := a.int(), a.string(); a.err == nil {
-				texts[i].Stored(from[i], []byte(text), size)
+		case len(got) == 2:
+			size, err := got[0].AsInt64()
+			if text, failed := got[1].ToString(); err == nil && failed == nil {
+				texts[i].Stored(from[i], []byte(text), int(size))
 			}
 		}
 	}
@@ -182,7 +184,7 @@ func (s *Store) Read(ctx context.Context, texts []*session.Text) {
 
 // readCommand returns the call of read.lua for a text that has from bytes here.
 func (s *Store) readCommand(c rueidis.CoreClient, t *session.Text, from int) rueidis.Completed {
-	node := nodeOf(t.Fence)
+	node := session.FenceNode(t.Fence)
 	if node == s.node {
 		node = ""
 	}

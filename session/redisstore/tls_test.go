@@ -147,7 +147,7 @@ func TestTLS(t *testing.T) {
 	if err := a.store.Check(t.Context()); err != nil {
 		t.Errorf("check: %v", err)
 	}
-	t.Run("counters", func(t *testing.T) { testCounter(t, a.store.Counter(), b.store.Counter()) })
+	t.Run("counters", func(t *testing.T) { testCounter(t, a.store, b.store) })
 	t.Run("two nodes", func(t *testing.T) { testTwoNodes(t, a, b) })
 	t.Run("a killed node", func(t *testing.T) {
 		dead := newNode(t, cfg)

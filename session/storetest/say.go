@@ -104,7 +104,7 @@ var sayCases = []storeCase{
 		if err := c.end(old.ID, old.Content, session.FinishStopped); err != session.ErrLost {
 			c.Errorf("finish in another way: %v, want ErrLost", err)
 		}
-		text := &session.Text{Ref: c.Ref, Reply: uuid.New(), Fence: running.Fence}
+		text := &session.Text{Ref: c.Ref, Running: &session.Running{Reply: uuid.New(), Fence: running.Fence}}
 		if err := c.Finish(c.ctx, text, session.Message{FinishReason: session.FinishStop}); err != session.ErrLost {
 			c.Errorf("finish of one that never was: %v, want ErrLost", err)
 		}

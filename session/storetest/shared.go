@@ -83,16 +83,16 @@ func (n *sharedNode) Commit(_ context.Context, id uuid.UUID, was *session.Conver
 	if c != nil {
 		version = c.head.Version
 	}
-	if ch != nil && ch.Version == version {
+	if ch.Version == version {
 		return nil // it was made already
 	}
 	if known, _, _ := was.Known(); known != version {
 		return session.ErrConflict
 	}
 	defer n.tell(session.Hint{ID: id})
-	if ch == nil {
+	if ch.Born == "" {
 		n.s.keys.Forget(id, c.head)
-		n.s.all[id] = &stored{head: session.Head{Version: "grave " + version}}
+		n.s.all[id] = &stored{head: ch.Head}
 		return nil
 	}
 	next := &stored{head: ch.Head, log: ch.Add}

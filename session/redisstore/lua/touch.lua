@@ -1,5 +1,5 @@
 -- Slides a conversation's time to live. Returns its version ('': there is none), the
--- name of its idempotency key ('': none), and the time to live (ms).
+-- name of its idempotency key ('': none), and the time to live (ms), as strings.
 -- KEYS: head, log, fence, text, followers.
 -- ARGV: this node, whether it wants hints ('1'), for how long (ms), whether it has the
 -- connection ('1'), shortest time to live of a conversation in use (ms).
@@ -7,7 +7,7 @@ local head, log, fence, text, followers = unpack(KEYS)
 local node, held, hold, connected, least = unpack(ARGV)
 local call = redis.call
 local version, life, claim = unpack(call('HMGET', head, 'v', 'life', 'claim'))
-if not life then return {version or '', '', 0} end
+if not life then return {version or '', '', '0'} end
 local t = call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 call('ZREMRANGEBYSCORE', followers, '-inf', now) -- needs no memory, so a full Redis takes the rest
@@ -18,4 +18,4 @@ if held == '1' then -- also where the connection is: another node may take that 
 end
 if connected == '1' or call('EXISTS', followers) == 1 then life = math.max(life, least) end
 for _, key in ipairs({head, log, fence, text}) do call('PEXPIRE', key, life) end
-return {version, claim, life}
+return {version, claim or '', tostring(life)}
