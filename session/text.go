@@ -94,7 +94,7 @@ func (m *Manager) newText(ref Ref, r *Running, own bool) *Text {
 
 // StoredText returns the text of a reply that has ended, without copying it.
 func StoredText(ref Ref, m *Message) *Text {
-	b := &block{buf: unsafe.Slice(unsafe.StringData(m.Content), len(m.Content))}
+	b := &block{buf: bytesOf(m.Content)}
 	t := &Text{
 		Running: &Running{Reply: m.ID, User: Position{Seq: m.Parent}, Seq: m.Seq, Model: m.Model, Epochs: m.Epochs},
 		Ref:     ref, first: b, last: b, size: len(m.Content),
@@ -103,6 +103,23 @@ func StoredText(ref Ref, m *Message) *Text {
 	t.safe.Store(int64(t.size))
 	t.end.Store(&TextEnd{Message: m})
 	return t
+}
+
+// bytesOf returns the bytes of s, which must not be changed.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// share lets the text be read from content, which has the same bytes: each block is
+// followed by the rest of that. A follower that is far behind then keeps one block
+// alive, and not a second copy of the reply.
+func (t *Text) share(content string) {
+	for b := t.first; ; {
+		next := b.next.Load()
+		if next == nil || next.start > len(content) {
+			return
+		}
+		b.next.Store(&block{start: next.start, buf: bytesOf(content)[next.start:]})
+		b = next
+	}
 }
 
 // Append adds p, whole characters, to a text that is written here, and has it

@@ -154,6 +154,7 @@ func (m *Manager) endText(e *cell, end *TextEnd) {
 			t.append([]byte(content[len(have):]))
 			t.show(t.Appended(), false)
 		}
+		t.share(content)
 	}
 	t.finish(end)
 }
