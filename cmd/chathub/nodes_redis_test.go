@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,6 +52,9 @@ func (s *redisServer) start() error {
 	}
 	return until("redis-server answers", func() bool { return s.do("PING") == "PONG" })
 }
+
+// signal stops the process, or has it go on: meanwhile it answers nothing.
+func (s *redisServer) signal(sig syscall.Signal) { _ = s.cmd.Process.Signal(sig) }
 
 func (s *redisServer) kill() {
 	if s.cmd != nil {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -194,7 +195,7 @@ func TestRedisAway(t *testing.T) {
 	}
 }
 
-// TestSlowRedis has Redis answer nothing for a moment, and for longer than
+// TestSlowRedis has Redis answer nothing for a moment, and, stopped, for longer than
 // anybody waits.
 func TestSlowRedis(t *testing.T) {
 	t.Parallel()
@@ -206,7 +207,7 @@ func TestSlowRedis(t *testing.T) {
 	if got := b.call(t, "GET", "/sessions/"+g.session, nil, nil); got.status != http.StatusOK {
 		t.Errorf("behind a short pause: %d", got.status)
 	}
-	c.redis.do("CLIENT", "PAUSE", "9000")
+	c.redis.signal(syscall.SIGSTOP)
 	p.release()
 	in := g.background()
 	q, key := c.model.plan(2, 5, 0), newID()
@@ -216,6 +217,7 @@ func TestSlowRedis(t *testing.T) {
 	}
 	refuses(t, a, g.session)
 	in.silent(t)
+	c.redis.signal(syscall.SIGCONT)
 	in.ends(t, g, a, p)
 	whole(t, b, g, p)
 	g.hang()
