@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -78,4 +79,33 @@ func TestOffsetBeyondTheTextElsewhere(t *testing.T) {
 	if again.text != "né👋!" {
 		t.Errorf("it says %q", again.text)
 	}
+}
+
+// TestDeepChatLosesItsMessage: S22. Where a failover loses the widget's message, it is told
+// so; the answer before does not come again in its place.
+func TestDeepChatLosesItsMessage(t *testing.T) {
+	shared := new(storetest.Shared)
+	r := newRig(t, withStore(shared.Node))
+	answer, g := held(1, "so ", "long")
+	defer g.open()
+	r.answer("lost", answer)
+	p := r.deepChat("/ws")
+	p.say("kept")
+	p.wantShown("You said: kept")
+	restore := shared.Save()
+	p.say("lost")
+	g.wait(t)
+	if f := p.next(); f.Text == nil || *f.Text != "so " {
+		t.Errorf("got %+v", f)
+	}
+	restore()
+	f := p.next()
+	if f.Text != nil && *f.Text == p.end { // of the reply that is gone
+		f = p.next()
+	}
+	if f.Error == "" || !strings.Contains(f.Error, "Send it again") {
+		t.Errorf("it is told %+v", f)
+	}
+	p.say("lost, again")
+	p.wantShown("You said: lost, again")
 }

@@ -58,8 +58,10 @@ type Conn struct {
 	pinged  time.Time // when it was pinged; the hub loop's
 
 	// Owned by the writer: it has the right to send.
-	pos    session.Position // the client has everything up to here
-	resume resumption       // of which reply it has a part
+	pos         session.Position // the client has everything up to here
+	resume      resumption       // of which reply it has a part
+	repliesOnly bool             // the dialect tells replies and no messages
+	unanswered  bool             // the reply to the last message was not told to its end
 
 	mu       sync.Mutex    // guards what follows
 	writing  chan struct{} // closed when the writer has returned; nil: there is none

@@ -24,6 +24,9 @@ const unstored = math.MaxInt64
 // the message had arrived after the edit.
 var errTakenAway = &Error{Code: CodeBusy, Text: "An edit or another reply took the place of this message before it was answered. Send it again."}
 
+// errLost tells of a message that a failover of the store has lost.
+var errLost = &Error{Code: CodeStoreUnavailable, Text: "Your message was lost before it was answered. Send it again."}
+
 // enqueue leaves an answer to the writer, in its place.
 func (c *Conn) enqueue(p *pending) {
 	c.mu.Lock()

@@ -51,7 +51,7 @@ func (c *Conn) ready(j *Join) error {
 		r.Messages, last, r.More = newest(s)
 	}
 	if !c.dialect.Ready(c.out, r) {
-		last = s.Last()
+		last, c.repliesOnly = s.Last(), true
 	}
 	c.setPos(last)
 	_, err = c.out.Flush(true)

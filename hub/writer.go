@@ -144,9 +144,7 @@ func (c *Conn) catchUp(news *turn) error {
 			return err
 		}
 		if len(s.Messages) == 0 && s.Running == nil && s.After != c.pos {
-			// The tip has moved back to what the client has: the last message again, so
-			// that its "after" cuts away what is behind it.
-			if s, err = c.get(session.Position{Seq: s.After.Seq - 1}); err != nil {
+			if s, err = c.movedBack(s); err != nil {
 				return err
 			}
 		}
@@ -178,6 +176,20 @@ func (c *Conn) catchUp(news *turn) error {
 	}
 }
 
+// movedBack tells that the tip has moved back to what the client has, and returns what
+// it is told next.
+func (c *Conn) movedBack(s session.Session) (session.Session, error) {
+	if !c.repliesOnly {
+		// The last message again, so that its "after" cuts away what is behind it.
+		return c.get(session.Position{Seq: s.After.Seq - 1})
+	}
+	if c.unanswered { // the reply before would pass for the answer
+		c.unanswered = false
+		c.out.End(append(c.out.Begin(), c.dialect.Answer(Answer{Type: "error", Err: errLost})...))
+	}
+	return s, nil
+}
+
 // running tells the reply that is running. It may have ended meanwhile, and is
 // found stored then.
 func (c *Conn) running(expected *session.Running) error {
@@ -199,6 +211,7 @@ func (c *Conn) message(m session.Message) {
 	c.dialect.Message(c.out, m, c.pos.ID)
 	c.acknowledged(m.ID)
 	c.setPos(m.Position())
+	c.unanswered = true
 }
 
 // reply tells one reply to its end.
@@ -218,6 +231,7 @@ func (c *Conn) reply(r *reply.Reply) error {
 		return nil // what took its place comes next, and says so
 	}
 	c.setPos(session.Position{ID: r.Reply, Seq: r.Seq})
+	c.unanswered = false
 	return nil
 }
 

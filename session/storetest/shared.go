@@ -45,6 +45,25 @@ func (s *Shared) Node() (session.Backend, session.Kind) {
 	return n, session.Kind{Node: n.name}
 }
 
+// Save returns what brings the store back to where it is now, as a failover does that
+// loses what came later. Keys stay.
+func (s *Shared) Save() (restore func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	saved := make(map[uuid.UUID]stored)
+	for id, one := range s.all {
+		saved[id] = *one
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		clear(s.all)
+		for id, one := range saved {
+			s.all[id] = &one
+		}
+	}
+}
+
 // tell has the other nodes hear of something. One that is slow misses it. s is locked.
 func (n *sharedNode) tell(h session.Hint) {
 	for _, other := range n.s.nodes {
