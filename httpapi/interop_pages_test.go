@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,6 +26,7 @@ type realPages struct {
 	line    *line
 	browser context.Context
 	pages   *httptest.Server
+	address atomic.Pointer[string] // that requests come from, if one is set
 }
 
 // pageHTML is around each script.
@@ -59,9 +61,11 @@ func newRealPages(t *testing.T) *realPages {
 		fmt.Fprintf(w, pageHTML, name)
 	}))}
 	t.Cleanup(p.pages.Close)
-	p.rig = newRig(t,
+	p.rig = newRig(t, behindProxy, oneReply,
 		withAPI(func(c *httpapi.Config) { c.AllowedOrigins = []string{p.pages.URL}; c.MaxMessageBytes = pageLimit }),
 		withHub(func(c *hub.Config) { c.MaxMessageBytes = pageLimit }))
+	served := p.forwarded(*p.serving.Load())
+	p.serving.Store(&served)
 	p.line = newLine(t, p.url)
 	return p
 }
@@ -138,8 +142,12 @@ func TestRealPages(t *testing.T) {
 	for _, how := range []string{"", "socket"} {
 		name := map[string]string{"": "default transport", "socket": "transport.js"}[how]
 		t.Run(name, func(t *testing.T) { testUseChat(t, p, how) })
+		t.Run("retries, "+name, func(t *testing.T) { testRetries(t, p, how) })
+		t.Run("the line, "+name, func(t *testing.T) { testLine(t, p, how) })
+		t.Run("reasoning, "+name, func(t *testing.T) { testReasoning(t, p, how) })
 		t.Run("assistant-ui, "+name, func(t *testing.T) { testAssistantUI(t, p, how) })
 	}
+	t.Run("two tabs, transport.js", func(t *testing.T) { testTwoTabs(t, p) })
 }
 
 func testUseChat(t *testing.T, p *realPages, how string) {
