@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"lumos/backend/hub"
+	"lumos/backend/llm/mistralsim"
 )
 
 // counted is an address whose limits count; see realPages.as.
@@ -343,4 +344,76 @@ func testTwoTabs(t *testing.T, p *realPages) {
 	second.rest()
 	watches(first, false)
 	watches(second, true)
+}
+
+// TestRealPagesKilled: the program is killed in mid-reply and started again on what it
+// has kept. A page over the WebSocket does not notice; over HTTP it asks once more.
+func TestRealPagesKilled(t *testing.T) {
+	p := builtPages(t)
+	p.rig = &rig{t: t, patience: rigPatience, client: http.DefaultClient, log: &syncBuffer{}, answers: make(map[string]mistralsim.Answer)}
+	p.sim = mistralsim.New(mistralsim.Config{Answer: p.reply})
+	upstream, stop := tcp{}.serve(p.sim)
+	t.Cleanup(stop)
+	program := buildProgram(t)
+	env := []string{
+		"PORT=0", "HOST=127.0.0.1", "DATA_DIR=" + t.TempDir(), "MISTRAL_API_KEY=none", "MISTRAL_BASE_URL=" + upstream,
+		"MESSAGES_PER_MINUTE=0", "ALLOWED_ORIGINS=" + p.pages.URL,
+	}
+	start := func() (string, func()) { return runProgram(t, program, env) } // it outlives a subtest
+	addr, kill := start()
+	p.line = newLine(t, "http://"+addr)
+	p.url = p.line.url
+	for how, name := range map[string]string{"": "default transport", "socket": "transport.js"} {
+		for _, reload := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, reload %v", name, reload), func(t *testing.T) {
+				c := p.open(t, "chat", newID(), how)
+				c.send("before")
+				c.same("user: before", "=")
+				a, g := held(2, "half ", "of it ", "and whole")
+				p.answer("killed", a)
+				c.send("killed")
+				c.until("seen().includes('assistant: half of it ')", "seen()")
+				kill()
+				addr, kill = start()
+				p.line.lead(addr)
+				switch {
+				case reload:
+					c = p.open(t, "chat", c.id, how+"&resume")
+				case how == "":
+					c.until("state() === 'error'", "seen()")
+					c.run("chat.sendMessage()")
+				}
+				c.until("seen().includes('assistant: half of it ')", "seen()")
+				g.open()
+				c.same("user: before", "=", "user: killed", "assistant: half of it and whole")
+				c.send("on")
+				c.same("user: before", "=", "user: killed", "assistant: half of it and whole", "user: on", "=")
+			})
+		}
+	}
+}
+
+// TestSDKRegenerateBehindReply: a list that ends with U's reply, and asks for another,
+// gets it beside that one.
+func TestSDKRegenerateBehindReply(t *testing.T) {
+	r := newRig(t)
+	id, user := newID(), newID()
+	body := func(list, trigger string) string {
+		return fmt.Sprintf(`{"id":%q,"trigger":%q,"messages":[{"id":%q,"role":"user","parts":[{"type":"text","text":"one"}]}%s]}`, id, trigger, user, list)
+	}
+	first := r.follow("POST", "/api/chat", body("", "submit-message"))
+	first.rest()
+	shown := fmt.Sprintf(`,{"id":%q,"role":"assistant","parts":[{"type":"text","text":"You said: one"}]}`, first.id)
+	r.answer("one", mistralsim.Answer{Text: "another"})
+	second := r.follow("POST", "/api/chat", body(shown, "regenerate-message"))
+	second.rest()
+	if second.id == first.id || second.text != "another" {
+		t.Errorf("the reply %s is %q, the first was %s", second.id, second.text, first.id)
+	}
+	r.wantSaid(id, "one", "another")
+	// The one before is still there, to go back to.
+	if s := r.follow("POST", "/api/chat", body(shown, "submit-message")); len(s.rest()) == 0 || s.id != first.id {
+		t.Errorf("the reply is %s, want %s", s.id, first.id)
+	}
+	r.wantSaid(id, "one", "You said: one")
 }

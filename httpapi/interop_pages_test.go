@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
 	"lumos/backend/httpapi"
@@ -44,6 +45,19 @@ const pageHTML = `<!doctype html>
 
 func newRealPages(t *testing.T) *realPages {
 	t.Helper()
+	p := builtPages(t)
+	p.rig = newRig(t, behindProxy, oneReply,
+		withAPI(func(c *httpapi.Config) { c.AllowedOrigins = []string{p.pages.URL}; c.MaxMessageBytes = pageLimit }),
+		withHub(func(c *hub.Config) { c.MaxMessageBytes = pageLimit }))
+	served := p.forwarded(*p.serving.Load())
+	p.serving.Store(&served)
+	p.line = newLine(t, p.url)
+	return p
+}
+
+// builtPages are the pages without a hub.
+func builtPages(t *testing.T) *realPages {
+	t.Helper()
 	dir, built := npmPackages(t, "pages"), t.TempDir()
 	build := exec.CommandContext(t.Context(), filepath.Join("node_modules", ".bin", "vite"), "build", "--emptyOutDir", "--outDir", built)
 	build.Dir = dir
@@ -61,12 +75,6 @@ func newRealPages(t *testing.T) *realPages {
 		fmt.Fprintf(w, pageHTML, name)
 	}))}
 	t.Cleanup(p.pages.Close)
-	p.rig = newRig(t, behindProxy, oneReply,
-		withAPI(func(c *httpapi.Config) { c.AllowedOrigins = []string{p.pages.URL}; c.MaxMessageBytes = pageLimit }),
-		withHub(func(c *hub.Config) { c.MaxMessageBytes = pageLimit }))
-	served := p.forwarded(*p.serving.Load())
-	p.serving.Store(&served)
-	p.line = newLine(t, p.url)
 	return p
 }
 
@@ -306,7 +314,23 @@ func TestRecipes(t *testing.T) {
 		t.Run(file.Name(), func(t *testing.T) {
 			name := strings.TrimSuffix(file.Name(), filepath.Ext(file.Name()))
 			c := openTab(t, p.browser, p.pages.URL+"/"+name+".html?hub="+url.QueryEscape(p.line.url))
-			if name == "reconnecting" {
+			switch name {
+			case "deep-chat":
+				shown := func(want string) {
+					t.Helper()
+					c.until("document.querySelector('deep-chat').getMessages().map((m) => m.role + ': ' + m.text).join('|') === "+strconv.Quote(want), "document.querySelector('deep-chat')?.getMessages()")
+				}
+				c.until("document.querySelector('deep-chat')?.submitUserMessage", "[window.failed ?? null, document.body.innerHTML]")
+				eval[bool](c, "new Promise((done) => { const w = setInterval(() => { try { document.querySelector('deep-chat').submitUserMessage({text: 'hello'}); clearInterval(w); done(true); } catch {} }, 5); })")
+				shown("user: hello|ai: You said: hello")
+				id := eval[string](c, "sessionStorage.chat")
+				p.wantSaid(id, "hello", "You said: hello")
+				if err := chromedp.Do(c.ctx, chromedp.Reload()); err != nil {
+					t.Fatal(err)
+				}
+				shown("user: hello|ai: You said: hello")
+				return
+			case "reconnecting", "partysocket":
 				c.until("window.say", "[window.failed ?? null, document.body.innerHTML]")
 				eval[bool](c, "(say('hello'), true)")
 				c.until("document.body.textContent === 'user: helloassistant: You said: hello'", "document.body.textContent")
