@@ -43,7 +43,7 @@ func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
 	defer s.Hub.CountStream(caller(r))()
 	enc := &wire.AISDK{}
 	if shown := &turn.Page.Last; shown.ID == said.Reply { // the page adds what comes to what it shows
-		enc.Shown = &shown.Text
+		enc.Shown = shown
 	}
 	return s.streamSDK(w, r, said, reply.Offset{}, enc)
 }

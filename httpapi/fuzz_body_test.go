@@ -61,7 +61,7 @@ func sdkOracle(body []byte) (*sdkRequest, error) {
 		if len(m.id) <= maxSDKID {
 			in.list.ids = append(in.list.ids, m.id...)
 		}
-		in.list.shown = append(in.list.shown, shownMessage{len(in.list.ids), session.Role(m.role), m.sum})
+		in.list.shown = append(in.list.shown, shownMessage{len(in.list.ids), session.Role(m.role), m.sum, m.thought})
 	}
 	return in, nil
 }
@@ -80,39 +80,44 @@ func oracleMessage(raw json.RawMessage) (sdkMessage, error) {
 		return sdkMessage{}, err
 	}
 	read := sdkMessage{id: []byte(id), role: role}
-	read.text, read.fault = oracleText(m["parts"])
-	if read.sum = (session.Sum{}).Add(read.text); read.fault != nil && read.fault != errOtherPart {
+	var thought []byte
+	read.text, thought, read.fault = oracleText(m["parts"])
+	read.sum, read.thought = (session.Sum{}).Add(read.text), (session.Sum{}).Add(thought)
+	if read.fault != nil && read.fault != errOtherPart {
 		read.sum.Bytes = -1 // nobody cares
 	}
 	return read, nil
 }
 
-func oracleText(raw json.RawMessage) (text []byte, fault error) {
+func oracleText(raw json.RawMessage) (text, thought []byte, fault error) {
 	parts, err := decoded[[]json.RawMessage](raw)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, raw := range parts {
 		p, err := decoded[map[string]json.RawMessage](raw)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		typ, err := decoded[string](p["type"])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		t, err := decoded[string](p["text"])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		switch {
 		case typ == "text":
 			text = append(text, t...)
 		case !strings.HasPrefix(typ, "data-"):
 			fault = errOtherPart
+			if typ == "reasoning" {
+				thought = append(thought, t...)
+			}
 		}
 	}
-	return text, fault
+	return text, thought, fault
 }
 
 // decoded reads JSON; what is missing, or null, is nothing.

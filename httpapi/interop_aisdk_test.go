@@ -3,8 +3,9 @@ package httpapi_test
 import "testing"
 
 // sdkVersions are the AI SDK's that the hub is held to: the first and the last
-// of what people have of each major version.
-var sdkVersions = []string{"ai-5-0-60", "ai-5-0-277", "ai-6-0-0", "ai-6-0-326", "ai-7-0-0", "ai-7-0-173"}
+// of what people have of each major version. Before 5.0.2 the SDK itself fails to
+// resume.
+var sdkVersions = []string{"ai-5-0-2", "ai-5-0-60", "ai-5-0-277", "ai-6-0-0", "ai-6-0-326", "ai-7-0-0", "ai-7-0-173"}
 
 // TestAISDK drives the class under useChat, with its default transport, in old
 // and new versions of the SDK.

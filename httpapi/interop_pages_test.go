@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
 	"lumos/backend/httpapi"
@@ -25,6 +27,7 @@ type realPages struct {
 	line    *line
 	browser context.Context
 	pages   *httptest.Server
+	address atomic.Pointer[string] // that requests come from, if one is set
 }
 
 // pageHTML is around each script.
@@ -41,6 +44,19 @@ const pageHTML = `<!doctype html>
 <script type="module" src="%s.js"></script>`
 
 func newRealPages(t *testing.T) *realPages {
+	t.Helper()
+	p := builtPages(t)
+	p.rig = newRig(t, behindProxy, oneReply,
+		withAPI(func(c *httpapi.Config) { c.AllowedOrigins = []string{p.pages.URL} }),
+		withHub(func(c *hub.Config) { c.MaxMessageBytes = pageLimit }))
+	served := p.forwarded(*p.serving.Load())
+	p.serving.Store(&served)
+	p.line = newLine(t, p.url)
+	return p
+}
+
+// builtPages are the pages without a hub.
+func builtPages(t *testing.T) *realPages {
 	t.Helper()
 	dir, built := npmPackages(t, "pages"), t.TempDir()
 	build := exec.CommandContext(t.Context(), filepath.Join("node_modules", ".bin", "vite"), "build", "--emptyOutDir", "--outDir", built)
@@ -59,10 +75,6 @@ func newRealPages(t *testing.T) *realPages {
 		fmt.Fprintf(w, pageHTML, name)
 	}))}
 	t.Cleanup(p.pages.Close)
-	p.rig = newRig(t,
-		withAPI(func(c *httpapi.Config) { c.AllowedOrigins = []string{p.pages.URL} }),
-		withHub(func(c *hub.Config) { c.MaxMessageBytes = pageLimit }))
-	p.line = newLine(t, p.url)
 	return p
 }
 
@@ -138,8 +150,12 @@ func TestRealPages(t *testing.T) {
 	for _, how := range []string{"", "socket"} {
 		name := map[string]string{"": "default transport", "socket": "transport.js"}[how]
 		t.Run(name, func(t *testing.T) { testUseChat(t, p, how) })
+		t.Run("retries, "+name, func(t *testing.T) { testRetries(t, p, how) })
+		t.Run("the line, "+name, func(t *testing.T) { testLine(t, p, how) })
+		t.Run("reasoning, "+name, func(t *testing.T) { testReasoning(t, p, how) })
 		t.Run("assistant-ui, "+name, func(t *testing.T) { testAssistantUI(t, p, how) })
 	}
+	t.Run("two tabs, transport.js", func(t *testing.T) { testTwoTabs(t, p) })
 }
 
 func testUseChat(t *testing.T, p *realPages, how string) {
@@ -298,7 +314,23 @@ func TestRecipes(t *testing.T) {
 		t.Run(file.Name(), func(t *testing.T) {
 			name := strings.TrimSuffix(file.Name(), filepath.Ext(file.Name()))
 			c := openTab(t, p.browser, p.pages.URL+"/"+name+".html?hub="+url.QueryEscape(p.line.url))
-			if name == "reconnecting" {
+			switch name {
+			case "deep-chat":
+				shown := func(want string) {
+					t.Helper()
+					c.until("document.querySelector('deep-chat').getMessages().map((m) => m.role + ': ' + m.text).join('|') === "+strconv.Quote(want), "document.querySelector('deep-chat')?.getMessages()")
+				}
+				c.until("document.querySelector('deep-chat')?.submitUserMessage", "[window.failed ?? null, document.body.innerHTML]")
+				eval[bool](c, "new Promise((done) => { const w = setInterval(() => { try { document.querySelector('deep-chat').submitUserMessage({text: 'hello'}); clearInterval(w); done(true); } catch {} }, 5); })")
+				shown("user: hello|ai: You said: hello")
+				id := eval[string](c, "sessionStorage.chat")
+				p.wantSaid(id, "hello", "You said: hello")
+				if err := chromedp.Do(c.ctx, chromedp.Reload()); err != nil {
+					t.Fatal(err)
+				}
+				shown("user: hello|ai: You said: hello")
+				return
+			case "reconnecting", "partysocket":
 				c.until("window.say", "[window.failed ?? null, document.body.innerHTML]")
 				eval[bool](c, "(say('hello'), true)")
 				c.until("document.body.textContent === 'user: helloassistant: You said: hello'", "document.body.textContent")

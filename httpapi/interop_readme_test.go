@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,33 +24,48 @@ func startDemo(t *testing.T) string {
 	if err != nil || !strings.Contains(string(readme), "go run ./cmd/chathub --demo") {
 		t.Fatalf("README.md does not say how to start the demo (%v)", err)
 	}
+	addr, _ := runProgram(t, buildProgram(t), nil, "--demo", "--port=0")
+	return addr
+}
+
+// buildProgram builds chathub and returns its path.
+func buildProgram(t *testing.T) string {
+	t.Helper()
 	program := filepath.Join(t.TempDir(), "chathub")
 	if out, err := exec.Command("go", "build", "-o", program, "../cmd/chathub").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	demo := exec.Command(program, "--demo", "--port=0")
+	return program
+}
+
+// runProgram starts it, and returns its address and what is kill -9.
+func runProgram(t *testing.T, program string, env []string, args ...string) (addr string, kill func()) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
 	var log syncBuffer
-	demo.Dir, demo.Stdout, demo.Stderr = t.TempDir(), &log, &log
-	demo.Env = []string{"PATH=" + os.Getenv("PATH")}
-	if err := demo.Start(); err != nil {
+	cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), &log, &log
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	kill = sync.OnceFunc(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
 	t.Cleanup(func() {
-		_ = demo.Process.Kill()
-		_ = demo.Wait()
+		kill()
 		if t.Failed() {
-			t.Logf("the demo's log:\n%s", log.String())
+			t.Logf("the program's log:\n%s", log.String())
 		}
 	})
 	listens := regexp.MustCompile(`"chathub listens" url=http://(\S+)`)
-	var addr string
-	eventually(t, "the demo listens", func() bool {
+	eventually(t, "the program listens", func() bool {
 		if found := listens.FindStringSubmatch(log.String()); found != nil {
 			addr = found[1]
 		}
 		return addr != ""
 	})
-	return addr
+	return addr, kill
 }
 
 // TestReadmeCurl does what README.md's minute with curl shows.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 
@@ -108,6 +109,9 @@ type line struct {
 	next []int // the next connections break after so many bytes to the client
 	n    int   // connections that broke
 	wg   sync.WaitGroup
+
+	listener net.Listener  // nil: connections are refused
+	held     chan struct{} // closed when what comes is passed on again; nil: it is
 }
 
 func newLine(t testing.TB, server string) *line {
@@ -121,6 +125,19 @@ func newLine(t testing.TB, server string) *line {
 		t.Fatal(err)
 	}
 	l := &line{url: "http://" + listener.Addr().String(), to: to.Host, open: make(map[net.Conn]bool)}
+	l.listen(listener)
+	t.Cleanup(func() {
+		l.release()
+		l.refuse()
+		l.wg.Wait()
+	})
+	return l
+}
+
+func (l *line) listen(listener net.Listener) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.listener = listener
 	l.wg.Go(func() {
 		for {
 			c, err := listener.Accept()
@@ -130,12 +147,63 @@ func newLine(t testing.TB, server string) *line {
 			l.wg.Go(func() { l.carry(c) })
 		}
 	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		l.cut()
-		l.wg.Wait()
+}
+
+// refuse breaks every connection, and has others refused.
+func (l *line) refuse() {
+	l.mu.Lock()
+	if l.listener != nil {
+		_ = l.listener.Close()
+	}
+	l.listener = nil
+	l.mu.Unlock()
+	l.cut()
+}
+
+// accept takes connections again, at the same address.
+func (l *line) accept(t testing.TB) {
+	t.Helper()
+	eventually(t, "the line listens again", func() bool {
+		listener, err := net.Listen("tcp", strings.TrimPrefix(l.url, "http://"))
+		if err == nil {
+			l.listen(listener)
+		}
+		return err == nil
 	})
-	return l
+}
+
+// hold has what is sent, both ways, wait.
+func (l *line) hold() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = make(chan struct{})
+}
+
+// release passes it on.
+func (l *line) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held != nil {
+		close(l.held)
+	}
+	l.held = nil
+}
+
+// pass waits as long as the line is held.
+func (l *line) pass() {
+	l.mu.Lock()
+	held := l.held
+	l.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+}
+
+// lead has connections go to another server from now on.
+func (l *line) lead(to string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.to = to
 }
 
 // cut breaks every connection, and has the next break after so many bytes.
@@ -157,13 +225,19 @@ func (l *line) cuts() int {
 
 func (l *line) carry(near net.Conn) {
 	defer near.Close()
-	far, err := net.Dial("tcp", l.to)
+	l.mu.Lock()
+	to := l.to
+	l.mu.Unlock()
+	far, err := net.Dial("tcp", to)
 	if err != nil {
 		return
 	}
 	defer far.Close()
 	l.mu.Lock()
 	l.open[near] = true
+	if l.listener == nil { // refused meanwhile
+		_ = near.Close()
+	}
 	left := -1
 	if len(l.next) > 0 {
 		left, l.next = l.next[0], l.next[1:]
@@ -179,6 +253,7 @@ func (l *line) carry(near net.Conn) {
 		buf := make([]byte, 32<<10)
 		for {
 			n, err := near.Read(buf)
+			l.pass()
 			if _, failed := far.Write(buf[:n]); failed != nil || err != nil {
 				return
 			}
@@ -187,6 +262,7 @@ func (l *line) carry(near net.Conn) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := far.Read(buf)
+		l.pass()
 		if left >= 0 && n >= left {
 			_, _ = near.Write(buf[:left])
 			l.mu.Lock()

@@ -37,6 +37,7 @@ type sdkMessage struct {
 	id, text []byte
 	role     string
 	sum      session.Sum // of all of its text
+	thought  session.Sum // of all of its reasoning
 	fault    error       // what is wrong with its parts
 }
 
@@ -49,9 +50,10 @@ type shownList struct {
 }
 
 type shownMessage struct {
-	end  int // of its id, in ids
-	role session.Role
-	sum  session.Sum
+	end     int // of its id, in ids
+	role    session.Role
+	sum     session.Sum
+	thought session.Sum
 }
 
 // add notes the next message of the list.
@@ -67,7 +69,7 @@ func (l *shownList) add(m *sdkMessage) {
 		l.user = len(l.shown)
 	}
 	l.ids = append(l.ids, id...)
-	l.shown = append(l.shown, shownMessage{len(l.ids), session.Role(m.role), m.sum})
+	l.shown = append(l.shown, shownMessage{len(l.ids), session.Role(m.role), m.sum, m.thought})
 }
 
 // forget drops the n oldest.
@@ -86,7 +88,7 @@ func (l *shownList) page(conversation uuid.UUID) *session.Page {
 	p := &session.Page{Before: make([]session.Shown, 0, l.user), Older: l.older}
 	begin := 0
 	for i, m := range l.shown {
-		s := session.Shown{Role: m.role, Text: m.sum}
+		s := session.Shown{Role: m.role, Text: m.sum, Thought: m.thought}
 		if id := l.ids[begin:m.end]; len(id) > 0 {
 			s.ID = sdkID(conversation, string(id))
 		}
@@ -129,7 +131,7 @@ func (s *server) maxHistoryBody() int {
 func (s *sdkReader) read(in *jsonread.Reader) error {
 	s.in = in
 	s.addText = func(p []byte) {
-		s.this.sum = s.this.sum.Add(p)
+		s.this.sum, s.this.thought = s.this.sum.Add(p), s.this.thought.Add(p)
 		s.this.text = append(s.this.text, p[:min(len(p), max(s.most+1-len(s.this.text), 0))]...)
 	}
 	alone, hasAlone := sdkMessage{}, false
@@ -202,7 +204,7 @@ func (s *sdkReader) message(where string) error {
 			s.word, err = s.in.String(s.word[:0], maxSDKID)
 			s.this.role = roleOf(s.word)
 		case "parts":
-			s.this.text, s.this.sum, s.this.fault = s.this.text[:0], session.Sum{}, nil
+			s.this.text, s.this.sum, s.this.thought, s.this.fault = s.this.text[:0], session.Sum{}, session.Sum{}, nil
 			return s.excuse(where, name, s.in.Array(s.part))
 		}
 		return fieldError(where, name, err)
@@ -223,22 +225,25 @@ func roleOf(word []byte) string {
 // the model would not be told of it.
 var errOtherPart = hub.Invalid(`A message may have parts of type "text" and "data-…" alone: files and others would be lost on the way to the model.`)
 
-// part reads one part of a message. A text counts if the part is one of type
-// text, which may be known only behind it.
+// part reads one part of a message. A text counts as what the type of the part
+// is, which may be known only behind it.
 func (s *sdkReader) part() error {
-	begin, before := len(s.this.text), s.this.sum
-	var isText, isData bool
+	begin, before, thought := len(s.this.text), s.this.sum, s.this.thought
+	var isText, isReasoning, isData bool
 	err := s.in.Object(func(name string) error {
 		var err error
 		if name == "text" {
-			s.this.text, s.this.sum = s.this.text[:begin], before
+			s.this.text, s.this.sum, s.this.thought = s.this.text[:begin], before, thought
 			err = s.in.Pieces(s.addText)
 		} else {
 			s.word, err = s.in.String(s.word[:0], maxSDKID)
-			isText, isData = string(s.word) == "text", strings.HasPrefix(string(s.word), "data-")
+			isText, isReasoning, isData = string(s.word) == "text", string(s.word) == "reasoning", strings.HasPrefix(string(s.word), "data-")
 		}
 		return s.excuse("messages.parts.", name, err)
 	}, "type", "text")
+	if !isReasoning {
+		s.this.thought = thought
+	}
 	if !isText {
 		s.this.text, s.this.sum = s.this.text[:begin], before
 		if !isData && s.this.fault == nil {

@@ -22,9 +22,10 @@ type Page struct {
 
 // Shown is one message that a page shows.
 type Shown struct {
-	ID   uuid.UUID // nil: an id that no message can have
-	Role Role
-	Text Sum
+	ID      uuid.UUID // nil: an id that no message can have
+	Role    Role
+	Text    Sum
+	Thought Sum // of the texts of its reasoning
 }
 
 // Sum tells one text from another without keeping it.

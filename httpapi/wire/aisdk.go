@@ -9,12 +9,13 @@ import (
 
 // AISDK is the AI SDK's UI message stream over server-sent events. Resumed says
 // that the client has what is before the place at which the stream begins. Shown
-// is what a page shows of the reply, which adds the rest as a part of its own, if
-// there is any; where it shows another text it gets none. nil: it shows nothing.
+// is what a page shows of the reply, which adds the rest as parts of their own, if
+// there is any; where it shows another text it gets none, and where it shows other
+// reasoning none of that. nil: it shows nothing.
 type AISDK struct {
 	Resumed bool
-	Shown   *session.Sum
-	passed  session.Sum // what was not told since the page shows it
+	Shown   *session.Shown
+	passed  session.Shown // what was not told since the page shows it
 	begun   bool
 	sent    int          // how much of the reply the client has
 	open    session.Part // that was started and not ended; 0: none
@@ -52,14 +53,16 @@ func (e *AISDK) end(out *reply.Outbox, r *reply.Reply) {
 	e.open = 0
 }
 
-// behindShown returns what of p, of a part, is behind what the page shows.
+// behindShown returns what of p, of a part, is behind what the page shows. A page
+// may leave out what was thought before the text that it shows.
 func (e *AISDK) behindShown(part session.Part, p []byte) []byte {
-	n := 0
-	if part == session.PartText {
-		n = min(e.Shown.Bytes-e.passed.Bytes, len(p))
+	passed, shown := &e.passed.Text, e.Shown.Text
+	if part == session.PartReasoning {
+		passed, shown = &e.passed.Thought, e.Shown.Thought
 	}
-	e.passed = e.passed.Add(p[:n])
-	if e.passed != *e.Shown {
+	n := min(shown.Bytes-passed.Bytes, len(p))
+	*passed = passed.Add(p[:n])
+	if *passed != shown || e.passed.Text != e.Shown.Text {
 		return nil
 	}
 	return p[n:]

@@ -2,6 +2,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** What useChat() makes for an id by itself. Without tokens no other id that is no UUID names a conversation at the hub. */
 const RANDOM = /^(?=(?:[a-z]*[A-Z\d]){3})[A-Za-z\d]{16}$/;
+const BLANK = '\n\n';
 const BEGINNING = '00000000-0000-0000-0000-000000000000';
 
 /** What ends a stream when the conversation cannot go on by itself; the keys are the Hub's lasting states, and an error. */
@@ -24,6 +25,31 @@ async function uuid5(space, name) {
 
 const text = (message) => message.parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
 
+/**
+ * What a reply has said ('text') and thought ('reasoning'), in turn. `thought` is all that it has thought, joined as the
+ * hub stores it.
+ */
+function partsOf(parts) {
+  const runs = [];
+  let thought = '';
+  for (const { kind, text } of parts) {
+    if (!text) continue;
+    const last = runs.at(-1);
+    if (last?.kind === kind) last.text += text;
+    else {
+      runs.push({ kind, text });
+      if (kind === 'reasoning' && thought) thought += BLANK;
+    }
+    if (kind === 'reasoning') thought += text;
+  }
+  return { runs, thought };
+}
+
+/** Those of a reply at the hub: where their order is not known any more, what was thought comes first. */
+const held = ({ parts, content, reasoning }) => partsOf(parts
+  ? parts.map(({ said, text }) => ({ kind: said ? 'text' : 'reasoning', text }))
+  : [{ kind: 'reasoning', text: reasoning }, { kind: 'text', text: content }]);
+
 /** A Hub that several streams may listen to, and that keeps what a reply's end says of it. */
 class Line extends Hub {
   constructor(options) {
@@ -32,9 +58,12 @@ class Line extends Hub {
     this.metadata = {};
     // The ids of all messages that the hub ever told of, on whatever branch.
     this.known = new Set();
+    // What came last of a reply, said or thought.
+    this.fresh = {};
   }
 
   take(frame) {
+    if (frame.delta) this.fresh = { kind: frame.type.replace('-delta', ''), text: frame.delta };
     if (frame.type === 'finish') this.metadata = frame.messageMetadata;
     for (const { id } of frame.messages ?? []) this.known.add(id);
     if (frame.type === 'start') this.known.add(frame.messageId);
@@ -142,7 +171,7 @@ export class HubChatTransport {
       return from.messages[n]?.content === content && next?.role === 'assistant' && next.id !== old ? next : undefined;
     };
     const shown = messages.length > at + 1 ? messages.at(-1) : undefined;
-    const stream = this.stream(line, find, abortSignal, shown && { id: ids.at(-1), text: text(shown) });
+    const stream = this.stream(line, find, abortSignal, shown && { id: ids.at(-1), text: text(shown), ...partsOf(shown.parts.map(({ type, text }) => ({ kind: type, text }))) });
     try {
       if (attach && reply && !old) return stream;
       if (anew && isLast && reply) line.regenerate(reply.id);
@@ -223,8 +252,8 @@ export class HubChatTransport {
   }
 
   /**
-   * The chunks of the reply that find() has, through every reconnection; of one that the page shows, what its text
-   * lacks, as a part of its own.
+   * The chunks of the reply that find() has, through every reconnection; of one that the page shows, what that lacks, as
+   * parts of their own.
    */
   stream(line, find, signal, shown) {
     let listen, abort;
@@ -235,11 +264,15 @@ export class HubChatTransport {
     return new ReadableStream({
       start: (controller) => {
         let id;
-        let sent = '';
-        let open = false;
+        // What the page has of each kind, the kind that came last, and the part that is open.
+        const has = { text: '', reasoning: '' };
+        let last, open;
+        // The reply's parts, when the page has all of them: these only grow.
+        let parts;
+        const close = () => open && controller.enqueue({ type: open + '-end', id });
         const end = (...chunks) => {
           leave();
-          if (open) controller.enqueue({ type: 'text-end', id });
+          close();
           for (const chunk of chunks) controller.enqueue(chunk);
           controller.close();
         };
@@ -247,29 +280,61 @@ export class HubChatTransport {
           line.stop();
           end({ type: 'abort' });
         };
-        listen = (what, about, delta) => {
+        const tell = (kind, delta) => {
+          if (open !== kind) {
+            close();
+            controller.enqueue({ type: kind + '-start', id });
+            open = kind;
+          }
+          if (kind === 'reasoning' && last === 'text' && has.reasoning) has.reasoning += BLANK;
+          last = kind;
+          has[kind] += delta;
+          controller.enqueue({ type: kind + '-delta', id, delta });
+        };
+        const begin = (reply) => {
+          id = reply.id;
+          controller.enqueue({ type: 'start', messageId: id, messageMetadata: { conversation_id: line.id } });
+          if (shown?.id !== id) return;
+          has.text = shown.text;
+          last = shown.runs.at(-1)?.kind;
+          // A page may leave out what was thought before the text that it shows.
+          const before = [];
+          let n = 0;
+          for (const run of held(reply).runs) {
+            if (n >= shown.text.length) break;
+            before.push(run);
+            if (run.kind === 'text') n += run.text.length;
+          }
+          const { thought } = partsOf(before);
+          has.reasoning = shown.thought.startsWith(thought) ? shown.thought : thought;
+        };
+        /** Tells all of the reply that the page lacks; false: what the page has is not the reply's. */
+        const catchUp = (reply) => {
+          const { runs, thought } = held(reply);
+          const whole = { text: reply.content, reasoning: thought };
+          const passed = { text: 0, reasoning: 0 };
+          for (const kind in has) if (!whole[kind].startsWith(has[kind].slice(0, whole[kind].length))) return false;
+          for (const { kind, text } of runs) {
+            if (kind === 'reasoning' && passed.reasoning) passed.reasoning += BLANK.length;
+            // After a restart from an earlier offset the reply comes again; only what is beyond is new.
+            let delta = text.slice(Math.max(has[kind].length - passed[kind], 0));
+            passed[kind] += text.length;
+            // Where the order is not known any more the blank line between two thoughts is no part of either.
+            if (!reply.parts && kind === 'reasoning' && last === 'text' && delta.startsWith(BLANK)) delta = delta.slice(BLANK.length);
+            if (delta) tell(kind, delta);
+          }
+          parts = has.text === whole.text && has.reasoning === whole.reasoning ? reply.parts : undefined;
+          return true;
+        };
+        listen = (what, about) => {
           if (what === 'refused' && !id) return end({ type: 'error', errorText: about.text ?? REASONS[about.code] ?? REASONS.failed });
           if (REASONS[line.state]) return end({ type: 'error', errorText: REASONS[line.state] });
           const reply = find(line);
           if (!reply) return;
-          if (!id) {
-            id = reply.id;
-            controller.enqueue({ type: 'start', messageId: id, messageMetadata: { conversation_id: line.id } });
-            if (shown?.id === id) sent = shown.text;
-          }
-          const { content, finish, error } = reply;
-          const simple = what === 'text' && sent.length + delta.length === content.length;
-          // After a restart from an earlier offset the text comes again; only what is beyond is new.
-          if (!simple && !(content.length < sent.length ? sent.startsWith(content) : content.startsWith(sent))) {
-            return end({ type: 'error', errorText: 'The reply was written anew. Please load the chat again.' });
-          }
-          const fresh = simple ? delta : content.slice(sent.length);
-          if (fresh) {
-            if (!open) controller.enqueue({ type: 'text-start', id });
-            open = true;
-            controller.enqueue({ type: 'text-delta', id, delta: fresh });
-            sent = content;
-          }
+          if (!id) begin(reply);
+          if (what === 'text' && about === reply && parts && parts === reply.parts) tell(line.fresh.kind, line.fresh.text);
+          else if (!catchUp(reply)) return end({ type: 'error', errorText: 'The reply was written anew. Please load the chat again.' });
+          const { finish, error } = reply;
           if (finish === 'stopped') end({ type: 'abort' });
           else if (finish === 'error') end({ type: 'error', errorText: error?.text ?? 'Something went wrong.' });
           else if (finish) end({ type: 'finish', messageMetadata: { ...line.metadata, finish_reason: finish } });

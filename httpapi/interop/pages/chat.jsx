@@ -15,7 +15,15 @@ async function load(id) {
   return (await response.json()).messages.map((m) => ({ id: m.id, role: m.role, parts: [{ type: 'text', text: m.content }] }));
 }
 
-const transport = HubChatTransport ? new HubChatTransport({ url: hub }) : new DefaultChatTransport({ api: hub + '/api/chat' });
+/** Bodies other than the default: the last two messages of the list, and the last one alone. */
+const bodies = {
+  two: ({ id, messages, trigger, messageId }) => ({ body: { id, messages: messages.slice(-2), trigger, messageId } }),
+  alone: ({ id, messages }) => ({ body: { id, message: messages.at(-1) } }),
+};
+const transport = HubChatTransport ? new HubChatTransport({ url: hub })
+  : new DefaultChatTransport({ api: hub + '/api/chat', prepareSendMessagesRequest: bodies[query.get('body')] });
+window.transport = transport;
+window.thoughts = () => [...document.querySelectorAll('[data-thought]')].map((p) => p.textContent);
 
 function Page() {
   const chat = useChat({
@@ -26,7 +34,10 @@ function Page() {
   return (
     <main data-status={chat.status}>
       {chat.messages.map((m) => (
-        <p key={m.id} data-role={m.role}>{m.parts.filter((p) => p.type === 'text').map((p) => p.text).join('')}</p>
+        <div key={m.id}>
+          {m.parts.filter((p) => p.type === 'reasoning').map((p, i) => <p key={i} data-thought={p.state}>{p.text}</p>)}
+          <p data-role={m.role}>{m.parts.filter((p) => p.type === 'text').map((p) => p.text).join('')}</p>
+        </div>
       ))}
       {chat.error && <p role="alert">{chat.error.message}</p>}
     </main>

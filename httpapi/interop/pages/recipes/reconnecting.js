@@ -1,4 +1,4 @@
-// A chat over the hub's WebSocket. PartySocket's WebSocket has the same constructor: import { WebSocket } from 'partysocket'.
+// A chat over the hub's WebSocket, with reconnecting-websocket.
 import ReconnectingWebSocket from 'reconnecting-websocket';
 
 const hub = (window.HUB ?? 'http://localhost:8080').replace(/^http/, 'ws');
