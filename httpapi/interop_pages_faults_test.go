@@ -417,3 +417,67 @@ func TestSDKRegenerateBehindReply(t *testing.T) {
 	}
 	r.wantSaid(id, "one", "You said: one")
 }
+
+// TestSDKUnknownAnswers: an answer that the hub does not know is the page's own notice
+// where it stands at the tip or before any question, and elsewhere the page shows
+// another conversation than the hub has.
+func TestSDKUnknownAnswers(t *testing.T) {
+	m := func(role, id, text string) string {
+		return fmt.Sprintf(`{"id":%q,"role":%q,"parts":[{"type":"text","text":%q}]}`, id, role, text)
+	}
+	for name, c := range map[string]struct {
+		list   string // of u1 a1 u2 a2, the unknown x, and u3, which is new
+		status int
+		want   string
+	}{
+		"behind the tip":             {"u1 a1 u2 a2 x u3", 200, "u1 a1 u2 a2 u3"},
+		"behind an older message":    {"u1 a1 x u3", 409, "u1 a1 u2 a2"},
+		"before any question":        {"x u3", 200, "u3"},
+		"behind an unknown question": {"v x u3", 409, "u1 a1 u2 a2"},
+		"none, an unknown question":  {"u1 a1 v u3", 200, "u1 a1 u3"},
+		"last":                       {"u1 a1 u2 x", 409, "u1 a1 u2 a2"},
+		"an edit behind a hole":      {"u1 e2", 200, "u1 a1 e2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			id, names := newID(), map[string]string{"v": m("user", newID(), "v"), "x": m("assistant", newID(), "x"), "u3": m("user", newID(), "u3")}
+			post := func(list string) int {
+				var messages []string
+				for _, name := range strings.Fields(list) {
+					messages = append(messages, names[name])
+				}
+				resp, _ := r.send("POST", "/api/chat", fmt.Sprintf(`{"id":%q,"messages":[%s]}`, id, strings.Join(messages, ",")))
+				defer resp.Body.Close()
+				if resp.StatusCode == 200 {
+					newStream(t, resp.Request, resp).rest()
+				}
+				return resp.StatusCode
+			}
+			u1, u2 := newID(), newID()
+			names["u1"], names["u2"], names["e2"] = m("user", u1, "u1"), m("user", u2, "u2"), m("user", u2, "e2")
+			if got := post("v x u3"); got != 404 {
+				t.Errorf("without a session: %d", got)
+			}
+			post("u1")
+			names["a1"] = m("assistant", r.session(id).Messages[1].ID, "You said: u1")
+			post("u1 a1 u2")
+			names["a2"] = m("assistant", r.session(id).Messages[3].ID, "You said: u2")
+			if got := post(c.list); got != c.status {
+				t.Errorf("%d, want %d", got, c.status)
+			}
+			var has []string
+			for _, m := range r.session(id).Messages {
+				if said, reply := strings.CutPrefix(m.Content, "You said: "); reply {
+					if said != "u3" && said != "e2" {
+						has = append(has, strings.Replace(said, "u", "a", 1))
+					}
+					continue
+				}
+				has = append(has, m.Content)
+			}
+			if got := strings.Join(has, " "); got != c.want {
+				t.Errorf("the hub has %s, want %s", got, c.want)
+			}
+		})
+	}
+}
