@@ -148,7 +148,9 @@ func (m *Manager) endText(e *cell, end *TextEnd) {
 			t.show(len(content), false)
 		case t.own || !strings.HasPrefix(content, have):
 			keep := commonPrefix(content, t.String(t.Safe()))
-			t.finish(&TextEnd{Next: StoredText(t.Ref, end.Message), Keep: keep})
+			next := StoredText(t.Ref, end.Message)
+			next.User = t.User
+			t.finish(&TextEnd{Next: next, Keep: keep})
 			return
 		default:
 			t.append([]byte(content[len(have):]))

@@ -290,12 +290,12 @@ func TestRollingDeploy(t *testing.T) {
 	if a := <-refused; a.status != http.StatusServiceUnavailable || a.code() != "draining" {
 		t.Errorf("who waits by REST gets %d %s", a.status, a.body)
 	}
-	p.release()
 
 	had := len(g.last().Content)
 	if f := g.connect(t, b); f.Running != g.last().ID {
 		t.Errorf("ready: %+v", f)
 	}
+	p.release()
 	for {
 		f, err := g.read(soon)
 		if err != nil {

@@ -48,11 +48,12 @@ type plan struct {
 	text   string
 	tokens []string
 	pace   time.Duration
-	stop   int           // it waits before this token until release; negative: it does not
-	goes   chan struct{} // closed by release
-	fork   bool          // who goes on with it gets another text than the first, and need not wait
-	open   bool          // with fork: that text's end waits until release
-	cut    int           // bytes behind which the first answer breaks off; 0: it does not
+	stop   int              // it waits before this token until release; negative: it does not
+	goes   chan struct{}    // closed by release
+	fork   bool             // who goes on with it gets another text than the first, and need not wait
+	open   bool             // with fork: that text's end waits until release
+	cut    int              // bytes behind which the first answer breaks off; 0: it does not
+	thinks map[int][]string // what the model thinks, by the token that it comes before
 
 	mu    sync.Mutex
 	asked []*mistralsim.Request // guarded by mu
@@ -66,6 +67,14 @@ func (m *simulator) plan(seed uint64, tokens int, pace time.Duration) *plan {
 	p.text = strings.Join(p.tokens, "")
 	m.plans.Store(p.said, p)
 	return p
+}
+
+// think has the model think before some of its tokens.
+func (p *plan) think(rng *rand.Rand) {
+	p.thinks = make(map[int][]string)
+	for range 1 + rng.IntN(3) {
+		p.thinks[rng.IntN(len(p.tokens))] = tokensOf(rng, rng.Uint64(), 1+rng.IntN(30))
+	}
 }
 
 // halt has the model wait before a token until release.
@@ -84,7 +93,7 @@ func (p *plan) answer(r *mistralsim.Request) mistralsim.Answer {
 	p.asked = append(p.asked, r)
 	n := len(p.asked)
 	p.mu.Unlock()
-	a := mistralsim.Answer{Tokens: p.tokens, Pace: p.pace}
+	a := mistralsim.Answer{Tokens: p.tokens, Pace: p.pace, Between: p.thinks}
 	if n == 1 {
 		a.CutBytes = p.cut
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,11 +41,48 @@ type message struct {
 	ID           string `json:"id"`
 	Role         string `json:"role"`
 	Content      string `json:"content"`
+	Reasoning    string `json:"reasoning"`
 	FinishReason string `json:"finish_reason"`
 
-	partial bool  // its end was not seen
-	offset  int   // of a partial one: the last that was told
-	epoch   int64 // in which that was so
+	parts   []part // of a reply that came as a stream
+	thought bool   // they came with what was thought
+	partial bool   // its end was not seen
+	offset  int    // of a partial one: the last that was told
+	epoch   int64  // in which that was so
+}
+
+// part is what a model says, or thinks, in one piece. Neighbours differ in kind.
+type part struct {
+	thought bool
+	at      int // offset of its first byte
+	text    string
+}
+
+// joined returns what was said, and what was thought.
+func joined(parts []part) (said, thought string) {
+	var thoughts []string
+	for _, p := range parts {
+		if p.thought {
+			thoughts = append(thoughts, p.text)
+		} else {
+			said += p.text
+		}
+	}
+	return said, strings.Join(thoughts, "\n\n")
+}
+
+// keep drops what is at an offset or behind it.
+func (m *message) keep(offset int) {
+	n := 0
+	for _, p := range m.parts {
+		if p.at < offset {
+			p.text = p.text[:min(len(p.text), offset-p.at)]
+			m.parts[n] = p
+			n++
+		}
+	}
+	m.parts, m.offset = m.parts[:n], offset
+	m.Content, m.Reasoning = joined(m.parts)
 }
 
 // page is a client that does what the contract tells clients to do and nothing
@@ -53,13 +91,14 @@ type message struct {
 type page struct {
 	session  string
 	client   string
+	thinks   bool // it wants reasoning, too
 	messages []*message
 	wire     *wire         // nil: away
 	within   time.Duration // how long it takes for a connection to come about; 0: patience
 
 	welcome bool
 	current *message // whose chunks come
-	opened  bool     // its text-start was seen, and no text-end yet
+	opened  string   // the kind of its part whose start was seen, and no end yet: text, reasoning; "": none is
 }
 
 // violation is an error of what came over a connection: the hub broke the contract.
@@ -84,6 +123,9 @@ func (p *page) query() url.Values {
 	if p.client != "" {
 		q.Set("client", p.client)
 	}
+	if p.thinks {
+		q.Set("reasoning", "1")
+	}
 	return q
 }
 
@@ -105,7 +147,7 @@ func (p *page) find(id string) int {
 
 // connected begins a connection.
 func (p *page) connected() {
-	p.welcome, p.current, p.opened = false, nil, false
+	p.welcome, p.current, p.opened = false, nil, ""
 }
 
 // take does what a frame says.
@@ -132,7 +174,7 @@ func (p *page) apply(f frame) error {
 		return p.said(f)
 	case "start":
 		return p.start(f)
-	case "text-start", "text-delta", "text-end", "finish", "abort":
+	case "text-start", "text-delta", "text-end", "reasoning-start", "reasoning-delta", "reasoning-end", "finish", "abort":
 		return p.chunk(f)
 	case "error":
 		if f.ID != "" {
@@ -215,12 +257,15 @@ func (p *page) start(f frame) error {
 		m = &message{ID: f.MessageID, Role: "assistant"}
 		p.messages = append(p.messages, m)
 	}
-	if f.Offset == nil || *f.Offset < 0 || *f.Offset > len(m.Content) {
-		return fmt.Errorf("start beyond the %d bytes that the page holds", len(m.Content))
+	if m.parts == nil && m.Content != "" { // it was stored, and is gone on with
+		m.parts, m.offset = []part{{text: m.Content}}, len(m.Content)
 	}
-	m.Content, m.offset = m.Content[:*f.Offset], *f.Offset
-	m.partial, m.epoch, m.FinishReason = true, f.Epoch, ""
-	p.current, p.opened = m, false
+	if f.Offset == nil || *f.Offset < 0 || *f.Offset > m.offset {
+		return fmt.Errorf("start beyond the offset %d that the page has", m.offset)
+	}
+	m.keep(*f.Offset)
+	m.thought, m.partial, m.epoch, m.FinishReason = p.thinks, true, f.Epoch, ""
+	p.current, p.opened = m, ""
 	return nil
 }
 
@@ -229,28 +274,27 @@ func (p *page) chunk(f frame) error {
 	if m == nil || f.ID != "" && f.ID != m.ID {
 		return errors.New("no such reply is being streamed")
 	}
-	switch f.Type {
-	case "text-start":
-		if p.opened || f.Offset == nil || *f.Offset != len(m.Content) {
-			return fmt.Errorf("text-start twice, or not behind the %d bytes that the page holds", len(m.Content))
+	kind, what, _ := strings.Cut(f.Type, "-")
+	switch what {
+	case "start":
+		return p.begin(f, kind)
+	case "delta":
+		last := len(m.parts) - 1
+		if p.opened != kind || f.Delta == "" || f.Offset == nil || m.offset+len(f.Delta) != *f.Offset {
+			return fmt.Errorf("a delta that does not follow the offset %d that the page has", m.offset)
 		}
-		p.opened = true
+		m.parts[last].text, m.offset = m.parts[last].text+f.Delta, *f.Offset
+		m.Content, m.Reasoning = joined(m.parts)
 		return nil
-	case "text-delta":
-		if !p.opened || f.Delta == "" || f.Offset == nil || len(m.Content)+len(f.Delta) != *f.Offset {
-			return fmt.Errorf("a delta that does not follow the %d bytes that the page holds", len(m.Content))
+	case "end":
+		if p.opened != kind {
+			return fmt.Errorf("%s out of its place", f.Type)
 		}
-		m.Content, m.offset = m.Content+f.Delta, *f.Offset
-		return nil
-	case "text-end":
-		if !p.opened {
-			return errors.New("text-end out of its place")
-		}
-		p.opened = false
+		p.opened = ""
 		return nil
 	}
-	if p.opened {
-		return errors.New("an end without text-end")
+	if p.opened != "" {
+		return fmt.Errorf("an end without %s-end", p.opened)
 	}
 	switch f.Type {
 	case "finish":
@@ -261,6 +305,25 @@ func (p *page) chunk(f frame) error {
 		m.FinishReason = "error"
 	}
 	m.partial, p.current = false, nil
+	return nil
+}
+
+// begin begins a part of the current reply, or goes on with its last one.
+func (p *page) begin(f frame, kind string) error {
+	const mark = 2 // bytes in front of a part, but of text at the beginning
+	m, thought := p.current, kind == "reasoning"
+	if p.opened != "" || f.Offset == nil || *f.Offset != m.offset && *f.Offset != m.offset+mark || thought && !p.thinks {
+		return fmt.Errorf("%s twice, unwanted, or not behind the offset %d that the page has", f.Type, m.offset)
+	}
+	p.opened = kind
+	n := len(m.parts)
+	switch same := n > 0 && m.parts[n-1].thought == thought; {
+	case same && *f.Offset != m.offset, !p.thinks && *f.Offset != m.offset:
+		return fmt.Errorf("%s behind a part of its kind", f.Type)
+	case !same:
+		m.parts = append(m.parts, part{thought: thought, at: *f.Offset})
+	}
+	m.offset = *f.Offset
 	return nil
 }
 
@@ -276,6 +339,9 @@ func differs(held, stored []*message) string {
 		}
 		if h.Content != s.Content {
 			return fmt.Sprintf("message %d: %s", i, textDiff(h.Content, s.Content))
+		}
+		if h.thought && h.Reasoning != s.Reasoning {
+			return fmt.Sprintf("reasoning of message %d: %s", i, textDiff(h.Reasoning, s.Reasoning))
 		}
 	}
 	return ""

@@ -47,7 +47,7 @@ const turnPatience = 2 * time.Minute
 
 func newVisitor(c *cluster, seed uint64) *visitor {
 	v := &visitor{c: c, seed: seed, rng: rand.New(rand.NewPCG(seed, 3)), seen: map[string]string{}}
-	v.page.client, v.page.within = newID(), 3*time.Second
+	v.page.client, v.page.within, v.page.thinks = newID(), 3*time.Second, seed%2 == 0
 	return v
 }
 
@@ -74,6 +74,9 @@ func (v *visitor) talk(ctx context.Context) error {
 func (v *visitor) takeTurn() error {
 	v.turns++
 	p := v.c.model.plan(v.seed<<16|uint64(v.turns), 10+v.rng.IntN(120), time.Duration(2+v.rng.IntN(12))*time.Millisecond)
+	if v.page.thinks {
+		p.think(v.rng)
+	}
 	if v.rng.IntN(6) == 0 {
 		p.cut = 200 + v.rng.IntN(20000)
 	}
