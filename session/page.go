@@ -117,18 +117,36 @@ func (c *Conversation) seqOf(s Shown) (seq int64, ok bool) {
 	return m.Seq, ok
 }
 
-// named finds the user message that a Submit or an Edit says once more: of its id,
-// behind what it is to follow, with the same text if there is one. The zero
+// answeredOn returns the user message whose reply the page shows last; 0: none.
+func (c *Conversation) answeredOn(p *Page) int64 {
+	switch {
+	case p == nil || p.Last.Role != Assistant:
+		return 0
+	case c.Running != nil && c.Running.Reply == p.Last.ID:
+		return c.Running.User.Seq
+	}
+	if m := c.reply(p.Last.ID); m != nil {
+		return m.Parent
+	}
+	return 0
+}
+
+// named finds the user message that a Submit or an Edit says once more: of its id, the
+// one whose reply the page shows, else behind what it is to follow, with the same text
+// if there is one. The zero
 // Message: there is none. A turn that tells nothing of branches means the path.
 // Errors: ErrReused, where the id is a reply's.
 func (c *Conversation) named(t Turn, at place) (found Message, same bool, err error) {
-	best := -1
+	best, answered := -1, c.answeredOn(t.Page)
 	for _, i := range c.byID[t.User.ID] {
 		m := c.messages[i]
 		if m.Role != User {
 			return Message{}, false, ErrReused
 		}
 		_, on := c.onPath(m.Seq)
+		if m.Seq == answered {
+			return m, m.Content == t.User.Content, nil
+		}
 		if at.named && !c.follows(m, at.after) || !on && t.Kind == Submit && t.Page == nil && t.Behind == nil {
 			continue
 		}
