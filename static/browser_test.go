@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"lumos/backend/cmd/needs"
+	"lumos/backend/cmd/needs/chromium"
 	"lumos/backend/static/browsertest"
 )
 
@@ -13,8 +14,8 @@ const patience = browsertest.Patience
 
 type tab = browsertest.Tab
 
-// chromium is one browser for all tests of the package.
-var chromium = sync.OnceValues(func() (*browsertest.Browser, error) {
+// browser is the one of all tests of the package.
+var browser = sync.OnceValues(func() (*browsertest.Browser, error) {
 	b, err := browsertest.Launch()
 	if err == nil {
 		closeBrowser = b.Close
@@ -33,8 +34,8 @@ func TestMain(m *testing.M) {
 // newTab opens a tab; the test is skipped without Chromium, except in CI.
 func newTab(t *testing.T) *tab {
 	t.Helper()
-	b, err := chromium()
-	browsertest.Require(t, err)
+	b, err := browser()
+	chromium.Require(t, err)
 	return b.Tab(t)
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"lumos/backend/cmd/needs/chromium"
 	"lumos/backend/static/browsertest"
 )
 
@@ -39,7 +40,7 @@ func quote(s string) string {
 }
 
 func TestBrowser(t *testing.T) {
-	b := browsertest.Start(t)
+	b := chromium.Start(t)
 
 	t.Run("reload in mid-reply", func(t *testing.T) {
 		c, _, p := startPage(t, b)
@@ -162,7 +163,7 @@ func TestBrowser(t *testing.T) {
 // With Redis, and in a directory, the conversation outlives the server: kill -9 in
 // mid-reply is a pause.
 func TestBrowserOverServerDeath(t *testing.T) {
-	b := browsertest.Start(t)
+	b := chromium.Start(t)
 	t.Run("Redis", func(t *testing.T) { outlives(t, b, startCluster(t, 1)) })
 	t.Run("a directory", func(t *testing.T) {
 		c := &cluster{model: startSimulated(t)}

@@ -26,7 +26,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"lumos/backend/cmd/needs"
-	"lumos/backend/static/browsertest"
+	"lumos/backend/cmd/needs/chromium"
 )
 
 // site is the name that the files in deploy give the hub.
@@ -281,7 +281,7 @@ func (p *proxy) servesPages(t *testing.T) {
 
 // servesBrowser: the page talks in Chromium, at the root and beneath the path.
 func (p *proxy) servesBrowser(t *testing.T, c *cluster) {
-	b := browsertest.Start(t, chromedp.Flag("host-resolver-rules", "MAP "+site+" 127.0.0.1"), chromedp.Flag("ignore-certificate-errors", true))
+	b := chromium.Start(t, chromedp.Flag("host-resolver-rules", "MAP "+site+" 127.0.0.1"), chromedp.Flag("ignore-certificate-errors", true))
 	for i, path := range []string{"/", "/support/"} {
 		tab := b.Tab(t)
 		tab.Open(p.origin() + path)

@@ -22,13 +22,14 @@ var mayImport = map[string][]string{
 	"session/filestore":  {"session"},
 	"session/redisstore": {"session"},
 	"static":             {},
-	"static/browsertest": {"cmd/needs"},
+	"static/browsertest": {},
 	"llm":                {},
 	"llm/mistralsim":     {"llm/mistralsim/eliza"},
 	"hub/reply":          {"session"},
 	"hub":                {"hub/jsonread", "hub/reply", "session", "llm"},
 	"httpapi/wire":       {"hub", "hub/jsonread", "hub/reply", "session"},
 	"httpapi/wsconn":     {"hub", "hub/reply"},
+	"cmd/needs/chromium": {"cmd/needs", "static/browsertest"},
 	"httpapi":            {"httpapi/wire", "httpapi/wsconn", "hub", "hub/jsonread", "hub/reply", "session", "static"},
 }
 

@@ -7,14 +7,14 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
-	"lumos/backend/static/browsertest"
+	"lumos/backend/cmd/needs/chromium"
 )
 
 // TestPicture looks at the page of --demo in the middle of a reply, as README.md shows it:
 //
 //	PICTURE=page.png go test -run TestPicture ./cmd/chathub
 func TestPicture(t *testing.T) {
-	b := browsertest.Start(t)
+	b := chromium.Start(t)
 	demo := launch(t, []string{"PORT=0"}, "--demo")
 	demo.listens()
 	p := b.Tab(t)

@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"lumos/backend/cmd/needs/chromium"
 	"lumos/backend/static/browsertest"
 )
 
@@ -60,7 +61,7 @@ func (p *tabs) watching() (n int) {
 // TestTabs has two tabs and a phone's width beside each other. Whatever one of
 // them does, all show the same; none is frozen, and none is asked anything.
 func TestTabs(t *testing.T) {
-	b := browsertest.Start(t)
+	b := chromium.Start(t)
 	c := &cluster{model: startSimulated(t)}
 	c.join(t, 1, "") // in a directory: a restart forgets nothing
 	w := startCable(t, c.nodes[0].addr)

@@ -9,11 +9,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"testing"
 
 	"github.com/chromedp/chromedp"
-
-	"lumos/backend/cmd/needs"
 )
 
 // Browser is one headless Chromium with a profile of its own.
@@ -65,26 +62,4 @@ func (b *Browser) Close() {
 	_ = chromedp.Cancel(b.ctx)
 	b.stop()
 	_ = os.RemoveAll(b.dir)
-}
-
-// Start is Launch for one test, which is skipped when no Chromium is
-// installed; with CI=true it fails.
-func Start(t testing.TB, more ...chromedp.ExecAllocatorOption) *Browser {
-	t.Helper()
-	b, err := Launch(more...)
-	Require(t, err)
-	t.Cleanup(b.Close)
-	return b
-}
-
-// Require deals with what Launch returned, as Start does.
-func Require(t testing.TB, err error) {
-	t.Helper()
-	switch {
-	case err == nil:
-	case errors.Is(err, ErrNone):
-		needs.Missing(t, "chromium")
-	default:
-		t.Fatal(err)
-	}
 }
