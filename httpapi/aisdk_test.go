@@ -190,6 +190,34 @@ func TestSDKRegenerate(t *testing.T) {
 	r.wantSaid(id, "one", "anew", "three", "You said: three")
 }
 
+// TestSDKGoesOnBehindRefusedEdit: an id stands for a message on each of two branches,
+// and the page shows it with a third text, which was refused. What it shows before that
+// tells which of the two it means.
+func TestSDKGoesOnBehindRefusedEdit(t *testing.T) {
+	r := newRig(t)
+	id := newID()
+	post := func(trigger string, messages ...sdkMessage) string {
+		t.Helper()
+		s := r.follow("POST", "/api/chat", sdkBody(t, id, trigger, "", messages...))
+		s.rest()
+		return s.id
+	}
+	a, b, c := sdkSays("user", "a", "one"), sdkSays("user", "b", "two"), sdkSays("user", "c", "three")
+	refused := sdkSays("user", "b", "too long")
+	first := sdkSays("assistant", post("submit-message", a), "You said: one")
+	post("submit-message", a, first, b)
+	r.answer("one", mistralsim.Answer{Text: "anew"})
+	second := sdkSays("assistant", post("regenerate-message", a), "anew")
+	post("submit-message", a, second, b)
+	r.wantSaid(id, "one", "anew", "two", "You said: two")
+
+	post("submit-message", a, first, refused, c)
+	r.wantSaid(id, "one", "You said: one", "two", "three", "You said: three")
+	c.ID = "d"
+	post("submit-message", a, second, refused, c)
+	r.wantSaid(id, "one", "anew", "two", "three", "You said: three")
+}
+
 // TestSDKStopsWhatRuns: another message, an edit and a regeneration stop a
 // running reply first.
 func TestSDKStopsWhatRuns(t *testing.T) {

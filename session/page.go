@@ -70,7 +70,7 @@ func (c *Conversation) place(t Turn) place {
 	case *t.Behind == uuid.Nil:
 		return place{named: true}
 	}
-	seq, ok := c.seqOf(Shown{ID: *t.Behind})
+	seq, ok := c.seqOf(Shown{ID: *t.Behind}, nil)
 	return place{after: seq, named: ok, changed: !ok}
 }
 
@@ -81,8 +81,8 @@ func (c *Conversation) placeOn(p *Page) place {
 		tip = c.Running.Seq
 	}
 	answered := false // by something that is not known
-	for _, s := range slices.Backward(p.Before) {
-		if seq, ok := c.seqOf(s); ok {
+	for i, s := range slices.Backward(p.Before) {
+		if seq, ok := c.seqOf(s, p.Before[:i]); ok {
 			return place{after: seq, named: true, changed: answered && seq != tip}
 		}
 		answered = answered || s.Role == Assistant
@@ -96,25 +96,58 @@ func (c *Conversation) ownEnd(p *Page) bool {
 	if p == nil || p.Last.Role != Assistant {
 		return false
 	}
-	_, known := c.seqOf(p.Last)
+	_, known := c.seqOf(p.Last, nil)
 	return !known
 }
 
-// seqOf returns the message that a page shows, or the running reply. Of several
-// with this id it is the one that has the text.
-func (c *Conversation) seqOf(s Shown) (seq int64, ok bool) {
-	if c.Running != nil && c.Running.Reply == s.ID {
-		return c.Running.Seq, true
+// seqOf returns the message that a page shows behind others, or the running reply. Of
+// several with this id it is one with the text, if there is one: it may have been
+// refused. Of these it is one that follows what the page shows before it.
+func (c *Conversation) seqOf(s Shown, before []Shown) (seq int64, ok bool) {
+	known := c.byID[s.ID]
+	if len(known) < 2 {
+		return c.only(s.ID)
 	}
-	m, ok := c.lookup(s.ID)
-	if known := c.byID[s.ID]; len(known) > 1 && s.Text != (Sum{}).Add([]byte(m.Content)) {
-		for _, i := range known {
-			if s.Text == (Sum{}).Add([]byte(c.messages[i].Content)) {
-				m = c.messages[i]
-			}
+	known = among(known, func(i int) bool { return s.Text == (Sum{}).Add([]byte(c.messages[i].Content)) })
+	for _, b := range slices.Backward(before) {
+		if after, ok := c.only(b.ID); ok {
+			known = among(known, func(i int) bool { return c.follows(c.messages[i], after) })
+			break
 		}
 	}
-	return m.Seq, ok
+	for _, i := range known {
+		seq = c.messages[i].Seq
+		if _, on := c.onPath(seq); on {
+			break
+		}
+	}
+	return seq, true
+}
+
+// only returns the one message with this id, or the running reply; !ok: there is none,
+// or there are several.
+func (c *Conversation) only(id uuid.UUID) (seq int64, ok bool) {
+	switch known := c.byID[id]; {
+	case c.Running != nil && c.Running.Reply == id:
+		return c.Running.Seq, true
+	case len(known) == 1:
+		return c.messages[known[0]].Seq, true
+	}
+	return 0, false
+}
+
+// among returns those that are right, or all where none is.
+func among(all []int, right func(int) bool) []int {
+	var some []int
+	for _, i := range all {
+		if right(i) {
+			some = append(some, i)
+		}
+	}
+	if some == nil {
+		return all
+	}
+	return some
 }
 
 // answeredOn returns the user message whose reply the page shows last; 0: none.
