@@ -16,12 +16,13 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-// asset is one file as it is served, and its headers. It never changes once
-// compress has returned.
+// asset is one file as it is served, and its headers.
 type asset struct {
-	encoded map[string][]byte // by content coding; "" is the file itself
-	etag    string
-	header  http.Header
+	etag   string
+	header http.Header
+
+	compressed sync.Once         // guards what follows, which does not change behind it
+	encoded    map[string][]byte // by content coding; "" is the file itself
 }
 
 func newAsset(text, contentType string, header http.Header) *asset {
@@ -40,15 +41,16 @@ func newAsset(text, contentType string, header http.Header) *asset {
 // codings are those the assets are kept in, the smallest first.
 var codings = []string{"br", "gzip"}
 
-// compress makes the compressed forms. It takes tens of milliseconds, so it
-// runs when a handler is wanted and not when the package is loaded.
+// compress makes the compressed forms, which takes tens of milliseconds: the first who
+// asks for the asset waits for it, and not everybody for the program's start.
 func (a *asset) compress() {
 	text := a.encoded[""]
 	for _, coding := range codings {
 		var b bytes.Buffer
 		var w io.WriteCloser
 		if coding == "br" {
-			w = brotli.NewWriterLevel(&b, brotli.BestCompression)
+			// The window is the asset's size: the default one takes 40 MB for as long as it compresses.
+			w = brotli.NewWriterOptions(&b, brotli.WriterOptions{Quality: brotli.BestCompression, LGWin: 16})
 		} else {
 			w, _ = gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is valid
 		}
@@ -56,15 +58,6 @@ func (a *asset) compress() {
 		_ = w.Close()
 		a.encoded[coding] = b.Bytes()
 	}
-}
-
-// compressAll compresses each asset, side by side.
-func compressAll(assets ...*asset) {
-	var wg sync.WaitGroup
-	for _, a := range assets {
-		wg.Go(a.compress)
-	}
-	wg.Wait()
 }
 
 // scriptOf is a script that any page may load, also one that is isolated
@@ -100,6 +93,7 @@ func pageOf(html string) *asset {
 // ServeHTTP sends the asset in the smallest form that is accepted (RFC 9110,
 // 12.5.3), or 304 when the client has it (RFC 9110, 13.1.2).
 func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.compressed.Do(a.compress)
 	body, etag := a.encoded[""], `"`+a.etag+`"`
 	for name, values := range a.header {
 		w.Header()[name] = values

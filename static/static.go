@@ -10,7 +10,6 @@ import (
 	"embed"
 	"net/http"
 	"strings"
-	"sync"
 
 	"github.com/tdewolff/minify/v2"
 	"github.com/tdewolff/minify/v2/css"
@@ -41,14 +40,10 @@ var (
 	transportAsset = scriptOf(read("widget/hub.js", "transport/transport.js"))
 )
 
-var compressOnce = sync.OnceFunc(func() { compressAll(pageAsset, widgetAsset, moreAsset, transportAsset) })
-
 // Handler serves GET and HEAD of "/", "/widget.js", "/widget-more.js" and
 // "/transport.js"; any other path is 404, any other method 405. It is safe for
-// concurrent use and keeps no state. The first call compresses what is served,
-// which takes a tenth of a second.
+// concurrent use and keeps no state.
 func Handler() http.Handler {
-	compressOnce()
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", pageAsset)
 	mux.Handle("GET /widget.js", widgetAsset)
