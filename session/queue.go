@@ -13,10 +13,12 @@ const (
 	overlap = 5 * time.Millisecond
 	// retryAfter is the pause before what failed is sent again.
 	retryAfter = 100 * time.Millisecond
-	// busyRate is the number of texts a second above which they are gathered for
-	// up to gather before they leave: longer saves nothing more, and is felt.
-	busyRate = 10_000
-	gather   = 200 * time.Microsecond
+	// busyRate is the number of texts a second above which they are gathered before
+	// they leave: for gather, or, on the way to a disk, for gatherDisk. Longer saves
+	// nothing more, and is felt.
+	busyRate   = 10_000
+	gather     = 200 * time.Microsecond
+	gatherDisk = 50 * time.Microsecond
 	// maxBatch bounds the texts that leave together.
 	maxBatch = 1024
 )
@@ -137,7 +139,10 @@ func (q *queue) run(ctx context.Context) {
 	defer flights.Wait()
 	pause := time.NewTimer(time.Hour)
 	defer pause.Stop()
-	n, since, busy := 0, time.Now(), false
+	n, since, busy, gathers := 0, time.Now(), false, gather
+	if q.serial {
+		gathers = gatherDisk
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -145,7 +150,7 @@ func (q *queue) run(ctx context.Context) {
 		case <-q.signal:
 		}
 		if busy {
-			pause.Reset(gather)
+			pause.Reset(gathers)
 			<-pause.C
 		}
 		batch := q.take()

@@ -95,6 +95,7 @@ func (t *target) connect(ctx context.Context, up *upstream, r *run, dir string) 
 		maps.Copy(env, map[string]string{
 			"LOG_LEVEL": "warn", "REDIS_URL": t.Redis, "MAX_SESSIONS": "0", "MESSAGES_PER_MINUTE": "0", "CONNECTIONS_PER_CLIENT": "0",
 			"MAX_TOKENS": strconv.Itoa(max(4096, r.Tokens)), "DRAIN_TIMEOUT": "2s",
+			"MAX_REPLY_BYTES": strconv.Itoa(max(2<<20, 2*r.Tokens*r.TokenBytes)), "MAX_SESSION_BYTES": strconv.Itoa(max(8<<20, 4*r.Tokens*r.TokenBytes*r.Turns)),
 		})
 		switch {
 		case t.File:

@@ -119,7 +119,7 @@ const (
 	appendLimit = 16 << 10
 	// pushBatch: with more texts than this in a batch, the writer does not serve
 	// their followers itself, which would hold up the next batch.
-	pushBatch = 32
+	pushBatch = 128
 )
 
 // Append implements session.Backend. All texts go into one frame.
