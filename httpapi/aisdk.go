@@ -42,7 +42,7 @@ func (s *server) handleSDKChat(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer s.Hub.CountStream(caller(r))()
 	enc := &wire.AISDK{}
-	if shown := &turn.Page.Last; shown.ID == said.Reply { // the page adds what comes to what it shows
+	if shown := &turn.Page.Last; shown.ID == said.Reply { // the page appends the stream to what it shows
 		enc.Shown = shown
 	}
 	return s.streamSDK(w, r, said, reply.Offset{}, enc)
@@ -61,10 +61,10 @@ func (s *server) openSDK(r *http.Request, named chat, page *session.Page) (sessi
 	return made.Ref(), err
 }
 
-// saySDK takes the turn, for which a running reply to something else is
-// stopped: the SDK's own stop only drops the request.
+// saySDK says the turn. If another reply runs, it stops that first: the SDK's own stop only
+// drops its request.
 func (s *server) saySDK(r *http.Request, conversation session.Ref, t session.Turn) (*reply.Reply, error) {
-	const tries = 5 // others may say something in between
+	const tries = 5 // another client may say something after each stop
 	for i := 0; ; i++ {
 		said, _, err := s.Hub.Say(r.Context(), caller(r), conversation, t)
 		if !errors.Is(err, session.ErrBusy) || i == tries {

@@ -17,8 +17,7 @@ import (
 )
 
 const (
-	// clockSkew is how far the clocks of the hub and of whoever issues tokens
-	// may be apart.
+	// clockSkew is how far the clocks of the hub and of the tokens' issuer may be apart.
 	clockSkew = 30 * time.Second
 	// maxToken and maxSubject bound a token and its sub, in bytes. OpenID
 	// Connect Core, section 2, allows a sub 255 characters.
@@ -35,8 +34,8 @@ type TokenConfig struct {
 	JWKSURL  string // where the keys of RS256 and ES256 tokens are
 	Issuer   string // the iss that a token must have; "": any
 	Audience string // the aud that a token must have; "": any
-	// RefetchEvery is how soon the keys may be fetched again, for a token that fails
-	// by those that are known; 0: 30 s.
+	// RefetchEvery is the least time between two fetches of the keys, for a token that the
+	// known keys do not verify; 0: 30 s.
 	RefetchEvery time.Duration
 	Logger       *slog.Logger // nil: slog.Default()
 }
@@ -51,8 +50,8 @@ type Tokens struct {
 // errKeysAway: there are no keys to check a token with.
 var errKeysAway = refuse(hub.CodeStoreUnavailable, "The keys that tokens are checked with cannot be reached. Try again in a moment.")
 
-// NewTokens returns a Tokens. It waits for nobody: keys are fetched in the
-// background and, when they are wanted, again.
+// NewTokens returns a Tokens. It does not wait for the keys, which are fetched in the
+// background, and again when needed.
 func NewTokens(cfg TokenConfig) (*Tokens, error) {
 	options := []jwt.ParserOption{jwt.WithExpirationRequired(), jwt.WithLeeway(clockSkew), jwt.WithStrictDecoding()}
 	if cfg.Issuer != "" {
@@ -195,7 +194,7 @@ func offeredTokens(h http.Header) []string {
 	return found
 }
 
-// challenge tells a client how to be let in (RFC 6750, section 3).
+// challenge sets WWW-Authenticate for a refusal (RFC 6750, section 3).
 func challenge(w http.ResponseWriter, err error) {
 	switch {
 	case err == errNoToken:

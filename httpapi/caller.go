@@ -22,9 +22,8 @@ type identity struct {
 
 type identityKey struct{}
 
-// identify finds out who a request comes from, and notes it in the request that
-// it returns, which is to be used even with an error. Errors: as for
-// Tokens.check; errNoToken.
+// identify finds out who a request comes from. It returns the request with its identity, also
+// with an error. Errors: as for Tokens.check; errNoToken.
 func (s *server) identify(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	id := &identity{caller: hub.Caller{Client: s.addresses.client(r), Request: w.Header().Get("X-Request-Id")}}
 	var err error
@@ -42,7 +41,7 @@ func (s *server) identify(w http.ResponseWriter, r *http.Request) (*http.Request
 	return r.WithContext(context.WithValue(r.Context(), identityKey{}, id)), err
 }
 
-// private makes a handler that wants to know who is asking.
+// private makes a handler whose requests need a token, if tokens are configured.
 func (s *server) private(f handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		r, err := s.identify(w, r)
@@ -67,9 +66,9 @@ type addresses struct {
 	trusted []netip.Prefix // proxies whose X-Forwarded-For counts
 	log     *slog.Logger
 	level   slog.Level // of the line that says that clients cannot be told apart
-	warned  sync.Once  // that line was logged
-	// The warning of an X-Forwarded-For that does not count was logged: of a private
-	// peer, which is the site's own proxy, and of any other, which may be anybody.
+	warned  sync.Once  // logs that line
+	// These log once that an X-Forwarded-For was ignored: ignoredPrivate for a private
+	// peer, which is likely the site's own proxy, ignored for any other.
 	ignoredPrivate, ignored sync.Once
 }
 
@@ -112,9 +111,9 @@ func (a *addresses) warnIgnored(peer netip.Addr) {
 	})
 }
 
-// forwarded returns the address that the last proxy of a chain of trusted ones
-// was asked from. Each appends whom it was asked by, so the list is read from
-// its end; what is in front of the first that is not trusted may be made up.
+// forwarded returns the client's address by X-Forwarded-For. Each proxy appends its peer, so
+// the list is read from its end up to the first address that is no trusted proxy; anything
+// before that may be forged.
 func (a *addresses) forwarded(h http.Header, peer netip.Addr) netip.Addr {
 	hops := strings.Split(strings.Join(h.Values("X-Forwarded-For"), ","), ",")
 	addr := peer

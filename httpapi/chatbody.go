@@ -41,7 +41,7 @@ func (s *server) readChat(w http.ResponseWriter, r *http.Request) (uuid.UUID, se
 // chatMessage is ChatMessage of the contract, without its timestamp: the
 // server's clock counts.
 type chatMessage struct {
-	message, conversation []byte // cut behind the first byte too many
+	message, conversation []byte // cut after the first byte too many
 	named                 bool   // there is a conversation_id
 }
 

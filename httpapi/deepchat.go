@@ -11,8 +11,8 @@ import (
 	"lumos/backend/session"
 )
 
-// defaultEndPhrase is what the deep-chat widget is told at a reply's end, and
-// has to be set to: connect={…,"stream":{"simulation":"[DONE]"}}.
+// defaultEndPhrase ends a reply for a deep-chat widget, which has to be configured with it:
+// connect={…,"stream":{"simulation":"[DONE]"}}.
 const defaultEndPhrase = "[DONE]"
 
 // deepChat tells whether the client is a deep-chat widget.
@@ -21,9 +21,8 @@ func deepChat(r *http.Request) bool {
 	return hasToken(r.Header, header, subprotocolDeep) && !hasToken(r.Header, header, subprotocol)
 }
 
-// reserve finds or makes the session that the widget joins. All that can be
-// refused is refused here, before the upgrade: once it was connected the widget
-// comes back at once, for ever.
+// reserve finds or makes the session that the widget joins, and claims it. All refusals are
+// here, before the upgrade: a widget that was connected once reconnects at once, for ever.
 func (s *server) reserve(ctx context.Context, r *http.Request) (hub.Join, error) {
 	q := r.URL.Query()
 	if q.Get("watch") == "1" {

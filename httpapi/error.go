@@ -21,7 +21,7 @@ const (
 	codeUpgrade   = "upgrade_required"
 )
 
-// statuses has the status for each code.
+// statuses maps error codes to HTTP statuses.
 var statuses = map[string]int{
 	codeSessionID:            http.StatusBadRequest,
 	codeForbidden:            http.StatusForbidden,
@@ -46,8 +46,8 @@ var statuses = map[string]int{
 	hub.CodeUpstreamTimeout:  http.StatusGatewayTimeout,
 }
 
-// writeError is the one place where an error becomes a response. It returns
-// the error if an operator should see it.
+// writeError is the one place where an error becomes a response. It returns the error if it
+// should be logged.
 func writeError(w http.ResponseWriter, r *http.Request, err error) error {
 	var tooLarge *http.MaxBytesError
 	var e *hub.Error

@@ -15,8 +15,8 @@ import (
 	"github.com/rs/cors"
 )
 
-// guardOrigin refuses what a page of somebody else's asks for, and lets the
-// pages that are listed read the answers.
+// guardOrigin refuses requests of pages on other sites, and lets pages of AllowedOrigins read
+// the answers.
 func (s *server) guardOrigin(next http.Handler) http.Handler {
 	c := cors.New(cors.Options{
 		AllowOriginFunc: s.listed,
@@ -54,8 +54,7 @@ type ownHost struct {
 	port string // the default of its scheme, ":80" or ":443"; "": the scheme is not known
 }
 
-// ownHosts returns the request's Host and, of a trusted proxy, the host that this was
-// asked for.
+// ownHosts returns the request's Host and, if a trusted proxy sent it, its X-Forwarded-Host.
 func (s *server) ownHosts(r *http.Request) []ownHost {
 	hosts := []ownHost{{name: r.Host}}
 	if peer, ok := parseAddress(r.RemoteAddr); !ok || !s.addresses.isTrusted(peer) {
@@ -116,7 +115,7 @@ func hostNames(hosts []ownHost) string {
 	return strings.Join(names, " or ")
 }
 
-// quoted shows what a client has sent, as far as it is of a sensible length.
+// quoted quotes what a client has sent, cut to a sensible length.
 func quoted(s string) string {
 	const most = 200
 	if len(s) > most {

@@ -13,14 +13,14 @@ import (
 	"lumos/backend/hub"
 )
 
-// chatSpace is the namespace of conversations that a page has named itself, by
-// ids that are no UUIDs. It is part of the contract.
+// chatSpace is the UUID namespace of conversations whose ids a page has chosen and that are no
+// UUIDs. It is part of the contract.
 var chatSpace = uuid.MustParse("019180a4-8a93-4feb-8c6f-ce2cdffede43")
 
 const (
-	// madeByUseChat is how long an id is that useChat() makes for itself, in
-	// characters, and leastMixed how many of them are digits or capitals at least:
-	// a name such as "conversation-one" would be one chat for all its visitors.
+	// madeByUseChat is the length, in characters, of an id that useChat() generates, and
+	// leastMixed how many of them must be digits or capitals: a fixed name such as
+	// "conversation-one" would be one chat for all visitors.
 	madeByUseChat, leastMixed = 16, 3
 	// longestName is the length, in characters, of a name with a token.
 	longestName = 200
@@ -29,8 +29,8 @@ const (
 // chat is the conversation that a client's id stands for.
 type chat struct {
 	id uuid.UUID
-	// begins: an AI SDK's message may begin it under this id. Of UUIDs those of
-	// version 5 never do: names stand for those.
+	// begins: an AI SDK's message may create it under this id. Never for a UUID of version
+	// 5, which stands for a name.
 	begins bool
 }
 

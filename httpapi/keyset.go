@@ -28,8 +28,8 @@ const (
 	// keysTimeout bounds one fetch of the keys, maxKeySet its size in bytes.
 	keysTimeout = 10 * time.Second
 	maxKeySet   = 1 << 20
-	// keysFresh is how long keys are used before they are looked for again: so
-	// long a key that was withdrawn may still be accepted.
+	// keysFresh is how long keys are used before they are fetched again. For that long a
+	// withdrawn key may still be accepted.
 	keysFresh = time.Hour
 	// minRSA is the least that RFC 7518, section 3.3, allows, in bits.
 	minRSA = 2048
@@ -48,7 +48,7 @@ type keySet struct {
 	log     *slog.Logger
 	every   time.Duration // from one fetch to the next, at least
 	fetches singleflight.Group
-	began   time.Time // when the last fetch began; of whoever fetches
+	began   time.Time // when the last fetch began; guarded by fetches
 	keys    atomic.Pointer[fetched]
 }
 
@@ -102,8 +102,8 @@ func (f *fetched) find(token *jwt.Token) (any, error) {
 	return all, nil
 }
 
-// newer returns keys that were fetched since had were, for a token that failed by
-// those. It waits for a fetch, if there may be one now. Errors: ctx's.
+// newer returns keys that were fetched later than had, for a token that had does not verify;
+// had, if none may be fetched yet. Errors: ctx's.
 func (k *keySet) newer(ctx context.Context, had *fetched) (*fetched, error) {
 	select {
 	case <-k.refetch():
@@ -113,8 +113,8 @@ func (k *keySet) newer(ctx context.Context, had *fetched) (*fetched, error) {
 	return k.keys.Load(), nil
 }
 
-// refetch begins a fetch, if none is under way and the last began long enough ago. The
-// channel gets a value behind that.
+// refetch starts a fetch, if none is under way and the last began long enough ago. The channel
+// gets a value when it is done.
 func (k *keySet) refetch() <-chan singleflight.Result {
 	return k.fetches.DoChan("", func() (any, error) {
 		if time.Since(k.began) >= k.every {
@@ -168,8 +168,7 @@ func (k *keySet) load() ([]jwkset.JWK, error) {
 	return keys, nil
 }
 
-// usable makes a key of m, if it is a public one for signatures of the
-// algorithms that are accepted.
+// usable returns the key of m, if it is a public key for signatures by keyAlgorithms.
 func usable(m jwkset.JWKMarshal) (jwkset.JWK, bool) {
 	if m.USE != "" && m.USE != jwkset.UseSig || m.ALG != "" && !slices.Contains(keyAlgorithms, m.ALG.String()) {
 		return jwkset.JWK{}, false

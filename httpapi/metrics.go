@@ -30,8 +30,7 @@ func (s *server) count(rec *recorder) {
 	s.requests.WithLabelValues(route, strconv.Itoa(rec.status)).Inc()
 }
 
-// countRefusal counts an error that is one of the limits kept, where those who
-// keep it do not count it themselves.
+// countRefusal counts errors of limits that are not counted where they are checked.
 func (s *server) countRefusal(err error) {
 	var tooLarge *http.MaxBytesError
 	switch {

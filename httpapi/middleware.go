@@ -29,8 +29,8 @@ func (s *server) handle(f handler) http.Handler {
 	})
 }
 
-// guarded is f, of whose panic the log is told here: without its text, which may be
-// what somebody has said.
+// guarded is f; a panic of it is logged here, without its value, which may quote what
+// somebody has said.
 func (s *server) guarded(f handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		defer func() {
@@ -58,13 +58,12 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'") // the page has its own
 		if len(r.TransferEncoding) > 0 {
-			// It may have told its length in the other way too, which net/http does
-			// not let us see; another reader would find another request behind it
-			// (RFC 9112, section 6.1).
+			// It may have had a Content-Length, too, which net/http does not show; a proxy
+			// could read another request after it (RFC 9112, section 6.1).
 			h.Set("Connection", "close")
 		}
 		rec := &recorder{ResponseWriter: w, rc: http.NewResponseController(w), timeout: s.WriteTimeout, most: s.maxHistoryBody()}
-		rec.extend() // what the connection's last request left may be over
+		rec.extend() // the deadline of the connection's last request may have passed
 		r = rec.watchBody(r)
 		defer func() {
 			if p := recover(); p != nil {
@@ -122,9 +121,8 @@ func requestID(r *http.Request) string {
 	return id
 }
 
-// logPath is the path with whatever may be a session's id, in however odd a
-// form, cut short: it opens the session. So of a segment that is no word of ours
-// the first 8 characters are left. The query is left out.
+// logPath is the path without its query. Segments that may be a session's id, which opens the
+// session, are cut to 8 characters.
 func logPath(r *http.Request) string {
 	const most, idShown = 10, 8
 	segments := strings.Split(r.URL.Path, "/")

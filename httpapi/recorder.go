@@ -11,10 +11,9 @@ import (
 // writeChunk is how much is written under one deadline, in bytes.
 const writeChunk = 32 << 10
 
-// recorder notes what was answered, and gives the client the write timeout for
-// every part of it: the server has no limit of its own, which would end
-// streams. It has Unwrap and nothing else beside, so that
-// http.ResponseController finds what the server's writer can do.
+// recorder notes status and size of a response, and sets the write deadline anew for every
+// chunk: a limit of the server's would end streams. Beside ResponseWriter's methods it has
+// only Unwrap, so that http.ResponseController finds the server's writer.
 type recorder struct {
 	http.ResponseWriter
 	rc      *http.ResponseController
@@ -24,7 +23,7 @@ type recorder struct {
 	bytes   int
 	late    bool // the client took nothing for the timeout
 	body    *requestBody
-	most    int  // bytes of a body that is left over that are read away
+	most    int  // how many bytes of an unread body discardBody reads
 	early   bool // the response does not wait for the rest of body
 }
 
@@ -73,8 +72,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// watchBody gives the request's body its time, which ends with it, and returns
-// the request to go on with.
+// watchBody sets a deadline for the request's body, and returns a request whose body notes
+// its end.
 func (r *recorder) watchBody(req *http.Request) *http.Request {
 	if req.ContentLength == 0 {
 		return req
@@ -87,9 +86,8 @@ func (r *recorder) watchBody(req *http.Request) *http.Request {
 	return watched
 }
 
-// answerEarly has the response leave before what is left of the request's body
-// has come. net/http would wait for that. A stream waits: while it runs, nobody
-// could read the rest.
+// answerEarly has the response sent before the rest of the request's body was received, for
+// which net/http would wait. Not for a stream: while it runs, nobody could read the rest.
 func (r *recorder) answerEarly(status int) {
 	switch {
 	case r.body == nil, r.body.ended, status < 200, r.Header().Get("Content-Type") == "text/event-stream":
@@ -103,9 +101,9 @@ func (r *recorder) answerEarly(status int) {
 	r.early = r.rc.EnableFullDuplex() == nil
 }
 
-// discardBody reads away what a handler has left of the request's body, so that
-// the client gets to read the response, and can use the connection again. A
-// connection on which the rest is too large, or does not come in time, is closed.
+// discardBody reads the rest of the request's body, so that the client gets to read the
+// response and can use the connection again. If the rest is too large, or does not come in
+// time, the connection is closed.
 func (r *recorder) discardBody() {
 	if !r.early {
 		return

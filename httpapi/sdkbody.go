@@ -14,8 +14,8 @@ import (
 const (
 	// maxSDKID bounds an id that the AI SDK or a page has made, in bytes.
 	maxSDKID = 1 << 10
-	// mostShown and mostShownIDs are how many messages of the list, and bytes of
-	// their ids, are kept to find the one that the user's follows. It is nearly
+	// mostShown and mostShownIDs bound the messages of the list, and the bytes of their
+	// ids, that are kept to find the message that the user's follows. That is nearly
 	// always the one right before it.
 	mostShown    = 1 << 10
 	mostShownIDs = 64 << 10
@@ -31,8 +31,8 @@ type sdkRequest struct {
 	list                   shownList // the user's and the assistant's
 }
 
-// sdkMessage is one of its messages. An id or a text that is longer than
-// allowed is cut behind the first byte too many.
+// sdkMessage is one of its messages. An id or a text that is longer than allowed is cut after
+// the first byte too many.
 type sdkMessage struct {
 	id, text []byte
 	role     string
@@ -225,8 +225,8 @@ func roleOf(word []byte) string {
 // the model would not be told of it.
 var errOtherPart = hub.Invalid(`A message may have parts of type "text" and "data-…" alone: files and others would be lost on the way to the model.`)
 
-// part reads one part of a message. A text counts as what the type of the part
-// is, which may be known only behind it.
+// part reads one part of a message. What its text counts as depends on its type, which may
+// follow the text.
 func (s *sdkReader) part() error {
 	begin, before, thought := len(s.this.text), s.this.sum, s.this.thought
 	var isText, isReasoning, isData bool
@@ -265,8 +265,8 @@ func (s *sdkReader) excuse(in, name string, err error) error {
 	return s.in.Skip()
 }
 
-// turn is what the request asks of the conversation. What was said in it is the
-// hub's own; where the user's message stands in that is the page's.
+// turn returns what the request asks of the conversation. Of the list only the place of the
+// user's message counts: what was said before is as the hub has it.
 func (in *sdkRequest) turn(conversation uuid.UUID) (session.Turn, error) {
 	m := &in.user
 	switch {

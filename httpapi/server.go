@@ -1,6 +1,6 @@
-// Package httpapi is the hub's face: REST, server-sent events and the upgrade
-// to WebSocket, as PROTOCOL.md beside this file has them. Handlers return
-// errors; one place turns them into statuses.
+// Package httpapi serves the hub over HTTP: REST, server-sent events and the upgrade to
+// WebSocket, as PROTOCOL.md describes them. Handlers return errors; writeError alone turns
+// them into statuses.
 package httpapi
 
 import (
@@ -38,11 +38,10 @@ type Config struct {
 	AllowedOrigins []string
 	// Tokens checks who is asking; nil: a session's id is the key to it.
 	Tokens *Tokens
-	// TrustedProxies are those whose X-Forwarded-For tells who the client is, and
-	// whose X-Forwarded-Host which host it asked for.
+	// TrustedProxies are the proxies whose X-Forwarded-For and X-Forwarded-Host count.
 	TrustedProxies []netip.Prefix
-	// Registry has what GET /metrics tells, to which New adds its own; nil: that
-	// alone. One registry serves one server.
+	// Registry holds the metrics of GET /metrics; New adds its own. Nil: only these. A
+	// registry is for one server.
 	Registry *prometheus.Registry
 	// LoopbackOnly serves only the host names of this machine, and those of
 	// AllowedOrigins.
@@ -86,13 +85,13 @@ func newServer(cfg Config) *server {
 		WriteTimeout: cfg.WriteTimeout, Refused: s.Metrics.Rejected, TimedOut: s.Metrics.WriteTimedOut,
 		Lateness: cfg.Hub.Lateness,
 	}
-	if cfg.LoopbackOnly { // no proxy of others is meant to be there
+	if cfg.LoopbackOnly { // private addresses are normal then, so the line is no warning
 		s.addresses.level = slog.LevelInfo
 	}
 	return s
 }
 
-// route has f answer methods, between spaces, of a path.
+// route registers f for a path and its methods, which are separated by spaces.
 func (s *server) route(m *mux.Router, methods, path string, f handler) {
 	m.Handle(path, onRoute(path, s.handle(s.guarded(f)))).Methods(strings.Fields(methods)...)
 }
@@ -109,7 +108,7 @@ func (s *server) router() *mux.Router {
 	private("POST", "/api/chat", s.handleSDKChat)
 	private("GET", "/api/chat/{session_id}/stream", s.counted(s.handleSDKStream))
 	private("POST", "/api/chat/{session_id}/stop", s.handleStop)
-	// Who opens a WebSocket is identified by its handler, behind the upgrade.
+	// handleWebSocket identifies its caller itself, so that it can refuse after the upgrade.
 	s.route(m, "GET", "/ws", s.handleWebSocket)
 	s.route(m, "GET", "/ws/{session_id}", s.handleWebSocket)
 	// Load balancers ask with HEAD, too.
@@ -131,7 +130,7 @@ func (s *server) router() *mux.Router {
 	return m
 }
 
-// outside puts around h what also covers requests that match no route.
+// outside wraps h in what must also cover requests that match no route.
 func (s *server) outside(h http.Handler) http.Handler {
 	h = s.guardOrigin(h)
 	if s.LoopbackOnly {

@@ -16,7 +16,7 @@ import (
 	"lumos/backend/session"
 )
 
-// pingEvery is how often a stream that is silent shows that it is alive.
+// pingEvery is the period of a stream's comments, which keep proxies from closing it.
 const pingEvery = 15 * time.Second
 
 // handleStream is GET /sessions/{session_id}/stream: the running reply, or, with
@@ -41,9 +41,9 @@ func (s *server) handleStream(w http.ResponseWriter, r *http.Request) error {
 	return s.streamSDK(w, r, found, from, &wire.AISDK{Resumed: from.N > 0})
 }
 
-// counted limits a handler as a connection: following, or reading slowly, costs as much
-// as a WebSocket. The stream that answers a message is counted and not refused: messages
-// have limits of their own.
+// counted counts and limits a request as a connection: a stream or a slow reader costs as
+// much as a WebSocket. A stream that answers a message is counted but never refused
+// (Hub.CountStream), since messages have limits of their own.
 func (s *server) counted(next handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		closed, err := s.Hub.OpenStream(r.Context(), caller(r))
@@ -55,8 +55,8 @@ func (s *server) counted(next handler) handler {
 	}
 }
 
-// findReply returns what a client is to be sent that saw the event last of all: a
-// reply and a place in it, or nil. last may be anything.
+// findReply returns the reply, and the place in it, with which a client goes on whose last
+// event id is last; nil: there is none. A malformed last counts as none.
 func (s *server) findReply(ctx context.Context, ref session.Ref, last string) (found *reply.Reply, from reply.Offset, err error) {
 	seen, at, whole := parseEventID(last)
 	running, err := s.Hub.Running(ctx, ref)
@@ -76,8 +76,8 @@ func (s *server) findReply(ctx context.Context, ref session.Ref, last string) (f
 	return next, reply.Offset{}, nil
 }
 
-// replyBehind returns the first reply that is stored behind the one that was seen;
-// that one itself, if it was not seen whole; nil: there is none.
+// replyBehind returns the first stored reply after the one that was seen; that one itself if
+// it was not seen whole; nil: there is none.
 func (s *server) replyBehind(ctx context.Context, ref session.Ref, seen uuid.UUID, whole bool) (*reply.Reply, error) {
 	behind, err := s.Sessions.Get(ctx, ref, session.Position{ID: seen})
 	if err != nil || behind.After.ID != seen {
@@ -96,8 +96,8 @@ func (s *server) replyBehind(ctx context.Context, ref session.Ref, seen uuid.UUI
 	return nil, nil
 }
 
-// honored is the place if all before it is still part of the reply, otherwise the
-// beginning: this stream has no way to take back a part.
+// honored returns at if all before it is still part of the reply, otherwise the beginning: a
+// stream cannot take text back.
 func honored(r *reply.Reply, at reply.Offset) reply.Offset {
 	if _, exact := r.Place(at); !exact {
 		return reply.Offset{}
@@ -143,14 +143,14 @@ func wantsStream(r *http.Request) bool {
 	return false
 }
 
-// streamSDK is stream in the AI SDK's words.
+// streamSDK is stream in the AI SDK's dialect.
 func (s *server) streamSDK(w http.ResponseWriter, r *http.Request, rep *reply.Reply, from reply.Offset, enc *wire.AISDK) error {
 	w.Header().Set("X-Vercel-Ai-Ui-Message-Stream", "v1")
 	return s.stream(w, r, rep, from, enc)
 }
 
-// stream sends a reply as server-sent events, from a place on. An error before the
-// first byte is told by status; behind it, by the missing end.
+// stream sends a reply as server-sent events, from a place on. It returns no error: a client
+// knows a broken stream by its missing end, and resumes.
 func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply, from reply.Offset, enc reply.Encoder) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -159,7 +159,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply
 	w.WriteHeader(http.StatusOK)
 	ctx, cancel := s.Hub.Staying(r.Context())
 	defer cancel()
-	if expires := identityOf(r).expires; !expires.IsZero() { // whoever may go on comes again
+	if expires := identityOf(r).expires; !expires.IsZero() { // the client reconnects with a new token
 		ctx, cancel = context.WithDeadline(ctx, expires)
 		defer cancel()
 	}
@@ -174,8 +174,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply
 		ping.Reset(pingEvery)
 	})
 	defer ping.Stop()
-	// An error is the client's going or the store's being away: the stream just
-	// ends, and is resumed.
+	// An error means that the client has left or the store is away. The stream just ends.
 	_, _ = rep.Follow(ctx, enc, out, from)
 	return nil
 }

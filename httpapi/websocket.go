@@ -25,8 +25,8 @@ const (
 	subprotocolDeep = "deep-chat"
 )
 
-// handleWebSocket is GET /ws and GET /ws/{session_id}. Behind the upgrade a refusal
-// is a close code: a browser cannot read the status of a handshake.
+// handleWebSocket is GET /ws and GET /ws/{session_id}. It upgrades first and refuses by a
+// close code, since a browser cannot read the status of a handshake.
 func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 	arrived := time.Now()
 	if err := checkUpgrade(w, r); err != nil {
@@ -48,7 +48,7 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 	}
 	claim := join.Claim
 	defer func() {
-		if claim != nil { // nothing came of it
+		if claim != nil { // the upgrade failed
 			s.Hub.Leave(claim)
 		}
 	}()
@@ -70,19 +70,19 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if sock.Gone() {
-		// It gave up while this node was paused or waited for the store. An abandoned
-		// attempt must not take the conversation from the page's newer connection.
+		// The client gave up while this node was suspended or waited for the store. It must
+		// not take the conversation from the page's newer connection.
 		sock.Kill()
 		return nil
 	}
 	join.Arrived, join.From, join.Expires = arrived, caller(r), identityOf(r).expires
-	claim = nil // the hub's from now on
+	claim = nil // Serve owns it
 	s.Hub.Serve(ctx, sock, join)
 	return nil
 }
 
-// place finds the session that the path names, or makes one where it names none, if
-// there is room for it and its connection.
+// place returns the session that the path names. If it names none, place makes one, unless
+// limits refuse it.
 func (s *server) place(ctx context.Context, r *http.Request, watch bool) (session.Ref, error) {
 	if _, ok := mux.Vars(r)["session_id"]; ok {
 		named, ok := s.pathID(r)
@@ -108,8 +108,7 @@ func (s *server) place(ctx context.Context, r *http.Request, watch bool) (sessio
 	return made.Ref(), err
 }
 
-// joinQuery reads what a resuming client says. What is malformed counts as
-// left out.
+// joinQuery reads the query of a client, which may resume. Malformed values count as absent.
 func joinQuery(q url.Values) hub.Join {
 	j := hub.Join{Offset: -1, Again: q.Get("again") == "1", Watch: q.Get("watch") == "1", Text: q.Get("reasoning") != "1"}
 	j.Dialect = &wire.ChatHub{Reasoning: !j.Text}

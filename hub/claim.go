@@ -9,17 +9,17 @@ import (
 	"lumos/backend/session"
 )
 
-// Claim is a conversation's place for a connection: its session is held, and the
-// store knows that it is taken. A watcher's holds the session alone.
+// Claim is a connection's claim on a conversation: the session cannot expire (Manager.Hold),
+// and the store names the connection (Manager.Connect). A watcher's only holds the session.
 type Claim struct {
 	ref    session.Ref
 	id     uuid.UUID // of the connection
 	watch  bool
-	slot   bool   // it has one
-	client string // whose that is
+	slot   bool   // it counts in Hub.slots
+	client string // for which it counts there
 }
 
-// claim takes a conversation's place from the connection that has it.
+// claim claims a conversation for a new connection, from the one that has it.
 func (h *Hub) claim(ctx context.Context, sock Socket, j Join) (*Claim, error) {
 	c := session.Claim{Client: j.Client, Arrived: j.Arrived, Responds: sock.Responds}
 	if j.Again && j.Client != uuid.Nil {
@@ -28,12 +28,13 @@ func (h *Hub) claim(ctx context.Context, sock Socket, j Join) (*Claim, error) {
 	return h.hold(ctx, j.Ref, c, j.Watch)
 }
 
+// hold holds the session and, unless watch, connects. Errors as for Manager.Connect.
 func (h *Hub) hold(ctx context.Context, ref session.Ref, c session.Claim, watch bool) (claim *Claim, err error) {
 	if err := h.sessions.Hold(ctx, ref); err != nil {
 		return nil, err
 	}
 	defer func() {
-		if claim == nil { // also behind a panic
+		if claim == nil { // also after a panic
 			h.sessions.Release(ref)
 		}
 	}()
@@ -49,8 +50,8 @@ func (h *Hub) hold(ctx context.Context, ref session.Ref, c session.Claim, watch 
 	return &Claim{ref: ref, id: c.Connection, watch: watch}, nil
 }
 
-// Reserve takes a place that is free, for a connection that is still to be made:
-// it goes to Serve, or to Leave when nothing comes of it.
+// Reserve claims a conversation that no connection has, before the WebSocket's upgrade.
+// The Claim goes to Serve, or to Leave if the upgrade fails.
 // Errors: ErrDraining, errCrowded; session.ErrTaken, ErrNotFound, ErrUnavailable.
 func (h *Hub) Reserve(ctx context.Context, from Caller, ref session.Ref) (c *Claim, err error) {
 	if h.draining.Load() {
@@ -60,7 +61,7 @@ func (h *Hub) Reserve(ctx context.Context, from Caller, ref session.Ref) (c *Cla
 		return nil, err
 	}
 	defer func() {
-		if c == nil { // also behind a panic
+		if c == nil { // also after a panic
 			h.slots.free(from.Client)
 		}
 	}()
@@ -70,7 +71,7 @@ func (h *Hub) Reserve(ctx context.Context, from Caller, ref session.Ref) (c *Cla
 	return c, err
 }
 
-// Leave gives a place up. It does not panic.
+// Leave gives a Claim up. It does not panic.
 func (h *Hub) Leave(c *Claim) {
 	_ = h.rescue("leaving a place", c.ref, func() error {
 		defer h.sessions.Release(c.ref)

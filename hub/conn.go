@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -21,24 +20,23 @@ type Join struct {
 	Ref     session.Ref
 	Arrived time.Time // when its request came: of two connections the later one wins
 	Client  uuid.UUID // one per page load; nil: not told
-	Again   bool      // the page came back by itself, and takes over from itself only
-	Watch   bool      // it follows, beside the connection that has the conversation, and says nothing
-	After   uuid.UUID // the last message that it has; nil: it has nothing
-	Offset  int       // how much it has of that, a reply; negative: all
-	Epoch   int64     // in which that was so; 0: the first
-	Text    bool      // Offset counts text alone
+	Again   bool      // the page reconnects by itself: it takes over only from the same Client
+	Watch   bool      // it only follows, and does not take the conversation
+	After   uuid.UUID // the last message that the client has; nil: none
+	Offset  int       // bytes that it has of After, a reply; negative: all
+	Epoch   int64     // the reply's epoch in which Offset was told; 0: the first
+	Text    bool      // Offset counts text without reasoning
 	Dialect Dialect
-	Claim   *Claim // what was reserved for it; nil: nothing
+	Claim   *Claim // from Reserve; nil: Serve claims the conversation
 	From    Caller
-	Expires time.Time // when the client's right to be here ends; zero: never
+	Expires time.Time // when the client's token expires; zero: never
 
 	before *Conn // the connection that this one took over from
 }
 
-// Conn is one WebSocket in a conversation. Its reader is a goroutine that waits
-// for what the client sends, and makes a new one for every message; its writer is
-// one that lives while there is something to write, and alone writes. Its place
-// in the conversation is all that it remembers in between.
+// Conn is one WebSocket in a conversation. Its reader is one goroutine at a time,
+// which starts the next after each message. Its writer is a goroutine that lives only
+// while there is something to send; between two of them only pos is remembered.
 type Conn struct {
 	// These do not change.
 	hub     *Hub
@@ -53,26 +51,28 @@ type Conn struct {
 	from    Caller
 	expires int64 // Unix seconds; 0: never
 
-	refused int       // messages in a row that came too fast; the reader's
-	outages int       // frames in a row for which the store was away; the reader's
-	pinged  time.Time // when it was pinged; the hub loop's
+	// Owned by the reader.
+	refused int // messages in a row that came too fast
+	outages int // frames in a row that failed because the store was away
 
-	// Owned by the writer: it has the right to send.
+	pinged time.Time // owned by the hub's loop: when a ping was sent; zero: it was answered
+
+	// Owned by the writer, while it holds the right to send.
 	pos         session.Position // the client has everything up to here
-	resume      resumption       // of which reply it has a part
-	repliesOnly bool             // the dialect tells replies and no messages
-	unanswered  bool             // the reply to the last message was not told to its end
+	resume      resumption       // the part of a reply that the client has
+	repliesOnly bool             // the dialect has no frames for messages
+	unanswered  bool             // the last message's reply was not sent to its end
 
-	mu       sync.Mutex    // guards what follows
-	writing  chan struct{} // closed when the writer has returned; nil: there is none
-	dirty    bool          // the writer is to look again
-	posted   bool          // it is to send what was posted
-	news     *turn         // what to look at, if it is only this
-	lastSent int64         // Seq that the client has, or has been passed
-	pending  []*pending    // answers that wait for their place
-	closing  CloseCode     // close with this when nothing is left to write; 0: stay
-	why      string
-	ended    bool
+	mu          sync.Mutex    // guards what follows
+	writing     chan struct{} // closed when the writer has returned; nil: there is none
+	dirty       bool          // the conversation has changed: the writer calls catchUp
+	posted      bool          // the writer flushes what was posted
+	news        *turn         // the one change, if dirty for a new turn; nil: catchUp reads the store
+	lastSentSeq int64         // the writer's copy of pos.Seq
+	pending     []*pending    // answers that wait until the writer has reached their place
+	closing     CloseCode     // close with this when nothing is left to send; 0: stay
+	why         string        // the reason that goes with closing
+	ended       bool          // the socket is closed, or about to be
 }
 
 // resumption is the part of a reply that a client has.
@@ -81,11 +81,8 @@ type resumption struct {
 	offset reply.Offset
 }
 
-const takenOver = "another connection has this conversation"
-
-// Serve gives a socket to a conversation. It returns at once when that goes well:
-// the connection lives on its own goroutines. Otherwise the socket is closed with
-// the code that says why.
+// Serve joins a socket to a conversation and returns; the connection then lives on its
+// own goroutines. If that fails, it closes the socket with the code that says why.
 func (h *Hub) Serve(ctx context.Context, sock Socket, j Join) {
 	err := h.rescue("a connection's beginning", j.Ref, func() error { return h.serve(ctx, sock, j) })
 	if err != nil {
@@ -132,7 +129,7 @@ func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 			h.delist(j.before)
 		}
 		h.rooms[c.ref] = append(h.rooms[c.ref], c)
-		claim.slot = false // it is c's from now on
+		claim.slot = false // delist(c) frees it
 		h.metrics.connections.Inc()
 		h.running.Add(1)
 		c.writing = make(chan struct{})
@@ -145,8 +142,8 @@ func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 	return nil
 }
 
-// mayJoin says whether a connection may be where it wants to be, takes a slot for one
-// that has none reserved, and closes the one whose place it takes. It runs on the loop.
+// mayJoin checks whether c may join, takes a slot unless one is reserved, and closes
+// the connection that c takes over from, in j.before. It runs on the loop.
 func (h *Hub) mayJoin(c *Conn, j *Join) error {
 	if h.draining.Load() {
 		return ErrDraining
@@ -162,7 +159,7 @@ func (h *Hub) mayJoin(c *Conn, j *Join) error {
 		old.Close(CloseTakenOver, takenOver)
 		j.before = old
 		if j.Claim == nil {
-			_ = h.slots.add(j.From.Client, Limits{}) // for old's, which is about to be free
+			_ = h.slots.add(j.From.Client, Limits{}) // never refused: delist(old) frees one
 		}
 	case j.Claim == nil:
 		return h.occupy(j.From)
@@ -176,52 +173,12 @@ func (c *Conn) keepsPlace(j *Join) bool {
 	return j.Again && j.Client != uuid.Nil && j.Client != c.client || j.Arrived.Before(c.arrived)
 }
 
-// Refuse closes a socket that nobody reads, and returns when it has ended.
-func Refuse(sock Socket, code CloseCode, reason string) {
-	defer sock.Kill()
-	out := reply.NewOutbox(sock, true, nil)
-	sock.Start(out.PostRaw)
-	out.Last(sock.CloseFrame(code, reason))
-	out.Release()
-	for {
-		if _, err := sock.Read(); err != nil && !errors.Is(err, ErrBinary) {
-			return
-		}
-	}
-}
-
-// CloseFor returns how a connection of this conversation ends for which the store
-// has err, and logs what nobody foresaw.
-func (h *Hub) CloseFor(ref session.Ref, err error) (CloseCode, string) {
-	switch {
-	case errors.Is(err, session.ErrTaken):
-		return CloseTakenOver, takenOver
-	case errors.Is(err, session.ErrGivenUp):
-		return CloseTryLater, "no answer came from the client in time"
-	case h.draining.Load() && (panicked(err) || errors.Is(err, reply.ErrCut)):
-		err = ErrDraining
-	case errors.Is(err, context.DeadlineExceeded): // of a step of the store's, not of the model's
-		err = session.ErrUnavailable
-	}
-	e := Classify(err)
-	if e.Code == CodeInternal && !panicked(err) {
-		h.log.Error("a connection failed", "session", ShortID(ref.ID), "error", err)
-	}
-	return cmp.Or(closeCodes[e.Code], CloseTryLater), e.Text
-}
-
-// closeCodes has the close code for each error code that does not mean CloseTryLater.
-var closeCodes = map[string]CloseCode{
-	CodeNotFound: CloseNotFound, CodeUnauthorized: CloseUnauthorized, CodeDraining: CloseGoingAway,
-}
-
-// read handles the next message that the client sends, and has another goroutine
-// wait for the one behind it. A grown stack stays grown, and an idle connection is
-// little else than its stack.
+// read handles the client's next message, and starts a fresh goroutine for the one after
+// it: a grown stack stays grown, and would be most of what an idle connection costs.
 func (c *Conn) read() {
 	goesOn := false
 	defer func() {
-		if p := recover(); p != nil { // of the socket, whose state is not known
+		if p := recover(); p != nil { // the socket panicked, so it cannot be used any more
 			_ = session.Panicked(c.hub.log, "a connection's reader", c.ref.ID, p)
 			c.end()
 		}
@@ -235,8 +192,8 @@ func (c *Conn) read() {
 	goesOn = c.readMessage()
 }
 
-// guard calls f. A panic of f ends this connection, not the process, and guard
-// returns false then. Whoever has the right to send must not call it.
+// guard calls f. If f panics, guard ends this connection, not the process, and returns
+// false. Do not call it while holding the right to send.
 func (c *Conn) guard(f func()) bool {
 	err := c.hub.rescue("a connection", c.ref, func() error { f(); return nil })
 	if err != nil {
@@ -245,8 +202,8 @@ func (c *Conn) guard(f func()) bool {
 	return err == nil
 }
 
-// guardedOut is the connection's socket. A panic of a write may leave half a frame
-// behind, so the socket is killed without a close frame.
+// guardedOut is the connection's socket as a reply.Out. A write that panics may have sent
+// half a frame, so the socket is killed without a close frame.
 type guardedOut struct{ c *Conn }
 
 // Write implements reply.Out.
@@ -271,26 +228,26 @@ func (c *Conn) readMessage() bool {
 		return false
 	case !utf8.Valid(frame):
 		c.Close(CloseInvalidUTF8, "a text message must be UTF-8")
-	case !c.over() && !c.out.Closing(): // what is not answered is not done either
+	case !c.over() && !c.out.Closing(): // a closing connection gets no answers, so nothing is done for it
 		c.guard(func() { c.handle(frame) })
 	}
 	return true
 }
 
-// Close ends the connection behind what is being written.
+// Close sends a close frame after the frame that is being sent, and drops what follows.
 func (c *Conn) Close(code CloseCode, reason string) {
 	c.sendClose(code, reason, func(frame []byte) { c.out.PostRaw(frame, true) })
 }
 
-// sendClose has send take a close frame of the socket's, whose panic ends the
-// connection without one. The writer's send is the outbox's Last.
+// sendClose passes a close frame to send: Outbox.Last for the writer, PostRaw for others.
+// If that panics, the connection ends without a close frame.
 func (c *Conn) sendClose(code CloseCode, reason string, send func(frame []byte)) {
 	if c.hub.rescue("closing a connection", c.ref, func() error { send(c.sock.CloseFrame(code, reason)); return nil }) != nil {
 		c.end()
 	}
 }
 
-// closeWhenIdle ends the connection when nothing is left to write.
+// closeWhenIdle closes the connection once nothing is left to send.
 func (c *Conn) closeWhenIdle(code CloseCode, reason string) {
 	c.mu.Lock()
 	if c.closing == 0 {
@@ -303,8 +260,8 @@ func (c *Conn) closeWhenIdle(code CloseCode, reason string) {
 	}
 }
 
-// drop ends the connection: the peer does not listen, or has left. A close frame
-// that waits is written first, if the peer takes it.
+// drop ends the connection after a failed read. It first flushes a pending close frame,
+// waiting at most closeWait.
 func (c *Conn) drop() {
 	limit := time.AfterFunc(closeWait, c.sock.Kill)
 	c.out.Acquire()
@@ -317,7 +274,7 @@ func (c *Conn) drop() {
 // closeWait is how long the peer may take to read a close frame.
 const closeWait = 2 * time.Second
 
-// end frees whoever waits for the connection, and its socket.
+// end closes the socket at once, and unblocks all who wait for the connection.
 func (c *Conn) end() {
 	c.mu.Lock()
 	c.ended = true

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -12,21 +11,21 @@ import (
 	"lumos/backend/hub/reply"
 )
 
-// Dialect is how a WebSocket's client is spoken to. It is one client's alone and
-// may remember. What takes an Outbox is called by whoever has the right to send
-// to it, the rest by the connection's reader. A new dialect is one file of
-// httpapi/wire and one line where a connection chooses it.
+// Dialect encodes frames for one client of a WebSocket, and decodes its requests. It may
+// keep state: methods with an Outbox are called with the right to send, Request by the
+// reader. Answer is called by both and must not use that state. A new dialect is one file
+// of httpapi/wire and a subprotocol in httpapi/websocket.go; over SSE, a reply.Encoder.
 type Dialect interface {
 	reply.Encoder
 	// Request reads a frame. An error is a *Error; the Request's ID is set as far as
 	// it could be read.
 	Request(frame []byte) (Request, error)
-	// Ready is told first; one that returns false tells nothing of what was said
-	// before.
+	// Ready encodes the first frame. It returns false if the dialect has no frames for
+	// messages; then earlier replies are not sent either.
 	Ready(out *reply.Outbox, r Ready) bool
-	// Message tells a user's message, and the one that it follows.
+	// Message encodes a user's message; after is the id of the one that it follows.
 	Message(out *reply.Outbox, m session.Message, after uuid.UUID)
-	// Answer returns what a frame is answered with; nothing: it is not told.
+	// Answer encodes the answer to a frame; empty: none is sent.
 	Answer(a Answer) []byte
 }
 
@@ -35,7 +34,7 @@ type Request struct {
 	Type    string // message, stop, regenerate, ping
 	ID, Of  uuid.UUID
 	Content string
-	Behind  *uuid.UUID // of a message: what it is to follow; nil: the last there is
+	Behind  *uuid.UUID // of a message: the message that it is to follow; nil: the last one
 	Edit    bool       // of a message: its id is known, its text is new
 }
 
@@ -46,8 +45,8 @@ type Answer struct {
 	Err     *Error    // of an error
 	Ref     uuid.UUID // the message or reply that the frame named; nil: none
 
-	Message session.Message // that was told before, with what it follows
-	After   uuid.UUID
+	Message session.Message // of a message: it was sent before
+	After   uuid.UUID       // the id of the message that it follows; nil: none
 }
 
 // The outcomes of a stop.
@@ -56,7 +55,7 @@ const (
 	outcomeNothingRunning = "nothing_running"
 )
 
-// Ready is the first that a connection is told.
+// Ready is what the first frame of a connection says.
 type Ready struct {
 	Conversation uuid.UUID
 	CreatedAt    time.Time
@@ -68,56 +67,9 @@ type Ready struct {
 	Messages     []session.Message
 }
 
-// CloseCode is a WebSocket close code (RFC 6455, section 7.4; the contract's table
-// says what a client does on each).
-type CloseCode int
-
-// The close codes that the hub sends. 1002 is the socket's to send.
-const (
-	CloseGoingAway    CloseCode = 1001
-	CloseUnsupported  CloseCode = 1003
-	CloseInvalidUTF8  CloseCode = 1007
-	ClosePolicy       CloseCode = 1008
-	CloseTooLarge     CloseCode = 1009
-	CloseTryLater     CloseCode = 1013
-	CloseTakenOver    CloseCode = 4001
-	CloseUnauthorized CloseCode = 4401
-	CloseNotFound     CloseCode = 4404
-)
-
-// ErrBinary is what a Socket's Read returns for a binary message.
-var ErrBinary = errors.New("hub: binary message")
-
-// Socket is a WebSocket as the hub needs one. Await, Read and Responds are called
-// by one goroutine at a time; Write by whoever has the right to send; the others
-// by anybody.
-type Socket interface {
-	reply.Out
-	// Start says where the socket's own control frames go (reply.Outbox.PostRaw). It
-	// is called before all else.
-	Start(post func(frame []byte, last bool))
-	// Await returns when there is something to read, or the socket has ended. It
-	// needs little stack.
-	Await()
-	// Read returns the next text message, which may not be UTF-8.
-	Read() ([]byte, error)
-	// Responds returns nil when the peer has answered a ping that was sent since the
-	// call, an error when it has not by ctx's deadline. It is called before Read.
-	Responds(ctx context.Context) error
-	// Ping asks the peer for a sign of life. It does not wait for it: Active tells.
-	Ping()
-	// CloseFrame returns a close frame, and has the socket end a moment later.
-	CloseFrame(code CloseCode, reason string) []byte
-	// Kill ends the socket now, and frees whatever is blocked.
-	Kill()
-	// Active returns when bytes last passed, either way, but for pings.
-	Active() time.Time
-}
-
 var errNoUUID = errors.New("must be a UUID in the 36-character form")
 
-// ParseID reads a UUID in the 36-character form, which is the only one that the
-// contract knows.
+// ParseID parses a UUID in the 36-character form, the only one that the contract allows.
 func ParseID(s string) (uuid.UUID, error) {
 	if len(s) != 36 {
 		return uuid.Nil, errNoUUID

@@ -11,14 +11,14 @@ const (
 	// drainSpread is the time over which idle connections are sent away, so that
 	// they do not all come back at once.
 	drainSpread = 2 * time.Second
-	// drainGrace is how long after the drain's deadline connections may take what is
-	// left for them.
+	// drainGrace is how long after the drain's deadline connections may still receive
+	// their last frames.
 	drainGrace = 2 * time.Second
 )
 
 // Drain has the hub take nothing new and sends the connections away with
 // CloseGoingAway: those without a running reply over the next two seconds, the
-// others behind their reply's end. When ctx ends, running replies are left to
+// others after their reply's end. When ctx ends, running replies are left to
 // another node or the next process, where the store outlives this one, and stopped
 // otherwise. It returns when no reply and no connection is left, or Run ends.
 func (h *Hub) Drain(ctx context.Context) {
@@ -34,10 +34,10 @@ func (h *Hub) Drain(ctx context.Context) {
 		return
 	}
 	if h.sessions.Outlives() { // followers resume elsewhere, or when the next process is there
-		h.end(errYielding)
+		h.endTurns(errYielding)
 		_ = h.do(func() { h.eachConn(func(c *Conn) { c.Close(CloseGoingAway, "the server is going away") }) })
 	} else {
-		h.end(errStopRequested)
+		h.endTurns(errStopRequested)
 	}
 	grace, cancel := context.WithTimeout(context.Background(), drainGrace)
 	defer cancel()
@@ -60,8 +60,8 @@ func (h *Hub) awaitDrained(ctx context.Context) bool {
 // ErrDraining once running replies are left to another node or the next process.
 func (h *Hub) Staying(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, end := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(h.life, func() {
-		if errors.Is(context.Cause(h.life), errYielding) {
+	stop := context.AfterFunc(h.turnsCtx, func() {
+		if errors.Is(context.Cause(h.turnsCtx), errYielding) {
 			end(ErrDraining)
 		}
 	})

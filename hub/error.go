@@ -67,8 +67,8 @@ var sentences = map[string]string{
 	CodeStoreUnavailable: "The conversation store cannot be reached. Try again in a moment.",
 }
 
-// busyAgain is when a busy model is worth another try, where nobody says: its
-// rate limits are by the minute.
+// busyAgain is when to try a busy model again if it does not say: its rate limits are by
+// the minute.
 const busyAgain = time.Minute
 
 // ErrorOf returns what a client is told of code.
@@ -80,7 +80,7 @@ func ErrorOf(code string) *Error {
 	return e
 }
 
-// Failure is what clients are told of a reply that ended as session.FinishError.
+// Failure returns what clients are told of a reply that ended as session.FinishError.
 func Failure(m *session.Message) *Error {
 	e := ErrorOf(m.Failure)
 	if m.Retry > 0 {
@@ -125,8 +125,8 @@ func Classify(err error) *Error {
 	return ErrorOf(CodeInternal)
 }
 
-// logged returns what the log may have of the error with which a reply failed. It
-// costs the same whatever was said: nothing looks for it in the conversation.
+// logged returns what the log may have of the error with which a reply failed: nothing
+// that may quote the conversation.
 func logged(err error) []slog.Attr {
 	var told *Error
 	switch {

@@ -68,7 +68,7 @@ func (c *Conn) say(t session.Turn) {
 	}
 	p := &pending{seq: unstored, message: t.User.ID, frame: c.dialect.Answer(Answer{Type: "error", Err: errTakenAway, Ref: ref})}
 	c.enqueue(p)
-	seen := c.sent()
+	seen := c.sentSeq()
 	r, said, err := c.hub.Say(context.Background(), c.from, c.ref, t)
 	if err != nil {
 		c.cancel(p)
@@ -77,7 +77,7 @@ func (c *Conn) say(t session.Turn) {
 	}
 	c.outages = 0
 	if !said.Started {
-		seen = c.sent()
+		seen = c.sentSeq()
 	}
 	// The writer announces a new message in order. A known one is acknowledged here,
 	// even if its failed reply is retried.
@@ -88,14 +88,14 @@ func (c *Conn) say(t session.Turn) {
 	}
 	c.setSeq(p, said.User.Seq)
 	if !said.Started || r.End() != nil {
-		c.poke(nil) // the writer may have gone on, to another branch, before that
+		c.poke(nil) // the writer may have passed the message meanwhile, on another branch
 	}
 }
 
-func (c *Conn) sent() int64 {
+func (c *Conn) sentSeq() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.lastSent
+	return c.lastSentSeq
 }
 
 // admitted tells whether the client may say something now. A client that keeps
@@ -110,14 +110,14 @@ func (c *Conn) admitted(ref uuid.UUID) bool {
 	if Classify(err).Code != CodeRateLimited {
 		return false // the store's outage is not the client's doing
 	}
-	if c.refused++; c.refused >= patienceForFlood {
+	if c.refused++; c.refused >= floodLimit {
 		c.Close(ClosePolicy, "messages kept coming too fast")
 	}
 	return false
 }
 
-// refuse tells why a frame was not obeyed. A connection for which the store is away
-// again and again is sent away, to come back where it can be reached.
+// refuse answers a frame that was not carried out. After outageLimit outages in a row it
+// closes the connection, so that the client may reconnect to another node.
 func (c *Conn) refuse(err error, ref uuid.UUID) {
 	e := Classify(err)
 	if e.Code == CodeInternal && !panicked(err) {
@@ -128,10 +128,10 @@ func (c *Conn) refuse(err error, ref uuid.UUID) {
 	case CodeNotFound:
 		c.closeWhenIdle(c.hub.CloseFor(c.ref, err))
 	case CodeStoreUnavailable:
-		if c.outages++; c.outages >= patienceForOutage {
+		if c.outages++; c.outages >= outageLimit {
 			c.Close(c.hub.CloseFor(c.ref, err))
 		}
-	case CodeRateLimited: // the limiter answered, not the store: leave the count
+	case CodeRateLimited: // the limiter answered, not the store: outages stays as it is
 	default:
 		c.outages = 0
 	}

@@ -11,8 +11,8 @@
 //   - A Conn is one WebSocket: a reader, and a writer while there is something to
 //     write.
 //
-// Whether a conversation is busy, what was said in it and which node writes its
-// reply is the session store's to say. The hub asks nowhere which store it has.
+// The session store decides whether a conversation is busy, what was said in it and
+// which node writes its reply. The hub does not know which store it has.
 package hub
 
 import (
@@ -48,7 +48,7 @@ type Config struct {
 	MaxContextTokens int
 	// MaxMessageBytes bounds the content of a message; 0: 65536.
 	MaxMessageBytes int
-	// AbandonAfter ends a reply that nobody followed for so long; 0: never.
+	// AbandonAfter stops a reply that nobody has followed for this long; 0: never.
 	AbandonAfter time.Duration
 	Limits       Limits
 	Metrics      *Metrics     // nil: metrics that are not registered
@@ -69,12 +69,12 @@ type Hub struct {
 	upstream *semaphore.Weighted // replies that are with the model
 	orphans  orphans
 	late     lateness
-	turns    sync.Map     // uuid.UUID of a reply that is written here → *turn
-	work     atomic.Int64 // turns, and what may begin one: a drain waits for them
+	turns    sync.Map     // *turn by the uuid.UUID of the reply that it writes
+	work     atomic.Int64 // turns, and calls that may start one: a drain waits for them
 	slots    slots
 	draining atomic.Bool
-	life     context.Context // of all turns; its cause says what becomes of their replies
-	end      context.CancelCauseFunc
+	turnsCtx context.Context // ends all turns; its cause says what becomes of their replies
+	endTurns context.CancelCauseFunc
 	drained  context.Context // ends when the hub drains and nothing is left
 
 	nothingLeft context.CancelFunc // ends drained
@@ -83,8 +83,9 @@ type Hub struct {
 	closing chan struct{}  // closed by Run when it takes no more ops
 	running sync.WaitGroup // turns and connections; added to on the loop only
 
-	// Owned by Run's goroutine.
-	rooms map[session.Ref][]*Conn // at most one that has the conversation, and any number that watch it
+	// The registry, owned by Run's goroutine: for each conversation at most one
+	// connection that has it, and any number that watch it.
+	rooms map[session.Ref][]*Conn
 }
 
 // New returns a Hub, which does nothing until Run is called.
@@ -110,7 +111,7 @@ func New(cfg Config) *Hub {
 	if h.counter == nil {
 		h.counter = new(session.Counts)
 	}
-	h.life, h.end = context.WithCancelCause(context.Background())
+	h.turnsCtx, h.endTurns = context.WithCancelCause(context.Background())
 	h.drained, h.nothingLeft = context.WithCancel(context.Background())
 	h.slots.clients, h.orphans.known = make(map[string]int), make(map[uuid.UUID]bool)
 	cfg.Sessions.Watch(h)
@@ -143,7 +144,7 @@ func (h *Hub) Run(ctx context.Context) error {
 			close(h.closing)
 			h.eachConn(func(c *Conn) { c.Close(CloseGoingAway, "the server stops") })
 			h.orphans.mu.Lock() // so that no taker begins any more
-			h.end(errStopped)
+			h.endTurns(errStopped)
 			h.orphans.mu.Unlock()
 			h.running.Wait()
 			h.orphans.running.Wait()
@@ -189,12 +190,12 @@ func (h *Hub) owner(ref session.Ref) *Conn {
 	return nil
 }
 
-// delist takes a connection, if it is there, out of its room, and its slot. It runs on
-// the loop.
+// delist removes a connection from the registry and frees its slot, unless that was
+// done before. It runs on the loop.
 func (h *Hub) delist(c *Conn) {
 	in := h.rooms[c.ref]
 	i := slices.Index(in, c)
-	if i < 0 { // another has taken its place
+	if i < 0 { // removed by the connection that took over
 		return
 	}
 	if in = slices.Delete(in, i, i+1); len(in) > 0 {
@@ -205,8 +206,8 @@ func (h *Hub) delist(c *Conn) {
 	h.slots.free(c.from.Client)
 }
 
-// pokeAll has all who are in a conversation look at a turn that has begun there, or,
-// nil, at all. It runs on the loop.
+// pokeAll tells the writers of all connections in a conversation that it has changed,
+// as Conn.poke does. It runs on the loop.
 func (h *Hub) pokeAll(ref session.Ref, news *turn) {
 	for _, c := range h.rooms[ref] {
 		c.poke(news)
@@ -218,7 +219,7 @@ func (h *Hub) Changed(ref session.Ref) {
 	h.tell(ref, func() { h.pokeAll(ref, nil) })
 }
 
-// Gone implements session.Events. What runs there has ended by its text.
+// Gone implements session.Events. The running reply is ended by way of its Text.
 func (h *Hub) Gone(ref session.Ref) {
 	h.tell(ref, func() {
 		for _, c := range h.rooms[ref] {

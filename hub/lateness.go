@@ -13,9 +13,9 @@ const (
 	lateAfter = 2 * pulseEvery
 )
 
-// lateness sums up for how long the process did not run. Run beats; anybody reads.
+// lateness sums up for how long the process did not run.
 type lateness struct {
-	last time.Time    // of the beats; Run's
+	last time.Time    // when beat was last called; owned by Run's goroutine
 	sum  atomic.Int64 // nanoseconds
 }
 
@@ -27,6 +27,6 @@ func (l *lateness) beat(now time.Time) {
 	l.last = now
 }
 
-// Lateness returns for how long, in all, the process has not run when it should have.
-// What came in meanwhile came at the pace of others, and is read at once.
+// Lateness returns for how long, in all, the process did not run when it should have. What
+// arrived meanwhile waits at once, so a reader must not take that for a flood.
 func (h *Hub) Lateness() time.Duration { return time.Duration(h.late.sum.Load()) }

@@ -43,29 +43,29 @@ const (
 	upstreamWait = 30 * time.Second
 	// crowdRetry is what a client is told to wait when it has too many replies.
 	crowdRetry = 2 * time.Second
-	// streamPatience is how long a stream waits for room, and streamRetry how
+	// streamWait is how long a stream waits for room, and streamRetry how
 	// often it looks.
-	streamPatience = time.Second
-	streamRetry    = 50 * time.Millisecond
-	// patienceForFlood is how many messages in a row may come too fast before
+	streamWait  = time.Second
+	streamRetry = 50 * time.Millisecond
+	// floodLimit is how many messages in a row may come too fast before
 	// their connection is closed.
-	patienceForFlood = 10
-	// patienceForOutage is how many frames in a row are refused because the store
+	floodLimit = 10
+	// outageLimit is how many frames in a row are refused because the store
 	// is away before their connection is closed.
-	patienceForOutage = 10
+	outageLimit = 10
 )
 
 // errReplyFull ends a call to the model whose reply has as many bytes as it may.
 var errReplyFull = errors.New("hub: the reply is as long as it may be")
 
-// admitMessage counts something that is said. It is asked before Say.
+// admitMessage counts a message against the client's rate, before Say.
 // Errors: *Error with CodeRateLimited; session.ErrUnavailable.
 func (h *Hub) admitMessage(ctx context.Context, from Caller) error {
 	return h.admit(ctx, from, "message", "You have sent too many messages.")
 }
 
-// AdmitRequest is admitMessage for a message that has yet to be read. It also refuses
-// a caller for whom as many replies run as may: advisory, Say decides.
+// AdmitRequest is admitMessage before a request's body is read. It also refuses a caller
+// that has too many running replies; that is advisory, and Say decides.
 func (h *Hub) AdmitRequest(ctx context.Context, from Caller) error {
 	if err := h.admitMessage(ctx, from); err != nil {
 		return err
@@ -105,8 +105,8 @@ func (h *Hub) admit(ctx context.Context, from Caller, what, refusal string) erro
 	}
 }
 
-// enter counts a reply that is about to run. Errors as for admitMessage.
-func (h *Hub) enter(ctx context.Context, from Caller, reply uuid.UUID) error {
+// countReply counts a reply that is about to run. Errors as for admitMessage.
+func (h *Hub) countReply(ctx context.Context, from Caller, reply uuid.UUID) error {
 	most := h.cfg.Limits.RepliesPerClient
 	if from.Client == "" || most == 0 {
 		return nil
@@ -118,9 +118,9 @@ func (h *Hub) enter(ctx context.Context, from Caller, reply uuid.UUID) error {
 	return h.tooManyReplies()
 }
 
-// enterAgain counts a reply that was taken over: here, and no more at the node that
-// counted it before. It refuses nothing, and a store that is away goes uncounted.
-func (h *Hub) enterAgain(ctx context.Context, client string, reply uuid.UUID) {
+// recountReply counts a reply that was taken over as this node's, and no longer as the
+// other's. It never refuses, and ignores a store that is away.
+func (h *Hub) recountReply(ctx context.Context, client string, reply uuid.UUID) {
 	if client != "" && h.cfg.Limits.RepliesPerClient != 0 {
 		_, _ = h.counter.Enter(ctx, repliesOf(client), reply, math.MaxInt32)
 	}
@@ -134,8 +134,8 @@ func (h *Hub) tooManyReplies() error {
 	}
 }
 
-// leave ends what enter began, wherever that was.
-func (h *Hub) leave(client string, reply uuid.UUID) {
+// uncountReply ends what countReply or recountReply began here.
+func (h *Hub) uncountReply(client string, reply uuid.UUID) {
 	if client != "" && h.cfg.Limits.RepliesPerClient != 0 {
 		h.counter.Leave(repliesOf(client), reply)
 	}
@@ -145,16 +145,15 @@ func (h *Hub) leave(client string, reply uuid.UUID) {
 // client.
 var errCrowded = &Error{Code: CodeRateLimited, Text: "There are too many connections. Close one, or try again later.", RetryAfter: crowdRetry}
 
-// slots counts what is open at this hub: connections, streams, and sessions that are
-// being read.
+// slots counts the connections, streams and session reads that are open at this node.
 type slots struct {
 	mu      sync.Mutex // guards what follows
 	all     int
 	clients map[string]int
 }
 
-// add counts one more. It reports the limit that leaves no room for it, and does not
-// count it then; "": there is room. Without limits there always is.
+// add counts one more, or returns the name of the limit that it would exceed; "": it was
+// counted. A zero Limits never refuses.
 func (s *slots) add(client string, limits Limits) (full string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,7 +168,7 @@ func (s *slots) add(client string, limits Limits) (full string) {
 	return ""
 }
 
-// free ends an add.
+// free undoes an add that counted.
 func (s *slots) free(client string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,22 +198,21 @@ func (h *Hub) Crowded(from Caller) error {
 	return err
 }
 
-// CountStream counts a stream, for which there always is room, as a connection until
-// closed is called.
+// CountStream counts a stream as a connection until closed is called. It never refuses.
 func (h *Hub) CountStream(from Caller) (closed func()) {
 	_ = h.slots.add(from.Client, Limits{})
 	return func() { h.slots.free(from.Client) }
 }
 
-// OpenStream counts somebody who follows a reply without a WebSocket, or reads a
-// session, as a connection until closed is called. It waits a moment for room: a
+// OpenStream counts a client that follows a reply without a WebSocket, or reads a session, as
+// a connection until closed is called. It waits up to streamWait for room: a
 // reconnecting client may arrive before its old connection's end is noticed.
 // Errors: errCrowded; ctx's.
 func (h *Hub) OpenStream(ctx context.Context, from Caller) (closed func(), err error) {
 	look := time.NewTicker(streamRetry)
 	defer look.Stop()
 	for begun := time.Now(); h.slots.add(from.Client, h.cfg.Limits) != ""; {
-		if time.Since(begun) >= streamPatience {
+		if time.Since(begun) >= streamWait {
 			if err := h.occupy(from); err != nil {
 				return nil, err
 			}

@@ -23,13 +23,13 @@ const adoptAgain = time.Second
 // MAX_UPSTREAM does not say less.
 const takersAtOnce = 50
 
-// orphans are replies that nobody writes, on their way to be taken over.
+// orphans are replies that nobody writes and that wait to be taken over here.
 type orphans struct {
 	mu      sync.Mutex // guards what follows
 	queue   []orphan
-	known   map[uuid.UUID]bool // by reply: those in queue, and those being taken
-	takers  int
-	running sync.WaitGroup // takers
+	known   map[uuid.UUID]bool // by reply: those in queue and those being taken over
+	takers  int                // goroutines in takeOrphans
+	running sync.WaitGroup     // of these
 }
 
 type orphan struct {
@@ -43,7 +43,7 @@ func (h *Hub) Orphaned(ref session.Ref, reply uuid.UUID) {
 	o := &h.orphans
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.known[reply] || h.life.Err() != nil {
+	if o.known[reply] || h.turnsCtx.Err() != nil {
 		return
 	}
 	o.known[reply] = true
@@ -54,25 +54,25 @@ func (h *Hub) Orphaned(ref session.Ref, reply uuid.UUID) {
 	}
 }
 
-// takeOrphans takes over what is orphaned, one after the other.
+// takeOrphans takes over orphans one by one, until none is left.
 func (h *Hub) takeOrphans() {
 	for next, ok := h.nextOrphan(uuid.Nil); ok; next, ok = h.nextOrphan(next.reply) {
 		if h.rescue("taking a reply over", next.ref, func() error { h.adopt(next); return nil }) != nil {
 			h.sendAway(next.ref)
-			// Whoever came to follow it meanwhile waits for the next attempt.
+			// Followers that come before the next attempt wait for it.
 			time.AfterFunc(adoptAgain, func() { h.Orphaned(next.ref, next.reply) })
 		}
 	}
 }
 
-// nextOrphan returns the next reply that a taker takes over, behind one that is done.
-// ok is false when there is none, or the hub ends.
+// nextOrphan forgets the reply done, and returns the next one for this taker. If there is
+// none, or the hub ends, ok is false and the taker counts no more.
 func (h *Hub) nextOrphan(done uuid.UUID) (next orphan, ok bool) {
 	o := &h.orphans
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.known, done)
-	if len(o.queue) == 0 || h.life.Err() != nil {
+	if len(o.queue) == 0 || h.turnsCtx.Err() != nil {
 		o.takers--
 		return orphan{}, false
 	}
@@ -80,10 +80,11 @@ func (h *Hub) nextOrphan(done uuid.UUID) (next orphan, ok bool) {
 	return next, true
 }
 
-// sendAway has those who follow a reply come again: nobody writes it.
+// sendAway ends the streams that follow a reply which nobody writes; their clients
+// reconnect.
 func (h *Hub) sendAway(ref session.Ref) {
 	_ = h.rescue("a reply's followers", ref, func() error {
-		r, err := h.Running(h.life, ref)
+		r, err := h.Running(h.turnsCtx, ref)
 		if err != nil || r == nil {
 			return err
 		}
@@ -92,8 +93,8 @@ func (h *Hub) sendAway(ref session.Ref) {
 	})
 }
 
-// adopt takes over one reply. It returns a moment after the model was asked, so that
-// it is not asked for all at once.
+// adopt takes over one reply. It returns up to 50 ms after the turn has started, so that
+// the model is not asked for all orphans at once.
 func (h *Hub) adopt(o orphan) {
 	const spread = 50 * time.Millisecond
 	h.work.Add(1)
@@ -101,7 +102,7 @@ func (h *Hub) adopt(o orphan) {
 	if h.draining.Load() {
 		return
 	}
-	step, cancel := context.WithTimeout(h.life, StoreTimeout)
+	step, cancel := context.WithTimeout(h.turnsCtx, StoreTimeout)
 	said, ended, err := h.sessions.Take(step, o.ref, o.reply)
 	cancel()
 	switch {
@@ -112,7 +113,7 @@ func (h *Hub) adopt(o orphan) {
 		return // followers and polls report it again
 	}
 	r := reply.Of(said.Text)
-	h.enterAgain(h.life, said.Running.Client, o.reply)
+	h.recountReply(h.turnsCtx, said.Running.Client, o.reply)
 	h.metrics.adoptions.Inc()
 	h.log.Info("reply taken over", slog.String("session", ShortID(o.ref.ID)), slog.Int("at", r.Appended()))
 	if ended != "" {
@@ -123,7 +124,7 @@ func (h *Hub) adopt(o orphan) {
 		if err := h.finish(r, m); err != nil {
 			h.log.Warn("a reply that was taken over could not be ended", "session", ShortID(o.ref.ID), "error", err)
 		}
-		h.leave(said.Running.Client, o.reply)
+		h.uncountReply(said.Running.Client, o.reply)
 		h.Changed(o.ref) // connections here may not know this reply
 		return
 	}
@@ -134,6 +135,6 @@ func (h *Hub) adopt(o orphan) {
 	defer pause.Stop()
 	select {
 	case <-pause.C:
-	case <-h.life.Done():
+	case <-h.turnsCtx.Done():
 	}
 }

@@ -6,16 +6,14 @@ import (
 )
 
 const (
-	// pingInterval is how long a connection may be silent before it is asked whether
-	// its peer is still there.
+	// pingInterval is how long a connection may be silent before it is pinged.
 	pingInterval = 30 * time.Second
 	// pongTimeout is how long the peer may take to answer.
 	pongTimeout = 10 * time.Second
 )
 
-// pingSilent asks the connections on which nothing has passed for a while, and drops
-// those that did not answer. It runs on the loop; one goroutine writes for all, since
-// a ping is a few bytes that nobody waits for.
+// pingSilent pings the connections that were silent for pingInterval, and ends those that
+// did not answer in pongTimeout. It runs on the loop, and starts one goroutine that writes.
 func (h *Hub) pingSilent() {
 	now := time.Now()
 	var ask, drop []*Conn
@@ -52,8 +50,7 @@ func (h *Hub) pingSilent() {
 	}()
 }
 
-// closeExpired closes the connections whose right to be here has ended. It runs on
-// the loop.
+// closeExpired closes the connections whose token has expired. It runs on the loop.
 func (h *Hub) closeExpired() {
 	now := time.Now().Unix()
 	h.eachConn(func(c *Conn) {

@@ -16,17 +16,16 @@ import (
 type prompt struct {
 	parts    []llms.MessageContent
 	estimate int // tokens, before correction
-	size     int // and behind it
+	size     int // tokens, after correction
 }
 
 // newPrompt takes the system prompt and the newest messages that fit into
 // budget tokens. The estimate is corrected by what the model counted for the
 // conversation's last reply.
 //
-// In it, user and assistant take turns and the user begins, since templates of open
-// weights refuse anything else: an answer whose question does not fit is left out,
-// and so is one without text, of which Mistral refuses a lone one; what the user
-// then said twice in a row is joined by an empty line.
+// User and assistant alternate, the user first, since templates of open weights refuse
+// anything else: an answer without text or without its question is left out, and two
+// messages in a row are joined by an empty line.
 func (h *Hub) newPrompt(history []session.Message, budget int) prompt {
 	overhead := llm.EstimateTokens(h.cfg.SystemPrompt)
 	content := func(i int) string { return history[i].Text() }
@@ -60,10 +59,9 @@ func roleOf(m session.Message) llms.ChatMessageType {
 	return llms.ChatMessageTypeAI
 }
 
-// messages returns the prompt, with the text that the reply has already as a
-// trailing message of the model's, which means: go on from here. White space
-// alone is no exception: llm.Mistral does not send it, but has to know it, since
-// the answer that is asked for anew begins with it.
+// messages returns the prompt, with the text that the reply already has as a last message
+// of the model's, which means: continue from here. Also if that is white space alone:
+// llm.Mistral does not send it, but cuts it from the new answer's beginning.
 func (p prompt) messages(written string) []llms.MessageContent {
 	if written == "" {
 		return p.parts
@@ -72,8 +70,8 @@ func (p prompt) messages(written string) []llms.MessageContent {
 	return append(p.parts[:n:n], llms.TextParts(llms.ChatMessageTypeAI, written))
 }
 
-// ratio returns how many tokens the model counted for each that was estimated,
-// as the newest reply tells it; 0: not known.
+// ratio returns how many tokens the model counted for each estimated one in the newest
+// reply that has both numbers; 0: not known.
 func ratio(history []session.Message) float64 {
 	const lookBack = 8
 	for i := len(history) - 1; i >= 0 && i >= len(history)-lookBack; i-- {
@@ -115,8 +113,8 @@ func usage(c *llms.ContentChoice) *session.Usage {
 // MaxMessageBytes returns how many bytes the content of a message may have.
 func (h *Hub) MaxMessageBytes() int { return h.cfg.MaxMessageBytes }
 
-// MaxSessionBytes returns how many bytes a conversation may hold; 8 MiB, as by default,
-// where no limit is set.
+// MaxSessionBytes returns how many bytes a conversation may hold; 8 MiB if no limit is
+// set.
 func (h *Hub) MaxSessionBytes() int { return cmp.Or(h.cfg.Limits.SessionBytes, 8<<20) }
 
 // CheckContent tells whether a message may be said. The error is a *Error.

@@ -9,7 +9,7 @@ import (
 // maxReady bounds the contents of the messages in a ready frame, in bytes.
 const maxReady = 256 << 10
 
-// ready tells where the conversation stands, and finds where the client does.
+// ready sends the ready frame, and sets the client's position by what it says it has.
 func (c *Conn) ready(j *Join) error {
 	s, err := c.get(session.Position{ID: j.After})
 	if err != nil {
@@ -27,8 +27,8 @@ func (c *Conn) ready(j *Join) error {
 	case s.Running != nil && s.Running.Reply == j.After:
 		known, r.After = true, j.After
 	case s.After.ID != j.After:
-		// It is on another branch, was edited, or is not known here: what the client
-		// has in common with the path is not all that is before it.
+		// What the client has is on another branch, was edited, or is not known here:
+		// it gets the conversation from the beginning.
 		if s, err = c.get(session.Position{}); err != nil {
 			return err
 		}
@@ -36,7 +36,7 @@ func (c *Conn) ready(j *Join) error {
 	case j.Offset < 0:
 		known, r.After = true, j.After
 		c.hub.metrics.resumed(resumeExact)
-	default: // a reply that has ended comes again, whole
+	default: // the reply has ended meanwhile, and is sent again as a whole
 		if s, err = c.get(session.Position{Seq: s.After.Seq - 1}); err != nil {
 			return err
 		}
@@ -72,8 +72,8 @@ func frameSize(m session.Message) int {
 	return n
 }
 
-// oldest returns the first messages of s that go into a ready frame, and the place
-// behind them. The others follow as frames of their own.
+// oldest returns the first messages of s that fit into a ready frame, and the position
+// after them. The others follow as frames of their own.
 func oldest(s session.Session) ([]session.Message, session.Position) {
 	n, size, last := 0, 0, s.After
 	for _, m := range s.Messages {
@@ -85,9 +85,9 @@ func oldest(s session.Session) ([]session.Message, session.Position) {
 	return s.Messages[:n], last
 }
 
-// newest returns the last messages of s that go into a ready frame, the place
-// behind them, and whether there are older ones. A last message too large for the
-// frame follows it, as frames of its own.
+// newest returns the last messages of s that fit into a ready frame, the position after
+// them, and whether there are older ones. A last message that is too large for the frame
+// follows as frames of its own.
 func newest(s session.Session) ([]session.Message, session.Position, bool) {
 	n, first, size := len(s.Messages), len(s.Messages), 0
 	for first > 0 {

@@ -14,8 +14,8 @@ func (h *Hub) rescue(step string, ref session.Ref, f func() error) error {
 	return session.Rescue(h.log, step, ref.ID, f)
 }
 
-// tell runs op on Run's goroutine, sometime. It neither blocks nor panics, so anybody
-// may call it.
+// tell has op run on Run's goroutine later. It neither blocks nor panics, so any goroutine
+// may call it. Two calls may run in either order.
 func (h *Hub) tell(ref session.Ref, op func()) {
 	go func() { _ = h.rescue("the registry", ref, func() error { return h.do(op) }) }()
 }

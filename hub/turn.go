@@ -13,8 +13,8 @@ import (
 	"lumos/backend/hub/reply"
 )
 
-// turn is a reply that is written here. It belongs to its goroutine, but for
-// cancel, which anybody may call.
+// turn is a reply that is written here. It belongs to its goroutine; only cancel may be
+// called by others.
 type turn struct {
 	r      *reply.Reply
 	said   session.Said
@@ -22,7 +22,7 @@ type turn struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	began  time.Time
-	unseen bool // who asked waits for the end, and no connection was there
+	unseen bool // the caller waits for the end, and no connection was in the conversation
 }
 
 var (
@@ -35,8 +35,8 @@ var (
 	errYielding = errors.New("hub: the reply is left to another node")
 )
 
-// Say takes one turn in a conversation and returns the reply to it, which may be
-// running or have ended; nil when said.Done. The reply does not depend on ctx.
+// Say stores one turn of a conversation and returns the reply to it, which may be
+// running or have ended; nil when said.Done. The reply goes on when ctx ends.
 //
 // Errors: session's for Say; ErrDraining; *Error for a content that is empty or
 // too large, or a caller that has too many replies.
@@ -46,7 +46,7 @@ func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.T
 	if err := h.prepare(&t, from); err != nil {
 		return nil, session.Said{}, err
 	}
-	if err := h.enter(ctx, from, t.Reply); err != nil {
+	if err := h.countReply(ctx, from, t.Reply); err != nil {
 		return nil, session.Said{}, err
 	}
 	var said session.Said
@@ -58,7 +58,7 @@ func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.T
 		r := reply.Of(said.Text)
 		return r, said, h.start(r, said, from)
 	}
-	h.leave(from.Client, t.Reply)
+	h.uncountReply(from.Client, t.Reply)
 	switch {
 	case errors.Is(err, session.ErrLong):
 		h.metrics.Rejected("session_messages")
@@ -82,7 +82,7 @@ func (h *Hub) Say(ctx context.Context, from Caller, ref session.Ref, t session.T
 	case err != nil:
 		return nil, session.Said{}, err
 	case r == nil || r.Reply != said.Running.Reply:
-		return h.Say(ctx, from, ref, t) // it has ended meanwhile, and is found stored
+		return h.Say(ctx, from, ref, t) // it has ended meanwhile: the second call finds it stored
 	}
 	return r, said, nil
 }
@@ -107,11 +107,11 @@ func (h *Hub) prepare(t *session.Turn, from Caller) error {
 	return nil
 }
 
-// start begins the turn that writes r, and brings it to those who are in the
-// conversation. It is the one trip through the loop that a message takes.
+// start starts the turn that writes r, and tells the conversation's connections. It is
+// the one trip through the loop that a message takes.
 func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
 	t := &turn{r: r, said: said, from: from, began: time.Now(), unseen: from.Waits}
-	t.ctx, t.cancel = context.WithCancelCause(h.life)
+	t.ctx, t.cancel = context.WithCancelCause(h.turnsCtx)
 	h.turns.Store(r.Reply, t)
 	r.OnEnd(func() { t.cancel(errTextEnded) })
 	err := h.do(func() {
@@ -121,7 +121,7 @@ func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
 		h.pokeAll(r.Ref, t)
 		go h.run(t)
 	})
-	if err != nil { // the hub has ended: the reply is the next process's to write, if there is one
+	if err != nil { // the hub has ended: the next process writes the reply, if there is one
 		h.turns.Delete(r.Reply)
 		h.yield(r)
 		return ErrDraining
@@ -136,24 +136,25 @@ func (h *Hub) run(t *turn) {
 	defer h.workDone()
 	defer h.turns.Delete(t.r.Reply)
 	defer func() {
-		_ = h.rescue("a client's count", t.r.Ref, func() error { h.leave(t.from.Client, t.r.Reply); return nil })
+		_ = h.rescue("a client's count", t.r.Ref, func() error { h.uncountReply(t.from.Client, t.r.Reply); return nil })
 	}()
 	defer t.cancel(nil)
-	_ = h.rescue("a turn", t.r.Ref, func() error { h.write(t); return nil })
+	_ = h.rescue("a turn", t.r.Ref, func() error { h.generate(t); return nil })
 }
 
-// write is run, whose goroutine it is on.
-func (h *Hub) write(t *turn) {
+// generate has the model answer, and stores the reply's end or yields it. It is run
+// without what run undoes.
+func (h *Hub) generate(t *turn) {
 	h.metrics.running.Inc()
 	defer h.metrics.running.Dec()
-	a := asking{h: h, t: t, r: t.r}
+	g := generation{h: h, t: t, r: t.r}
 	var m session.Message
 	err := h.rescue("a turn", t.r.Ref, func() (err error) {
-		m, err = a.ask(t.ctx, t.said.History)
+		m, err = g.ask(t.ctx, t.said.History)
 		return err
 	})
 	if panicked(err) { // the model's panic is its failure
-		m = failed(err)
+		m = failedReply(err)
 	}
 	switch cause := context.Cause(t.ctx); {
 	case t.r.End() != nil:
@@ -163,16 +164,16 @@ func (h *Hub) write(t *turn) {
 		m = session.Message{FinishReason: session.FinishStopped}
 		fallthrough
 	default:
-		a.flushHeld()
-		m.Estimate = a.estimate
+		g.flushHeld()
+		m.Estimate = g.estimate
 		if failed := h.finish(t.r, m); failed != nil {
 			err = failed
 		}
 	}
-	a.report(m, err)
+	g.report(m, err)
 	if t.r.Appended() >= hugeReply {
-		// What it was written in is garbage now, as large as it is: left to itself
-		// the process would hold two copies of every such reply.
+		// The blocks that it was written in are garbage now: without this the process
+		// would hold two copies of every such reply.
 		debug.FreeOSMemory()
 	}
 }
@@ -226,8 +227,8 @@ func (h *Hub) yield(r *reply.Reply) {
 	}
 }
 
-// Running returns the reply that is running in a conversation, wherever it is
-// written, or nil. It is to be followed within moments.
+// Running returns a conversation's running reply, on whatever node it is written, or
+// nil. Follow it at once: after 10 s without followers it may end as unfollowed.
 func (h *Hub) Running(ctx context.Context, ref session.Ref) (*reply.Reply, error) {
 	text, err := h.sessions.Follow(ctx, ref)
 	if err != nil || text == nil {
@@ -247,7 +248,7 @@ func (h *Hub) Wait(ctx context.Context, r *reply.Reply) (*reply.End, error) {
 // Stop ends the running reply, if only is nil or names it or the message that it
 // answers. It returns outcomeStopped when the reply ended as stopped and is
 // stored, and the place of the reply, if one was running.
-// Errors: session.ErrNotFound, session.ErrUnavailable; ctx's.
+// Errors: session.ErrNotFound, session.ErrUnavailable; as for Wait.
 func (h *Hub) Stop(ctx context.Context, ref session.Ref, only uuid.UUID) (outcome string, at session.Position, err error) {
 	err = h.rescue("stopping a reply", ref, func() (err error) {
 		outcome, at, err = h.stop(ctx, ref, only)

@@ -10,12 +10,12 @@ import (
 	"lumos/backend/hub/reply"
 )
 
-// takeoverWait is how long a connection waits for the one that it took over from
-// to write its last frame.
+// takeoverWait is how long a connection waits for the writer of the one that it took
+// over from.
 const takeoverWait = 250 * time.Millisecond
 
-// poke has the writer look at what there is to write: at a turn that has begun,
-// or, nil, at all. It does not block.
+// poke tells the writer that the conversation has changed: news is a turn that has
+// begun; nil: anything may have changed. It does not block.
 func (c *Conn) poke(news *turn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,8 +48,8 @@ func (c *Conn) wakeLocked() {
 	c.out.Poke()
 }
 
-// join is a new connection's first writer. The reader begins behind ready, so that
-// whatever it answers comes later.
+// join is a new connection's first writer. The reader starts after the ready frame, so
+// that its answers come later.
 func (c *Conn) join(j *Join) {
 	if j.before != nil {
 		j.before.awaitWriter()
@@ -61,7 +61,7 @@ func (c *Conn) join(j *Join) {
 	c.write()
 }
 
-// write is the writer: it tells what is behind the client's place until nothing is.
+// write is the writer: it sends until the client has everything.
 func (c *Conn) write() {
 	c.out.Acquire()
 	defer c.out.Release()
@@ -98,20 +98,20 @@ func (c *Conn) tryStep(step func() error) {
 	}
 }
 
-// fail ends the connection for the reason that err is. The writer calls it.
+// fail ends the connection because of err. Only the writer calls it.
 func (c *Conn) fail(err error) {
-	_, _ = c.out.Flush(true) // what was encoded before is true
+	_, _ = c.out.Flush(true) // frames that were encoded before the error are still valid
 	c.mu.Lock()
 	closing, why := c.closing, c.why
 	c.ended = true
 	c.mu.Unlock()
 	switch {
 	case errors.Is(err, reply.ErrClosed):
-		return // the reader sees how it ends
+		return // the reader's next read fails, and ends the connection
 	case closing != 0:
 	case errors.Is(err, errUnread), errors.Is(err, reply.ErrCut), panicked(err):
 		closing, why = c.hub.CloseFor(c.ref, err)
-	default: // the peer takes nothing, or has left
+	default: // the write failed: the peer takes nothing, or has left
 		c.end()
 		return
 	}
@@ -121,7 +121,7 @@ func (c *Conn) fail(err error) {
 // errUnread: the conversation could not be read.
 var errUnread = errors.New("hub: failed to read the conversation")
 
-// get reads the conversation behind a place.
+// get reads the conversation after a position.
 func (c *Conn) get(after session.Position) (session.Session, error) {
 	s, err := c.hub.sessions.Get(context.Background(), c.ref, after)
 	if err != nil {
@@ -130,7 +130,8 @@ func (c *Conn) get(after session.Position) (session.Session, error) {
 	return s, err
 }
 
-// catchUp writes until nothing lies behind the connection's place.
+// catchUp sends everything after the client's position. news is a turn that has begun,
+// and saves reading the store; nil: catchUp reads it.
 func (c *Conn) catchUp(news *turn) error {
 	if news != nil && news.said.Before == c.pos.ID && news.said.User.Seq > c.pos.Seq { // no need to ask the store
 		c.message(news.said.User)
@@ -165,7 +166,7 @@ func (c *Conn) catchUp(news *turn) error {
 				continue
 			}
 			here := c.pos
-			c.setPos(session.Position{ID: here.ID, Seq: max(here.Seq, s.Seq)}) // release answers whose position lies on another branch
+			c.setPos(session.Position{ID: here.ID, Seq: max(here.Seq, s.Seq)}) // send answers whose place is on another branch
 			c.setPos(here)
 			_, err := c.out.Flush(true)
 			return err
@@ -176,24 +177,24 @@ func (c *Conn) catchUp(news *turn) error {
 	}
 }
 
-// movedBack tells that the tip has moved back to what the client has, and returns what
-// it is told next.
+// movedBack handles a tip that has moved back to a message that the client has, and
+// returns what to send next.
 func (c *Conn) movedBack(s session.Session) (session.Session, error) {
 	if !c.repliesOnly {
-		// The last message again, so that its "after" cuts away what is behind it.
+		// The last message again: by its "after" the client cuts what followed.
 		return c.get(session.Position{Seq: s.After.Seq - 1})
 	}
-	if c.unanswered { // the reply before would pass for the answer
+	if c.unanswered { // the client would take the reply before for its answer
 		c.unanswered = false
 		c.out.End(append(c.out.Begin(), c.dialect.Answer(Answer{Type: "error", Err: errLost})...))
 	}
 	return s, nil
 }
 
-// running tells the reply that is running. It may have ended meanwhile, and is
-// found stored then.
+// running sends the running reply to its end. If it has ended meanwhile, nothing is
+// sent, and catchUp finds it stored.
 func (c *Conn) running(expected *session.Running) error {
-	if _, err := c.out.Flush(true); err != nil { // before the store is asked
+	if _, err := c.out.Flush(true); err != nil { // do not hold frames back while the store is read
 		return err
 	}
 	r, err := c.hub.Running(context.Background(), c.ref)
@@ -206,7 +207,7 @@ func (c *Conn) running(expected *session.Running) error {
 	return c.reply(r)
 }
 
-// message tells a user's message.
+// message sends a user's message, which also acknowledges it.
 func (c *Conn) message(m session.Message) {
 	c.dialect.Message(c.out, m, c.pos.ID)
 	c.acknowledged(m.ID)
@@ -214,7 +215,7 @@ func (c *Conn) message(m session.Message) {
 	c.unanswered = true
 }
 
-// reply tells one reply to its end.
+// reply sends one reply to its end.
 func (c *Conn) reply(r *reply.Reply) error {
 	var from reply.Offset
 	if c.resume.reply == r.Reply {
@@ -228,15 +229,15 @@ func (c *Conn) reply(r *reply.Reply) error {
 	case err != nil:
 		return err
 	case errors.Is(end.Err, session.ErrLost):
-		return nil // what took its place comes next, and says so
+		return nil // catchUp sends what took its place
 	}
 	c.setPos(session.Position{ID: r.Reply, Seq: r.Seq})
 	c.unanswered = false
 	return nil
 }
 
-// setPos notes that the client has everything up to p, and gives the answers whose
-// place that is.
+// setPos notes that the client has everything up to p, and sends the pending answers up
+// to there.
 func (c *Conn) setPos(p session.Position) {
 	c.pos = p
 	for _, a := range c.passed(p.Seq) {

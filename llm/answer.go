@@ -19,12 +19,12 @@ func (c *call) begin() {
 	c.deltas, c.fresh, c.half = 0, 0, half{}
 }
 
-// read reads the answer to its end. kind is what it was typed as.
+// read reads the answer to its end. kind is its media type.
 func (c *call) read(ctx context.Context, body io.Reader, kind string, w *watch) *failure {
 	p := parsers.Get().(*parser)
 	defer p.giveBack()
-	opened := false // it is known to be an event stream
-	idle := false   // the first token came: the shorter limit holds
+	opened := false // the answer is known to be an event stream
+	idle := false   // the first token came, so Config.IdleTimeout holds
 	for empty := 0; ; {
 		n, err := p.events.fill(body)
 		if n > 0 {
@@ -70,22 +70,20 @@ func (c *call) read(ctx context.Context, body io.Reader, kind string, w *watch) 
 			w.allow(lateUsage)
 		case c.finish == "" && c.deltas > 0 && !idle:
 			idle = true
-			w.allow(c.budget.patient(c.m.idle))
+			w.allow(c.budget.silenceLimit(c.m.idle))
 		case c.finish == "" && n > 0:
 			w.hear(c.deltas > deltas)
 		}
 	}
 }
 
-// drain waits a moment for the end behind [DONE], which lets the connection be
-// used again.
+// drain waits up to lateEnd for the end after [DONE], which lets the connection be used again.
 func drain(body io.Reader, w *watch) {
 	w.allow(lateEnd)
 	_, _ = io.CopyN(io.Discard, body, minBuffer)
 }
 
-// take reads all events that the buffer holds. What an event before a bad one
-// said is kept.
+// take reads all events in the buffer. If one is bad, the events before it still count.
 func (c *call) take(p *parser) *failure {
 	d := &p.decoder
 	for !c.done {
@@ -138,8 +136,8 @@ func (c *call) take(p *parser) *failure {
 	return nil
 }
 
-// joinHalves makes what an event said fit to what was said before: halves of characters are
-// joined, and what the caller has already goes.
+// joinHalves joins an event's text to what came before: halves of characters are joined, and
+// text that the caller already has is cut.
 func (c *call) joinHalves(d *decoder, text, thought int) *failure {
 	if d.ragged || c.half.waits {
 		d.text = c.half.join(d.text, text, &c.half.text)
@@ -158,8 +156,8 @@ func (c *call) joinHalves(d *decoder, text, thought int) *failure {
 	return nil
 }
 
-// inOrder is joinHalves of an event with thoughts that follow behind text, which is handed
-// on before them: delivery has thoughts first.
+// inOrder is joinHalves for an event in which thoughts follow text. deliver hands on thoughts
+// first, so inOrder delivers the event in pieces.
 func (c *call) inOrder(p *parser, text, thought int) *failure {
 	d := &p.decoder
 	said, thoughts, deltas := bytes.Clone(d.text[text:]), bytes.Clone(d.thought[thought:]), c.deltas
@@ -180,12 +178,12 @@ func (c *call) inOrder(p *parser, text, thought int) *failure {
 	return nil
 }
 
-// broken is the failure of a stream that holds what it must not.
+// broken is the failure of a stream that is malformed.
 func broken(err error) *failure {
 	return fail(llms.ErrCodeProviderUnavailable, err, "the answer of the model's service cannot be read: %v", err)
 }
 
-// deliver hands on what the decoder holds.
+// deliver hands the decoder's thoughts and text to the caller, and empties them.
 func (c *call) deliver(p *parser) *failure {
 	d := &p.decoder
 	if len(d.thought) > 0 {
@@ -229,8 +227,8 @@ func unwanted(err error) *failure {
 	return fail(llms.ErrCodeCanceled, err, "the answer is not wanted any more: %v", err)
 }
 
-// end judges an answer whose stream has ended; err is what ended it, and
-// unfinished says that this was inside an event.
+// end decides whether an answer whose stream has ended is whole. err is what ended it, and
+// unfinished: that was inside an event.
 func (c *call) end(ctx context.Context, p *parser, err error, unfinished bool) *failure {
 	if c.finish == "" && c.done {
 		// Some gateways send no finish_reason. [DONE] is an explicit end all the same.
@@ -239,19 +237,19 @@ func (c *call) end(ctx context.Context, p *parser, err error, unfinished bool) *
 	if c.finish == "" {
 		f := cut(c.ctx, ctx, err)
 		if f.Code == llms.ErrCodeTimeout && c.deltas > 0 {
-			f.transient = c.ctx.Err() == nil // one that never began to speak has been waited for
+			f.transient = c.ctx.Err() == nil // after text, a silent model is worth another call
 		}
 		if err == io.EOF && !unfinished && c.ctx.Err() == nil {
 			f.Cause = ErrNoEnd
-			// An answer that only repeats the given text would do so again.
+			// If the answer has only repeated the given text, another call would do the same.
 			f.transient = f.transient && (c.given.done || !c.echo.ended())
 		}
 		return f
 	}
 	if !c.done && !errors.Is(err, io.EOF) {
-		c.m.log.Debug("the model's stream broke behind its finish_reason", "error", unquoted(err.Error()))
+		c.m.log.Debug("the model's stream broke behind its finish_reason", "error", beforeQuote(err.Error()))
 	}
-	// What waits for its other half is no character.
+	// Halves of characters that were never completed become U+FFFD.
 	p.decoder.thought = appendEnd(p.decoder.thought[:0], c.half.thought)
 	if p.decoder.text = appendEnd(p.decoder.text[:0], c.half.text); len(p.decoder.text) > 0 && !c.echo.done {
 		if p.decoder.text, err = c.echo.cut(p.decoder.text); err != nil {
@@ -264,7 +262,7 @@ func (c *call) end(ctx context.Context, p *parser, err error, unfinished bool) *
 	return c.hand(c.echo.rest())
 }
 
-// response is the answer as langchaingo has it.
+// response returns the answer in langchaingo's form.
 func (c *call) response() *llms.ContentResponse {
 	choice := &llms.ContentChoice{
 		Content:        c.text.String(),
@@ -308,8 +306,8 @@ func eventStream(b []byte, kind string, ended bool) (is, known bool) {
 	return false, true
 }
 
-// noStream is the failure of an answer that is something else: an error that came
-// with a status of 200, or nothing that a chat can use.
+// noStream is the failure of an answer that is no event stream: an error with the status 200,
+// or something that a chat cannot use.
 func (c *call) noStream(ctx context.Context, begun []byte, body io.Reader, kind string) *failure {
 	rest, _ := io.ReadAll(io.LimitReader(body, maxErrorBody))
 	whole := append(bytes.Clone(begun), rest...)
@@ -322,14 +320,14 @@ func (c *call) noStream(ctx context.Context, begun []byte, body io.Reader, kind 
 	}
 	switch kind {
 	case "application/json", "text/html", "text/plain", "application/xml", "text/event-stream", "":
-	default: // which may be any text, and is logged
+	default: // do not log it: it may be any text
 		kind = "another type"
 	}
 	return fail(llms.ErrCodeProviderUnavailable, nil, "the server did not stream its answer but sent %s", cmp.Or(kind, "no type"))
 }
 
-// structured says whether an event's data is for a program: an object or an array.
-// Some gateways send words in between, to keep a connection open.
+// structured reports whether an event's data is JSON: an object or an array. Some gateways
+// send words between events, to keep a connection open.
 func structured(data []byte) bool {
 	i := space(data, 0)
 	return i < len(data) && (data[i] == '{' || data[i] == '[')

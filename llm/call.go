@@ -14,24 +14,23 @@ import (
 )
 
 const (
-	// lateUsage is how long an answer that has its finish_reason is waited for: its
-	// usage may come in an event of its own. lateEnd is the same behind [DONE],
-	// when only the connection's reuse is to be won.
+	// lateUsage is how long to wait, after the finish_reason, for the usage, which may come
+	// in an event of its own. lateEnd is how long to wait after [DONE] for the end, so that
+	// the connection can be used again.
 	lateUsage = time.Second
 	lateEnd   = 50 * time.Millisecond
 )
 
-// call is one GenerateContent, over all its attempts. It belongs to the
-// goroutine that asked.
+// call is one GenerateContent, over all its attempts. It belongs to its caller's goroutine.
 type call struct {
 	m       *Mistral
 	ctx     context.Context
 	opts    llms.CallOptions
 	body    []byte
-	given   echo // as each attempt begins with it
+	given   echo // the echo that each attempt begins with
 	collect bool // the text is to be returned
-	begun   bool // text was handed on: nothing may be tried again
-	thinks  bool // a thought was handed on: only the caller may retry
+	begun   bool // text was handed to the caller, so only the caller may try again
+	thinks  bool // a thought was handed to the caller, likewise
 	budget  *Budget
 
 	// The answer, begun anew by each attempt.
@@ -43,11 +42,11 @@ type call struct {
 	done     bool     // [DONE] was seen
 	deltas   int      // events with text or thoughts that are new
 	fresh    int      // bytes of new text
-	half     half     // of a character, that waits for the next delta
-	unwanted *failure // the caller wants no more
+	half     half     // the first part of a character that the next delta completes
+	unwanted *failure // the caller's streaming function returned an error
 }
 
-// parser is what reads one stream; parsers are used again.
+// parser reads one stream. Parsers are pooled.
 type parser struct {
 	events  events
 	decoder decoder
@@ -55,7 +54,7 @@ type parser struct {
 
 var parsers = sync.Pool{New: func() any { return new(parser) }}
 
-// giveBack gives the parser back, unless one odd stream made it large.
+// giveBack returns the parser to the pool, unless its buffers are unusually large.
 func (p *parser) giveBack() {
 	d := &p.decoder
 	if max(cap(p.events.buf), cap(p.events.data), cap(d.text), cap(d.thought), cap(d.repeat.head), cap(d.repeat.tail)) > 2*maxBuffer {
@@ -66,10 +65,10 @@ func (p *parser) giveBack() {
 	parsers.Put(p)
 }
 
-// errBudget is a call for which the reply's budget has no request left.
+// errBudget: the reply's budget has no request left.
 var errBudget = errors.New("no request is left for this reply")
 
-// run makes attempts until one succeeds or the retries or the budget say no.
+// run makes attempts until one succeeds, or retries or the budget allow no other.
 func (c *call) run() *failure {
 	if c.budget.Spent() {
 		return fail(llms.ErrCodeProviderUnavailable, errBudget, "the model was asked as often as one reply may")
@@ -115,16 +114,15 @@ func (c *call) run() *failure {
 	}
 }
 
-// spent returns how many tokens the last attempt generated, at least. A usage
-// that counts the repeated beginning, too, is bounded by the new text: no token
-// is shorter than a byte.
+// spent returns how many tokens the last attempt generated, at least. The usage may include
+// the repeated beginning, so the new text's bytes bound it: no token is shorter than a byte.
 func (c *call) spent() int { return max(c.deltas, min(c.usage.completion, c.fresh)) }
 
 // attempt sends the request once and reads its answer.
 func (c *call) attempt() *failure {
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
-	w := newWatch(cancel, c.budget.patient(c.m.firstToken))
+	w := newWatch(cancel, c.budget.silenceLimit(c.m.firstToken))
 	defer func() { c.budget.waited += w.stop() }()
 	c.begin()
 

@@ -22,8 +22,8 @@ type decoder struct {
 	failed   bool // it is an error object
 	ragged   bool // its text has halves of characters, see appendRagged
 
-	// boundaries are where, in the last event, thoughts follow behind text: a part of the
-	// text, and as much of the thoughts before it. Most events have none.
+	// boundaries are the places in the last event at which a thought follows text. Most
+	// events have none.
 	boundaries []boundary
 
 	// Marks inside the event being read.
@@ -34,10 +34,10 @@ type decoder struct {
 	repeat repeat
 }
 
-// boundary is a place in an event's text and thoughts.
+// boundary is a place in an event, by the lengths of text and thought before it.
 type boundary struct{ text, thought int }
 
-// back forgets what is behind a place.
+// back drops what was read after a place.
 func (d *decoder) back(text, thought int) {
 	d.text, d.thought = d.text[:text], d.thought[:thought]
 	for n := len(d.boundaries); n > 0 && (d.boundaries[n-1].text > text || d.boundaries[n-1].thought > thought); n-- {
@@ -45,7 +45,7 @@ func (d *decoder) back(text, thought int) {
 	}
 }
 
-// thinks notes that a thought follows.
+// thinks notes a boundary, if the event has text before the thought that follows.
 func (d *decoder) thinks() {
 	from := d.eventText
 	if n := len(d.boundaries); n > 0 {
@@ -62,8 +62,7 @@ func (d *decoder) reset() {
 		repeat: repeat{head: d.repeat.head[:0], tail: d.repeat.tail[:0]}}
 }
 
-// event reads one event's data. Of one that is malformed, or an error object,
-// nothing else is taken.
+// event reads one event's data. If it is malformed, or an error object, nothing of it is kept.
 func (d *decoder) event(b []byte) error {
 	d.eventText, d.eventThought = len(d.text), len(d.thought)
 	d.finish, d.failed, d.ragged, d.boundaries = "", false, false, d.boundaries[:0]
@@ -179,8 +178,8 @@ func (d *decoder) choice() {
 	d.choiceFinish = ""
 }
 
-// choiceRest reads the members of a choice and keeps it if its index is 0.
-// ours says whether what was read of it so far says so.
+// choiceRest reads the members of a choice and keeps it if its index is 0. ours: so far it
+// has that index, or none.
 func (d *decoder) choiceRest(b []byte, i int, first, ours bool) int {
 	for ; ; first = false {
 		key, at := member(b, i, first)
@@ -221,7 +220,7 @@ func (d *decoder) choiceRest(b []byte, i int, first, ours bool) int {
 	}
 }
 
-// keep ends a choice: what it said is the event's, or is dropped.
+// keep ends a choice: it is kept if ours, else dropped.
 func (d *decoder) keep(ours bool) {
 	if !ours {
 		d.back(d.choiceText, d.choiceThought)

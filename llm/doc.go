@@ -1,7 +1,7 @@
 // Package llm speaks to Mistral: [Mistral] is a langchaingo model
-// ([llms.Model]) that streams, ends when its context does, tries again before
-// text was shown, tells whether going on may help behind it ([Transient]), and
-// never takes a stream that was cut for an answer.
+// ([llms.Model]) that streams, ends when its context does, tries again as long as no
+// text was shown, reports whether continuing after it may help ([Transient]), and never
+// takes a stream that was cut for an answer.
 // [Window] keeps a conversation within a token budget; [NewOllama] is the same
 // client for open weights run locally.
 //

@@ -19,16 +19,16 @@ const provider = "mistral"
 // maxErrorBody is how much of an error's body is read.
 const maxErrorBody = 64 << 10
 
-// ErrNoEnd is the cause of an answer whose stream ended properly, behind a whole
-// event, but without a finish_reason or [DONE]: it may be whole, if the service
-// sends neither. errors.Is(ErrNoEnd, io.ErrUnexpectedEOF) is true.
+// ErrNoEnd is the cause of an answer whose stream ended properly, after a whole event, but
+// without a finish_reason or [DONE]: it may be whole, if the service sends neither.
+// errors.Is(ErrNoEnd, io.ErrUnexpectedEOF) is true.
 var ErrNoEnd = fmt.Errorf("%w: the stream ended without a finish_reason", io.ErrUnexpectedEOF)
 
 // failure is why one attempt failed, and what that means for another one.
 type failure struct {
 	*llms.Error
-	transient bool          // another attempt may do better
-	refusal   bool          // the service said so: it wants some time
+	transient bool          // another attempt may succeed
+	refusal   bool          // the service refused, so it needs some time
 	after     time.Duration // what Retry-After asked for, 0 if nothing
 	minute    time.Duration // until the next rate window, 0 if it is not that
 }
@@ -36,15 +36,14 @@ type failure struct {
 func fail(code llms.ErrorCode, cause error, format string, args ...any) *failure {
 	text := fmt.Sprintf(format, args...)
 	err := llms.NewError(code, provider, text)
-	return &failure{Error: err.WithCause(cause).WithDetail(detailLog, unquoted(text))}
+	return &failure{Error: err.WithCause(cause).WithDetail(detailLog, beforeQuote(text))}
 }
 
 // detailTransient is the detail of an error whose call may be gone on with.
 const detailTransient = "transient"
 
-// Transient says of an error behind some text whether a call that goes on from that
-// text may do better: the stream broke, fell silent, or ended in an error that
-// passes.
+// Transient reports whether, after an error that followed some text, a call that continues
+// from that text may succeed: the stream broke, fell silent, or ended in an error that passes.
 func Transient(err error) bool {
 	var e *llms.Error
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &e) && e.Details[detailTransient] == true

@@ -15,9 +15,9 @@ func space(b []byte, i int) int {
 	return i
 }
 
-// member steps to the next member of an object. i is behind the opening brace
-// (first) or behind the member before. At the closing brace key is nil and at
-// is the index behind it; otherwise at is the index of the member's value.
+// member steps to the next member of an object. i is after the opening brace (first) or
+// after the member before. At the closing brace key is nil and at is the index after it;
+// otherwise at is the index of the member's value.
 func member(b []byte, i int, first bool) (key []byte, at int) {
 	i = space(b, i)
 	if i < len(b) && b[i] == '}' {
@@ -48,7 +48,7 @@ func member(b []byte, i int, first bool) (key []byte, at int) {
 }
 
 // element steps to the next element of an array, as member does in an object.
-// At the closing bracket more is false and at is the index behind it.
+// At the closing bracket more is false and at is the index after it.
 func element(b []byte, i int, first bool) (at int, more bool) {
 	i = space(b, i)
 	if i < len(b) && b[i] == ']' {
@@ -66,7 +66,7 @@ func element(b []byte, i int, first bool) (at int, more bool) {
 	return i, true
 }
 
-// skip returns the index behind the value at i. depth is how much deeper
+// skip returns the index after the value at i. depth is how much deeper
 // values may be nested.
 func skip(b []byte, i, depth int) int {
 	if i >= len(b) || depth <= 0 {
@@ -145,7 +145,7 @@ func number(b []byte, i int) int {
 	return i
 }
 
-// digits returns the index behind one or more digits at i.
+// digits returns the index after one or more digits at i.
 func digits(b []byte, i int) int {
 	from := i
 	for i < len(b) && '0' <= b[i] && b[i] <= '9' {

@@ -50,7 +50,7 @@ func stringEnd(b []byte, i int) (end int, plain bool) {
 	}
 }
 
-// escapeEnd returns the index behind the escape whose backslash is before i.
+// escapeEnd returns the index after the escape whose backslash is before i.
 func escapeEnd(b []byte, i int) int {
 	if i >= len(b) {
 		return -1
@@ -99,9 +99,8 @@ func appendText(dst, raw []byte) []byte {
 	return appendEnd(dst, rest)
 }
 
-// appendRagged is appendText but for what is no character, which it leaves as it
-// is, surrogates as appendSurrogate has them: the next string may have the rest of
-// it. ragged says that there is such a thing.
+// appendRagged is appendText, but it leaves incomplete characters as they are, and surrogates
+// as appendSurrogate writes them: the next string may complete them. ragged: there are some.
 func appendRagged(dst, raw []byte) (text []byte, ragged bool) {
 	for {
 		i := bytes.IndexByte(raw, '\\')
@@ -144,16 +143,15 @@ func appendRagged(dst, raw []byte) (text []byte, ragged bool) {
 	}
 }
 
-// half is the first part of a character whose second comes with the next delta: a
-// high surrogate, or some bytes. Text and thoughts have one each; nil: none.
+// half is the first part of a character that the next delta completes: a high surrogate, or
+// some bytes of UTF-8. Text and thoughts have one each; nil: none.
 type half struct {
 	text, thought []byte
-	waits         bool // one of them is there
+	waits         bool // one of them is not nil
 }
 
-// join makes valid UTF-8 of what a delta appended to all from index from on, with
-// the half before it in front. What waits for its other half is taken off the end
-// and kept.
+// join makes valid UTF-8 of the half in kept and what a delta has appended to all from index
+// from on. A new half at the end is cut off, and put into kept.
 func (h *half) join(all []byte, from int, kept *[]byte) []byte {
 	if len(all) == from {
 		return all

@@ -11,10 +11,9 @@ import (
 	"github.com/tmc/langchaingo/llms"
 )
 
-// A service may quote in an error whatever it was sent: the log must have none of
-// that, and a search for the conversation's words costs more the longer it is. So
-// only what cannot be a quotation is logged: our own sentences, numbers, names
-// that are for programs, and sentences that are known to be a service's.
+// A service may quote in an error what it was sent, which must not get into the log. So only
+// what cannot be a quotation is logged: our own sentences, numbers, identifiers, and known
+// sentences of services.
 
 // detailLog is the detail of an error made here that a log may have.
 const detailLog = "log"
@@ -81,9 +80,9 @@ func identifier(s string) bool {
 	return digits && len(s) <= 6 || letters && strings.HasSuffix(s, "Error") || !digits && strings.Contains(s, "_") && s == strings.ToLower(s)
 }
 
-// unquoted returns what a text of net/http's says before it quotes what came from
-// the network.
-func unquoted(text string) string {
+// beforeQuote returns an error text of net/http up to its first quotation mark, after which it
+// may quote what came from the network.
+func beforeQuote(text string) string {
 	text, _, _ = strings.Cut(text, `"`)
 	return clean(text)
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/tmc/langchaingo/llms"
 )
 
-// What a zero field of Config stands for. DefaultMaxElapsed is the patience of a call
-// without a Budget: it outlasts the minute of Mistral's rate limit.
+// The defaults of Config. DefaultMaxElapsed bounds the waits of a call without a Budget: it
+// outlasts the minute of Mistral's rate limit.
 const (
 	DefaultBaseURL           = "https://api.mistral.ai"
 	DefaultOllamaURL         = "http://127.0.0.1:11434"
@@ -67,8 +67,8 @@ type Config struct {
 // Mistral is a langchaingo model that speaks to Mistral's API, or to one like it. It
 // is safe for concurrent use and has nothing to close.
 type Mistral struct {
-	provider    string  // as errors name it
-	ollama      *ollama // what an Ollama is sent besides; nil: it is none
+	provider    string  // its name in errors
+	ollama      *ollama // what requests to Ollama have besides; nil: it is no Ollama
 	endpoint    string
 	key         string
 	model       string
@@ -151,9 +151,8 @@ func newClient(given *http.Client) *http.Client {
 // Model is the name of the model that is asked when a call names none.
 func (m *Mistral) Model() string { return m.model }
 
-// GenerateContent asks the model to go on with a conversation; a last message of
-// the AI's is the beginning of the answer, and what is streamed and returned
-// then is only what is new.
+// GenerateContent asks the model to answer a conversation. If its last message is the AI's, that
+// is the beginning of the answer, and only what follows it is streamed and returned.
 //
 // The answer is streamed underneath in any case. A StreamingFunc gets the bytes
 // that one read brought as soon as it brought them, always whole characters,
@@ -169,11 +168,11 @@ func (m *Mistral) Model() string { return m.model }
 // are ignored. Messages are text. MaxTokens is sent as it is: who goes on with an
 // answer lowers it.
 //
-// Every error is an *[llms.Error]; [LogAttrs] tells what of it may be logged.
-// Nothing is tried again once text, or a thought, was handed on; [Transient] tells whether a call
-// that goes on from it may help. If the stream ends without a
-// finish_reason or [DONE], errors.Is(err, io.ErrUnexpectedEOF) is true, and of no
-// other error. How many requests several calls may make is a [Budget]'s to say.
+// Every error is an *[llms.Error]; [LogAttrs] returns what of it may be logged. Nothing is
+// tried again once text, or a thought, was handed to the caller; [Transient] reports whether a
+// call that continues from it may help. If the stream ends without a finish_reason or [DONE],
+// errors.Is(err, io.ErrUnexpectedEOF) is true, and for no other error. A [Budget] bounds the
+// requests of several calls.
 func (m *Mistral) GenerateContent(ctx context.Context, messages []llms.MessageContent, options ...llms.CallOption) (*llms.ContentResponse, error) {
 	c := call{m: m, ctx: ctx, budget: m.retries.budget(ctx)}
 	for _, option := range options {

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Ollama has an endpoint that is nearly Mistral's, at /v1/chat/completions. What it
-// does not have is not sent (prefix, prompt_cache_key), and what it needs is.
+// Ollama has nearly the same endpoint as Mistral, /v1/chat/completions. Fields that it does not
+// have are not sent (prefix, prompt_cache_key), and some of its own are.
 
 // ollamaFirstToken is how long an Ollama may be silent until its first token: it may
 // have to load the model first, for which it gives itself five minutes.
 const ollamaFirstToken = 5 * time.Minute
 
-// ollama is what a request to Ollama has besides.
+// ollama has the additional fields of a request to Ollama.
 type ollama struct {
 	StreamOptions streamOptions `json:"stream_options"`
 	Options       *numCtx       `json:"options,omitempty"`
@@ -32,9 +32,8 @@ type numCtx struct {
 // Mistral and others. Model is required; BaseURL is http://127.0.0.1:11434 unless
 // set. It reaches nobody.
 //
-// An answer that was cut is gone on with by a last message of the assistant's, which
-// many chat templates leave open. The model then need not repeat it, and if it does,
-// that is cut off.
+// To continue an answer that was cut, it is sent as a last message of the assistant's, which
+// many chat templates leave open. The model need not repeat it; if it does, that is cut.
 func NewOllama(cfg Config) (*Mistral, error) {
 	if cfg.Model == "" {
 		return nil, errors.New("llm: Ollama needs the name of a model")

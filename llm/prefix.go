@@ -11,27 +11,27 @@ import (
 // errNoEcho is an answer to a request with a prefix that does not begin with it.
 var errNoEcho = errors.New("the answer does not begin with the given text")
 
-// An answer is gone on with by sending its beginning as the last message, with
-// "prefix": true. Mistral's tokenizer strips white space at the end of it, so it
-// is sent without, and the answer repeats it (MISTRAL.md section 1): the echo has
-// to go, and so has white space that the model writes again behind it.
+// To continue an answer, its beginning is sent as the last message, with "prefix": true.
+// Mistral's tokenizer strips white space at its end, so it is sent without, and the new answer
+// repeats it (MISTRAL.md section 1): that echo is cut, and so is white space that the model
+// writes again after it.
 
-// echo cuts from the answer what the caller has already: the text that was sent
-// and the white space around its end. The zero echo cuts nothing.
+// echo cuts from the answer what the caller already has: the text that was sent, and white
+// space around its end.
 type echo struct {
-	sent  string // still to come: the text without white space at both ends
+	sent  string // what the answer has yet to repeat, without white space at both ends
 	given string // white space at the end of the caller's text
 
 	optional bool   // the answer need not repeat the text
-	held     []byte // what has repeated it so far, if it is optional
+	held     []byte // the repetition so far, if it is optional
 
-	head  []byte // white space of the answer that waits for what follows it
+	head  []byte // white space of the answer that is held until more follows
 	begun bool   // the first byte of sent was seen
-	done  bool
+	done  bool   // nothing more is cut
 }
 
-// newEcho returns the text to send as prefix, "" for none, and what cuts the
-// answer to it. text is all that the caller has.
+// newEcho returns the text to send as prefix ("": none) and the echo for its answer. text is
+// all that the caller has.
 func newEcho(text string) (sent string, e echo) {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	sent = strings.TrimRightFunc(text, unicode.IsSpace)
@@ -58,7 +58,7 @@ func (e *echo) cut(b []byte) ([]byte, error) {
 		}
 		n := min(len(b), len(e.sent))
 		if string(b[:n]) != e.sent[:n] {
-			if e.optional { // it goes on at once
+			if e.optional { // the answer continues without a repetition
 				e.sent = ""
 				return e.space(e.held)
 			}
@@ -72,8 +72,7 @@ func (e *echo) cut(b []byte) ([]byte, error) {
 	return e.space(b)
 }
 
-// space cuts white space that the caller has already from the beginning of what
-// goes on.
+// space cuts white space that the caller already has from the beginning of b, the new text.
 func (e *echo) space(b []byte) ([]byte, error) {
 	for len(b) > 0 && len(e.head) < len(e.given) {
 		r, n := utf8.DecodeRune(b)
@@ -90,8 +89,8 @@ func (e *echo) space(b []byte) ([]byte, error) {
 	return append(e.head[e.overlap():], b...), nil
 }
 
-// rest returns what still waits at the end of the answer. An answer that ended
-// inside the echo, or without one, adds nothing, unless the echo was optional.
+// rest returns what is still held at the end of the answer. An answer that ended inside the
+// echo, or without one, has nothing new, unless the echo was optional.
 func (e *echo) rest() []byte {
 	if e.done {
 		return nil
@@ -103,11 +102,11 @@ func (e *echo) rest() []byte {
 	return e.head[e.overlap():]
 }
 
-// ended says that the answer has repeated all of the given text.
+// ended reports whether the answer has repeated all of the given text.
 func (e *echo) ended() bool { return e.done || e.sent == "" }
 
-// overlap returns how much of the head's beginning the caller's text has: at its
-// end, or behind its last word.
+// overlap returns how many bytes of the head's beginning the caller's text already has: at its
+// end, or after its last word.
 func (e *echo) overlap() int {
 	for n := min(len(e.head), len(e.given)); n > 0; n-- {
 		if n < len(e.head) && !utf8.RuneStart(e.head[n]) {

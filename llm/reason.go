@@ -88,9 +88,9 @@ var statuses = map[string]int{
 	"invalid_request_error": 400, "BadRequestError": 400,
 }
 
-// asStatus is the status that an error event stands for: the one it names, also as
-// its code, or that of its type. One that says nothing for programs is a 500; one
-// with a code that is not known is none that would pass, 200.
+// asStatus is the HTTP status that an error event stands for: the one that it names, also as
+// its code, or that of its type. Without code and type it is 500; with unknown ones it is 200,
+// which is not transient.
 func (why reason) asStatus() int {
 	if why.status != 0 {
 		return why.status
@@ -107,8 +107,8 @@ func (why reason) asStatus() int {
 	return http.StatusOK
 }
 
-// said is the text of a message or detail: a string, a list of complaints, or
-// an object around one. words is as much of it as cannot be a quotation.
+// said is the text of a message or detail: a string, a list of complaints, or an object around
+// one. words is the part of it that cannot be a quotation.
 func said(value json.RawMessage, model string, depth int) (text, words string) {
 	if len(value) == 0 || depth < 0 {
 		return "", ""

@@ -2,10 +2,9 @@ package llm
 
 import "bytes"
 
-// repeat knows what the events of a stream have in common: all bytes but those
-// of the content and of "p". An event that begins with the same bytes as one
-// that was read in full leaves the decoder in the same state, so comparing them
-// is all the reading that they need; and the same holds behind the content.
+// repeat remembers the bytes that a stream's events have in common: all but the content and
+// "p". If an event begins with the same bytes as one that was parsed in full, the decoder is
+// in the same state after them, so they need not be parsed. The same holds after the content.
 type repeat struct {
 	head   []byte // from the first byte to the content's first
 	tail   []byte // from the content's closing quote to p's first byte, or to the end
@@ -22,8 +21,8 @@ func (r *repeat) begin() {
 
 func (r *repeat) forget() { r.head, r.tail = r.head[:0], r.tail[:0] }
 
-// odd says that something was read that has to be read each time: before the
-// content no part of the event can be compared, behind it not the tail.
+// odd notes that something was read that has to be parsed each time: if that was before the
+// content, nothing of the event can be compared; if after it, not the tail.
 func (r *repeat) odd() {
 	if r.contentAt == 0 {
 		r.contentAt = -1
@@ -68,7 +67,7 @@ func (d *decoder) learn(b []byte, end int) {
 }
 
 // repeated reads an event that begins like the last one, and returns the index
-// behind it; 0: it does not.
+// after it; 0: it does not.
 func (d *decoder) repeated(b []byte) int {
 	r := &d.repeat
 	n := len(r.head)

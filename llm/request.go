@@ -34,8 +34,8 @@ type message struct {
 	Prefix  bool   `json:"prefix,omitempty"`
 }
 
-// encode writes the request for a call, and says how to cut its answer when the
-// last message is the beginning of it.
+// encode writes the request for a call, and returns the echo for its answer: the last message
+// may be the answer's beginning.
 func (m *Mistral) encode(messages []llms.MessageContent, opts *llms.CallOptions) ([]byte, echo, error) {
 	r := request{
 		Model:       cmp.Or(opts.Model, m.model),

@@ -12,14 +12,13 @@ const (
 	firstWait = 500 * time.Millisecond
 	longWait  = 8 * time.Second
 
-	// quickTries is how often a rate limit is met with short waits (a free plan
-	// allows about one request a second). Behind them only the next minute helps:
-	// the window is one of the wall clock (MISTRAL.md section 3), and those who
-	// wait for it should not all come at once.
+	// quickTries is how often a rate limit is met with short waits (a free plan allows
+	// about one request a second). After that only the next minute of the wall clock
+	// helps (MISTRAL.md section 3); minuteSpread keeps clients from all coming at once.
 	quickTries   = 3
 	minuteSpread = 5 * time.Second
-	// afterSpread is the same for a Retry-After, which many were sent at once: at
-	// most half of what it asks for, and a second.
+	// afterSpread is the same for a Retry-After. The spread is also at most half of what
+	// that asks for, plus a second.
 	afterSpread = 5 * time.Second
 )
 
@@ -29,10 +28,9 @@ type retries struct {
 	wait time.Duration // longest single wait
 }
 
-// next returns how long to wait after failed attempt number try (from 0); ok is
-// false when there is to be no other.
-// A wait is exponential with full jitter, or what the server asked for. A server
-// that asks for more than the longest wait is not asked again before.
+// next returns how long to wait after failed attempt number try (from 0); ok is false if
+// there is no further attempt. A wait is exponential with full jitter, or what the server
+// asked for; if that is longer than r.wait, there is no further attempt.
 func (r retries) next(try int, f *failure) (wait time.Duration, ok bool) {
 	if !f.transient || try >= r.max {
 		return 0, false
@@ -66,42 +64,42 @@ func sleep(ctx context.Context, wait time.Duration) bool {
 // Budget bounds what one reply may cost, over all the calls that it takes, and
 // counts what they brought. It is for one goroutine at a time.
 type Budget struct {
-	requests int           // that may still be sent
-	patience time.Duration // no request begins when so long was waited
-	waited   time.Duration // while no text came: for answers, between tries, in silence
-	pause    time.Duration // to be waited before the next request
-	tokens   int
+	requests  int           // how many may still be sent
+	maxWaited time.Duration // no request begins once waited has reached it
+	waited    time.Duration // without text: for answers, between tries, in silence
+	pause     time.Duration // to be waited before the next request
+	tokens    int
 }
 
-// NewBudget returns a budget of so many requests, of which none begins once the
-// waits between and in them come to patience.
-func NewBudget(requests int, patience time.Duration) *Budget {
-	return &Budget{requests: requests, patience: patience}
+// NewBudget returns a budget of so many requests, none of which begins once the waits between
+// and in them add up to maxWaited.
+func NewBudget(requests int, maxWaited time.Duration) *Budget {
+	return &Budget{requests: requests, maxWaited: maxWaited}
 }
 
-// Spent says that no request may be sent any more.
+// Spent reports whether no request may be sent any more.
 func (b *Budget) Spent() bool { return !b.allows(0) }
 
-// allows says whether a request may be sent after another wait.
+// allows reports whether a request may be sent after another wait.
 func (b *Budget) allows(wait time.Duration) bool {
-	return b.requests > 0 && b.waited+wait < b.patience
+	return b.requests > 0 && b.waited+wait < b.maxWaited
 }
 
-// Tokens returns how many tokens the reply has, with what was thought for it, at
-// least: the usage where the service told it, else one for every event with text,
-// since Mistral sends each token by itself. Other services may put several into one.
+// Tokens returns how many tokens the reply has at least, reasoning included: the usage if the
+// service told it, else one for every event with text. Mistral sends one token per event;
+// other services may send several.
 func (b *Budget) Tokens() int { return b.tokens }
 
-// leastPatience is the shortest silence that is allowed, however long was waited.
-const leastPatience = 30 * time.Second
+// minSilence is the least that silenceLimit returns, unless limit is less.
+const minSilence = 30 * time.Second
 
-// patient returns for how long an answer may be silent: for limit, unless a good
-// part of the patience was spent before.
-func (b *Budget) patient(limit time.Duration) time.Duration {
+// silenceLimit returns for how long an answer may be silent: limit, or less if much of
+// maxWaited is used up.
+func (b *Budget) silenceLimit(limit time.Duration) time.Duration {
 	if b.waited == 0 {
 		return limit
 	}
-	return min(limit, max(b.patience-b.waited, leastPatience))
+	return min(limit, max(b.maxWaited-b.waited, minSilence))
 }
 
 type budgetKey struct{}
@@ -124,13 +122,13 @@ func (r retries) budget(ctx context.Context) *Budget {
 // errSilent is the cause with which a watch cancels a request.
 var errSilent = errors.New("silent for too long")
 
-// wordless is how long a stream may bring nothing but signs of life. It bounds
-// what a gateway can hold open whose model has died.
+// wordless is how long a stream may bring bytes without text, so that a gateway whose model
+// has died does not hold it open for ever.
 const wordless = 10 * time.Minute
 
-// watch cancels a request whose answer is silent for too long: for its limit with
-// no byte at all, or for wordless without text. It has one timer and no goroutine:
-// what moves is a time stamp, and the timer looks at it when it fires.
+// watch cancels a request whose answer is silent for too long: for limit without a byte, or
+// for wordless without text. It has one timer, which compares time stamps when it fires, and
+// no goroutine.
 type watch struct {
 	cancel context.CancelCauseFunc
 
@@ -163,7 +161,7 @@ func (w *watch) look() {
 	w.cancel(errSilent)
 }
 
-// hear says that the answer went on, perhaps with text.
+// hear notes that bytes came, perhaps with text.
 func (w *watch) hear(text bool) {
 	now := time.Now()
 	w.mu.Lock()
@@ -174,7 +172,7 @@ func (w *watch) hear(text bool) {
 	w.mu.Unlock()
 }
 
-// allow changes the silence that is allowed, beginning now.
+// allow changes limit, and counts silence from now on.
 func (w *watch) allow(limit time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -20,11 +20,10 @@ const (
 var errEventTooLong = errors.New("event too long")
 
 // events splits an event stream (https://html.spec.whatwg.org/multipage/server-sent-events.html)
-// into the data of its events. Names, ids and comments are dropped, and so is
-// an event that the stream's end leaves unfinished.
+// into the data of its events. Names, ids and comments are dropped, and so is an event that
+// the stream's end cuts.
 //
-// fill reads once; next takes what that read brought apart, until it has no
-// whole event left.
+// fill reads once; then next returns the events in the buffer, one by one.
 type events struct {
 	buf  []byte
 	pos  int // where the event being read begins
@@ -62,14 +61,14 @@ func (e *events) fill(r io.Reader) (int, error) {
 	return n, err
 }
 
-// held returns what was read and not taken apart yet.
+// held returns the bytes that were read and that next has not returned yet.
 func (e *events) held() []byte { return e.buf[e.pos:e.end] }
 
 // unfinished says that the stream ended inside an event.
 func (e *events) unfinished() bool { return e.pos < e.end }
 
-// lastIs says that the event that the stream's end left unfinished has just this
-// data: some servers end without an empty line. Nothing can be read behind it.
+// lastIs reports whether the event that the stream's end cut has just this data: some servers
+// end without an empty line. Nothing can be read after it.
 func (e *events) lastIs(want string) bool {
 	for e.end+2 > len(e.buf) {
 		e.grow(max(minBuffer, 2*len(e.buf)))

@@ -46,8 +46,8 @@ func EstimateTokens(text string) int {
 	return (sum + 5) / 6
 }
 
-// Corrected returns an estimate as it is after what the model measured: times ratio.
-// A ratio of 0 or less means 1.
+// Corrected returns an estimate times ratio, the measured tokens per estimated one, within
+// bounds. A ratio of 0 or less means 1.
 func Corrected(estimate int, ratio float64) float64 {
 	if !(ratio > 0) {
 		ratio = 1
@@ -55,13 +55,12 @@ func Corrected(estimate int, ratio float64) float64 {
 	return float64(estimate) * min(max(ratio, minRatio), maxRatio)
 }
 
-// longDelta is the average length of deltas, in bytes, from which on they are not
-// taken for one token each.
+// longDelta is the average length of deltas, in bytes, above which they count as more than
+// one token each.
 const longDelta = 12
 
-// AtLeastTokens returns how many tokens a text was at least that came in so many
-// deltas. Longer deltas hold several tokens; then words are counted, since no
-// token spans two, and what has no words by its length.
+// AtLeastTokens returns the least number of tokens of a text that came in so many deltas. Long
+// deltas hold several tokens: then its words count, since no token spans two, and its length.
 func AtLeastTokens(text string, deltas int) int {
 	if len(text) <= longDelta*deltas {
 		return deltas

@@ -8,16 +8,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// Claim is a connection that wants to have a conversation.
+// Claim asks for a conversation on behalf of a connection (Manager.Connect). It has nothing
+// to do with Backend.Claim, which is about idempotency keys.
 type Claim struct {
 	Connection uuid.UUID
 	Client     uuid.UUID // one per page load; nil: not told
 	Arrived    time.Time // of two connections at one node the later one wins
 	Mode       ClaimMode
-	// Responds returns when the connection's peer has shown that it is there since
-	// the call, or an error. It is asked before a Client takes over from itself,
-	// maybe more than once: of two attempts of one page, the one that it gave up
-	// does not answer. Nil: the peer is there.
+	// Responds pings the connection's peer, and returns an error if it does not answer. It
+	// is called before a Client takes over from itself at another node, maybe more than
+	// once: the page does not answer on an attempt that it has given up. Nil: it answers.
 	Responds func(context.Context) error
 }
 
@@ -30,8 +30,8 @@ const (
 	FromNobody                   // only where there is none
 )
 
-// claim makes mine the conversation's connection, if the mode lets it take it
-// from the one that has it; vacant tells that this one's node is dead.
+// claim makes mine the conversation's connection, if mode allows that. vacant: the node of
+// the connection that has it is dead.
 // Errors: ErrTaken.
 func (c *Conversation) claim(mine Claimed, mode ClaimMode, vacant bool) (*Change, error) {
 	had := c.Conn
@@ -49,7 +49,7 @@ func (c *Conversation) claim(mine Claimed, mode ClaimMode, vacant bool) (*Change
 	return ch, nil
 }
 
-// vacate ends a claim, if it is still the one.
+// vacate removes the conversation's connection, if it is still this one.
 func (c *Conversation) vacate(connection uuid.UUID) *Change {
 	if c.Conn == nil || c.Conn.Connection != connection {
 		return nil
@@ -59,7 +59,7 @@ func (c *Conversation) vacate(connection uuid.UUID) *Change {
 	return ch
 }
 
-// errAsk ends a step in which a peer has to be asked first.
+// errAsk ends a step that needs Claim.Responds first.
 var errAsk = errors.New("session: the peer is to be asked")
 
 // Connect makes a connection the one that the conversation has, until Disconnect.
@@ -70,7 +70,7 @@ func (m *Manager) Connect(ctx context.Context, ref Ref, c Claim) error {
 	if !c.Arrived.IsZero() {
 		mine.Arrived = c.Arrived.UnixNano()
 	}
-	var seen *Claimed // of the same client, there when the peer last responded
+	var seen *Claimed // the connection that had the conversation when the peer last responded
 	for {
 		var asking *Claimed
 		err := m.step(ctx, ref, func(e *cell) (*Change, error) {
@@ -80,7 +80,7 @@ func (m *Manager) Connect(ctx context.Context, ref Ref, c Claim) error {
 			itself := had != nil && had.Node != m.kind.Node && !vacant && c.Client != uuid.Nil && had.Client == c.Client
 			if itself && c.Mode != FromNobody && c.Responds != nil && (seen == nil || *seen != *had) {
 				asking = had
-				return nil, errAsk // maybe of what is not so any more: the step then looks again
+				return nil, errAsk // returned only if it is still so after a load
 			}
 			ch, err := e.c.claim(mine, c.Mode, vacant)
 			if ch != nil && had != nil && had.Node == m.kind.Node {
@@ -98,16 +98,16 @@ func (m *Manager) Connect(ctx context.Context, ref Ref, c Claim) error {
 	}
 }
 
-// Disconnect says that the connection has closed, taken over or not. When the
-// store is away, its claim ends with this node, or by another's.
+// Disconnect removes the claim of a connection that has closed. If the store is away, the
+// claim ends when this node dies or another connection takes over.
 func (m *Manager) Disconnect(ref Ref, connection uuid.UUID) {
 	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
 	_ = m.step(ctx, ref, func(e *cell) (*Change, error) { return e.c.vacate(connection), nil })
 }
 
-// claimChanged looks whether a claim of this node was taken, by what another node
-// has committed since before.
+// claimChanged raises Taken if another node has taken the conversation from a connection of
+// this node since before. The cell is locked.
 func (m *Manager) claimChanged(e *cell, before *Conversation) {
 	if before == nil || before.Conn == nil || before.Conn.Node != m.kind.Node || !e.there() || e.c.Born != before.Born {
 		return

@@ -12,38 +12,36 @@ import (
 	"github.com/google/uuid"
 )
 
-// Conversation is a session as the store has it. Nothing but a Change changes
-// it, wherever that comes from: a step taken here, a file, another node. It
-// belongs to its cell's lock; what was handed out of it stays as it was.
+// Conversation is a session as the store has it. Only a Change changes it, whether from a
+// step here, a file or another node. Its cell's lock guards it; slices and pointers that
+// were handed out stay valid, and what they show does not change.
 //
-// Its messages form a tree that only grows. What everybody sees is the path from
-// the beginning to the head's Tip.
+// Its messages form a tree that only grows. Clients see the path from the beginning to the
+// head's Tip.
 type Conversation struct {
 	Head
 	messages []Message           // in the order in which they were stored; only appended to
-	byID     map[uuid.UUID][]int // indexes of messages; several where one was edited
+	byID     map[uuid.UUID][]int // indexes in messages; several if a message was edited
 
-	// Derived from Tip. The path shares the memory of messages as long as nothing
-	// stands beside it.
-	path     []Message
-	branched bool
+	// Derived from Tip.
+	path     []Message // shares the memory of messages unless branched
+	branched bool      // some message is not on the path, or was not at some time
 }
 
-// Head is all of a conversation that is not its messages. A store keeps it as
-// it is; the fields' names in it are part of the format.
+// Head is all of a conversation but its messages. Its JSON is part of the stores' format.
 type Head struct {
-	Version string    `json:"v,omitempty"`    // random name of the last change: safe across a failover, as a number is not
+	Version string    `json:"v,omitempty"`    // random name of the last change: a failover could give a number twice
 	Born    string    `json:"born,omitempty"` // see Ref
-	Owner   string    `json:"own,omitempty"`  // the token's subject; "": nobody's
+	Owner   string    `json:"own,omitempty"`  // the token's subject; "": none, and the id is the key
 	Key     uuid.UUID `json:"key,omitzero"`   // idempotency key that made the session; nil: none
 	Created time.Time `json:"made,omitzero"`
 	Updated time.Time `json:"used"` // when something was last said or finished
-	Seq     int64     `json:"seq"`  // the last that was given
+	Seq     int64     `json:"seq"`  // the last Seq that was given to a message
 	Tip     int64     `json:"tip"`  // Seq of the last message of the path; 0: none
-	Count   int       `json:"n"`    // messages that there are: a log of another length is damage
-	Bytes   int64     `json:"size"` // of all contents together
+	Count   int       `json:"n"`    // of messages: a log of another length is damage
+	Bytes   int64     `json:"size"` // of the contents of all messages
 	Running *Running  `json:"run,omitempty"`
-	Conn    *Claimed  `json:"conn,omitempty"` // the one connection; nil: none
+	Conn    *Claimed  `json:"conn,omitempty"` // the connection that has the conversation; nil: none
 }
 
 // Running names the reply that is being written. It is replaced, never changed.
@@ -53,17 +51,17 @@ type Running struct {
 	Seq   int64     `json:"seq"`
 	Model string    `json:"model,omitempty"`
 
-	Epochs   []Epoch `json:"epochs,omitempty"` // who took it over, in order
+	Epochs   []Epoch `json:"epochs,omitempty"` // one for each time that it was taken over
 	Fence    string  `json:"fence,omitempty"`  // who may write it, see newFence; "": it was yielded
-	Deaths   int     `json:"deaths,omitempty"` // of its writers
-	Stopping bool    `json:"stop,omitempty"`   // whoever writes or takes it only ends it
-	Client   string  `json:"client,omitempty"` // whose limits it counts against; "": nobody's
+	Deaths   int     `json:"deaths,omitempty"` // how many of its writers have died
+	Stopping bool    `json:"stop,omitempty"`   // its writer, or the node that takes it over, only ends it
+	Client   string  `json:"client,omitempty"` // against whose limits it counts; "": none
 }
 
-// Position returns the place right behind the reply.
+// Position returns the place right after the reply.
 func (r *Running) Position() Position { return Position{ID: r.Reply, Seq: r.Seq} }
 
-// Claimed is the connection that has a conversation.
+// Claimed names the connection that has a conversation.
 type Claimed struct {
 	Node       string    `json:"node"`
 	Connection uuid.UUID `json:"id"`
@@ -77,14 +75,13 @@ type Change struct {
 	Head
 	Add []Message // each with its Parent and the change's Version
 
-	// Had, if it is not negative, is how long the running reply's stored text was
-	// when the step looked, and Has how much of it stays: where the text has
-	// another length, the change is a conflict. Behind a reply's end, Has bytes
-	// of the text are the content of the message in Add.
+	// Had, if not negative, is the length in bytes of the running reply's stored text
+	// that the step saw: with another length the change is a conflict. Has is how much
+	// of the text stays; where the change ends the reply, the length of its message.
 	Had, Has int
 }
 
-// End is behind every message: a view from there has none.
+// End is after every message: a view from there has no messages.
 var End = Position{Seq: math.MaxInt64}
 
 // apply makes the change.
@@ -100,7 +97,7 @@ func (c *Conversation) apply(ch *Change) {
 	c.walk(len(ch.Add))
 }
 
-// walk brings the path to the tip; added is how many messages are new.
+// walk updates path for the Tip. added is how many messages are new.
 func (c *Conversation) walk(added int) {
 	n := len(c.messages)
 	switch {
@@ -154,13 +151,12 @@ func (c *Conversation) find(seq int64) (int, bool) {
 	return sort.Find(len(c.messages), func(i int) int { return cmp.Compare(seq, c.messages[i].Seq) })
 }
 
-// onPath returns the place of a message on the path.
+// onPath returns the index in the path of the message with this Seq.
 func (c *Conversation) onPath(seq int64) (int, bool) {
 	return sort.Find(len(c.path), func(i int) int { return cmp.Compare(seq, c.path[i].Seq) })
 }
 
-// lookup returns the message that an id means: the one on the path, else the
-// newest.
+// lookup returns the message with this id; of several the one on the path, else the newest.
 func (c *Conversation) lookup(id uuid.UUID) (m Message, ok bool) {
 	known := c.byID[id]
 	for _, i := range slices.Backward(known) {
@@ -174,7 +170,7 @@ func (c *Conversation) lookup(id uuid.UUID) (m Message, ok bool) {
 	return c.messages[known[len(known)-1]], true
 }
 
-// reply returns the stored reply of an id; nil: there is none.
+// reply returns the stored reply with this id; nil: there is none.
 func (c *Conversation) reply(id uuid.UUID) *Message {
 	for _, i := range c.byID[id] {
 		if m := &c.messages[i]; m.Role == Assistant {
@@ -208,9 +204,9 @@ func (c *Conversation) pathTo(seq int64) []Message {
 // empty tells whether nothing was said in it.
 func (c *Conversation) empty() bool { return len(c.messages) == 0 && c.Running == nil }
 
-// view returns the session with the messages behind a place.
+// view returns the session with the messages after a place.
 func (c *Conversation) view(id uuid.UUID, after Position) Session {
-	n := c.behind(after)
+	n := c.indexAfter(after)
 	s := Session{
 		ID: id, CreatedAt: c.Created, UpdatedAt: c.Updated, Owner: c.Owner, Born: c.Born, Running: c.Running, Seq: c.Head.Seq,
 		Messages: c.path[n:len(c.path):len(c.path)],
@@ -224,9 +220,9 @@ func (c *Conversation) view(id uuid.UUID, after Position) Session {
 	return s
 }
 
-// behind returns the index in the path of the first message behind a place: the
-// path behind the last message that the place has in common with it.
-func (c *Conversation) behind(p Position) int {
+// indexAfter returns the index in the path of the first message that a client at p lacks:
+// the one after the last message that the path and the way to p have in common.
+func (c *Conversation) indexAfter(p Position) int {
 	if c.Running != nil && c.Running.Reply == p.ID {
 		return len(c.path)
 	}
@@ -235,8 +231,8 @@ func (c *Conversation) behind(p Position) int {
 		if len(known) == 1 {
 			return c.common(c.messages[known[0]].Seq)
 		}
-		// Its text may be any of several, so the client may have any of these
-		// places: what is common to all of them is what is before the message.
+		// The client may have any of several texts of this id, so it is given all that
+		// follows what they have in common.
 		n := len(c.path)
 		for _, i := range known {
 			n = min(n, c.common(c.messages[i].Parent))
@@ -246,13 +242,11 @@ func (c *Conversation) behind(p Position) int {
 	if i, ok := c.find(p.Seq); ok && c.messages[i].ID == p.ID {
 		return c.common(p.Seq)
 	}
-	// What it named is not known (a failover has lost it, or it is none): all that
-	// is older was there then.
+	// p is not known: a failover has lost it, or it never was. Older messages were there.
 	return sort.Search(len(c.path), func(i int) bool { return c.path[i].Seq > p.Seq })
 }
 
-// common returns how many messages of the path are among a message and its
-// ancestors.
+// common returns how many messages the path shares with the way to the message seq.
 func (c *Conversation) common(seq int64) int {
 	for seq != 0 {
 		if n, ok := c.onPath(seq); ok {
@@ -267,13 +261,13 @@ func (c *Conversation) common(seq int64) int {
 	return 0
 }
 
-// Epoch begins when a writer takes a reply over from another.
+// Epoch is the part of a reply from where one writer took it over from another.
 type Epoch struct {
-	N  int64 `json:"n"`  // names it; grows, below 2^53
-	At int   `json:"at"` // where it began, in bytes of the reply
+	N  int64 `json:"n"`  // its name; grows, and stays below 2^53
+	At int   `json:"at"` // where it begins, in bytes of the reply
 }
 
-// firstEpoch names a first writer's epoch where a client had to be told of one.
+// firstEpoch also names the first writer's epoch, which is otherwise 0.
 const firstEpoch = 1
 
 // Epoch names the latest epoch of the reply; 0: its first writer's.
@@ -284,9 +278,9 @@ func (r *Running) Epoch() int64 {
 	return 0
 }
 
-// ValidPrefix returns how much of the first offset bytes of a reply, as they
-// were in an epoch, is still part of it: less where another writer resumed
-// earlier, and nothing of an epoch that a failover has lost.
+// ValidPrefix returns how much of a reply's first offset bytes, as they were in an epoch,
+// is still part of it: less if a later writer resumed earlier, and 0 if a failover has
+// lost the epoch.
 func ValidPrefix(epochs []Epoch, epoch int64, offset int) int {
 	known := epoch <= firstEpoch
 	for _, e := range epochs {
@@ -323,12 +317,12 @@ func NewConversation(h Head, log []Message) (*Conversation, error) {
 	return c, nil
 }
 
-// Grave is what a deletion leaves for a while, so that a creation that comes late
-// does not undo it. Only its version counts.
+// Grave is what a deletion leaves for a while, so that a delayed creation does not undo
+// it. It has nothing but a version.
 func Grave(version string) *Conversation { return &Conversation{Head: Head{Version: version}} }
 
-// Known tells a Backend what the Manager has of a conversation: its version, how
-// many messages, and the version that added the last of them. A nil one is "".
+// Known tells a Backend what the Manager has of a conversation: its version, how many
+// messages, and the version that added the last one. All are zero for nil.
 func (c *Conversation) Known() (version string, messages int, last string) {
 	if c == nil {
 		return "", 0, ""
@@ -339,8 +333,8 @@ func (c *Conversation) Known() (version string, messages int, last string) {
 	return c.Version, 0, ""
 }
 
-// With returns the conversation that has c's first n messages and those of a log
-// behind them, under this head. c stays as it is. Errors: as for NewConversation.
+// With returns a conversation with this head, c's first n messages, and then those of log.
+// c does not change. Errors: as for NewConversation.
 func (c *Conversation) With(h Head, n int, log []Message) (*Conversation, error) {
 	if n == 0 {
 		return NewConversation(h, log)
@@ -351,6 +345,7 @@ func (c *Conversation) With(h Head, n int, log []Message) (*Conversation, error)
 // Messages returns all messages that there are, in the order of their Seq.
 func (c *Conversation) Messages() []Message { return c.messages }
 
+// version returns c's version; "" for nil.
 func version(c *Conversation) string {
 	if c == nil {
 		return ""

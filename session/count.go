@@ -9,13 +9,13 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Counter counts what clients do, so that somebody can say when it is enough.
-// A key stands for one client and one kind of thing. All methods may be called
-// concurrently. Those with a context may return ErrUnavailable.
+// Counter counts what clients do, for limits. A key stands for one client and one kind of
+// thing. All methods may be called concurrently. Those with a context may return
+// ErrUnavailable.
 type Counter interface {
-	// Take counts one thing of which there may be perMinute in a minute, all at
-	// once or spread. It returns 0, or, when there were too many, how long until
-	// there may be another; that one was not counted then.
+	// Take counts one thing, of which there may be perMinute in a minute, all at once or
+	// spread. It returns 0, or, if there were too many, the time until the next may come,
+	// and does not count it.
 	Take(ctx context.Context, key string, perMinute int) (time.Duration, error)
 	// Enter counts reply among those that run for key, or reports that most run
 	// already. A reply that is counted is not counted twice.
@@ -27,8 +27,8 @@ type Counter interface {
 	Leave(key string, reply uuid.UUID)
 }
 
-// maxBuckets is how many keys of one minute are remembered. A bucket has about
-// 200 bytes; whoever has more addresses than that has as many limits, too.
+// maxBuckets is how many keys of one minute are remembered; a bucket takes about 200 bytes.
+// A client with more addresses than that has as many limits anyway.
 const maxBuckets = 1 << 16
 
 // Counts is a Counter in this process. The zero value is ready.

@@ -16,8 +16,8 @@ type Cursor struct {
 
 func (t *Text) start() Cursor { return Cursor{t: t, b: t.first, part: PartText} }
 
-// At returns the place behind the first off bytes. ok is false, and the place is
-// the beginning, if the text has no such place, or not yet.
+// At returns the place after the first off bytes. If the text has no such place, or not yet,
+// ok is false and the place is the beginning.
 func (t *Text) At(off int) (c Cursor, ok bool) {
 	bound := t.Safe()
 	if off < 0 || off > bound {
@@ -33,8 +33,8 @@ func (t *Text) At(off int) (c Cursor, ok bool) {
 	return c, true
 }
 
-// TextAt returns the offset of the place behind the first n bytes of text alone;
-// ok is false if there are not so many, or not yet.
+// TextAt returns the offset after the first n bytes of text without reasoning; ok is false
+// if there are not so many, or not yet.
 func (t *Text) TextAt(n int) (off int, ok bool) {
 	c := t.start()
 	for c.text < n {
@@ -45,7 +45,7 @@ func (t *Text) TextAt(n int) (off int, ok bool) {
 	return c.off, true
 }
 
-// pass moves behind p, which follows.
+// pass moves past p, the bytes that follow.
 func (c *Cursor) pass(p []byte) {
 	for c.off += len(p); ; {
 		n := bytes.IndexByte(p, Mark)
@@ -62,18 +62,18 @@ func (c *Cursor) pass(p []byte) {
 	}
 }
 
-// Off is the offset of the place, Part the part that it is in, and TextOff how many
-// bytes of text alone are before it.
+// Off is the place's offset in bytes, Part the part that it is in, and TextOff how many bytes
+// before it are text without reasoning.
 func (c *Cursor) Off() int     { return c.off }
 func (c *Cursor) Part() Part   { return c.part }
 func (c *Cursor) TextOff() int { return c.text }
 
-// Behind is how much there is to read.
+// Behind is how many bytes there are to read.
 func (c *Cursor) Behind() int { return max(0, c.t.Safe()-c.off) }
 
-// Next returns what follows of one part, at most limit bytes and whole characters,
-// and moves behind it; nothing when there is no more for now. Marks it only passes.
-// The bytes stay valid and must not be changed.
+// Next returns the bytes that follow, of one part, at most limit and whole characters, and
+// moves past them; nothing if there is no more for now. It skips marks. The bytes stay valid
+// and must not be changed.
 func (c *Cursor) Next(limit int) []byte {
 	bound := c.t.Safe()
 	p := c.rest(bound)
@@ -93,7 +93,7 @@ func (c *Cursor) Next(limit int) []byte {
 	return p
 }
 
-// next is Next of the stored bytes, marks and all, below the bound.
+// next is Next for the bytes below bound, marks included.
 func (c *Cursor) next(limit, bound int) []byte {
 	p := c.rest(bound)
 	p = p[:RuneBoundary(p, limit)]
@@ -101,8 +101,8 @@ func (c *Cursor) next(limit, bound int) []byte {
 	return p
 }
 
-// rest returns what is below the bound behind c in its block. The bound was
-// loaded before: what it publishes includes the block that holds it.
+// rest returns the bytes after c and below bound in c's block. bound was loaded from safe or
+// appended before, so the block that holds it is visible.
 func (c *Cursor) rest(bound int) []byte {
 	for c.off < bound {
 		end := bound

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// unusedFor is how long a session must not have been used to go for want of room.
+// unusedFor is how long a session must be unused before evict may delete it.
 const unusedFor = time.Hour
 
 // ttl is how long a conversation lives after it was used.
@@ -17,10 +17,10 @@ func (m *Manager) ttl(c *Conversation) time.Duration {
 	return m.cfg.TTL
 }
 
-// use slides the time to live. The cell is locked.
+// use notes a use, which slides the time to live. The cell is locked.
 func (e *cell) use() { e.used = time.Now() }
 
-// expire forgets a session that has outlived its time. The cell is locked.
+// expire deletes a session whose time to live is over, if Kind.Alone. The cell is locked.
 func (m *Manager) expire(e *cell) {
 	if !m.kind.Alone || !e.there() || e.c.Running != nil || e.holds > 0 || !time.Now().After(e.used.Add(m.ttl(e.c))) {
 		return
@@ -38,7 +38,7 @@ func (m *Manager) drop(e *cell) {
 	})
 }
 
-// forget removes what is here of a session that the store has no more.
+// forget removes a session that was deleted in the store from its locked cell.
 func (m *Manager) forget(e *cell) {
 	if m.kind.Alone {
 		m.count.Add(-1)
@@ -57,12 +57,11 @@ func (m *Manager) weigh(e *cell) {
 	e.size = size
 }
 
-// Len returns how many sessions there are, Bytes about how much memory they take,
-// in a store that nobody shares.
+// Len returns the number of sessions, Bytes about how much memory they take, if Kind.Alone.
 func (m *Manager) Len() int     { return int(m.count.Load()) }
 func (m *Manager) Bytes() int64 { return m.bytes.Load() }
 
-// makeRoom counts one session more, for which others go if they must. mine is
+// makeRoom counts one session more, and evicts others if it must. mine, its cell, is
 // locked. Errors: ErrFull.
 func (m *Manager) makeRoom(mine *cell) error {
 	if m.count.Add(1); !m.tooMuch() {
@@ -94,9 +93,9 @@ func (m *Manager) tooMuch() bool {
 
 func (m *Manager) tooLarge() bool { return m.cfg.Bytes > 0 && m.bytes.Load() > m.cfg.Bytes }
 
-// evict drops sessions until there is room and some to spare, so that not every
-// creation scans all cells: empty ones first, then those unused for longest, if for an
-// hour. After a scan in vain it waits a second.
+// evict deletes sessions until there is room and some to spare, so that not every creation
+// scans all cells: first empty ones, then those that are unused for unusedFor, the longest
+// unused first. After a scan in vain it does nothing for a second.
 func (m *Manager) evict(mine *cell) {
 	now := time.Now()
 	m.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Keys are the idempotency keys of a store that nobody shares. The zero value has
-// none.
+// Keys are the idempotency keys of a store that one process uses alone. The zero value is
+// empty.
 type Keys struct {
 	m sync.Map // name of the claim → uuid.UUID of the session
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Alone is what the Backends of stores that nobody shares have in common: what the
-// Manager has is all there is.
+// Alone is the common part of the Backends of stores that one process uses alone: the
+// Manager has everything in memory, so nothing is loaded.
 type Alone struct {
 	Node string
 	Keys Keys
@@ -21,8 +21,8 @@ func (*Alone) Load(_ context.Context, _ uuid.UUID, have *Conversation) (*Convers
 	return have, nil
 }
 
-// Claim implements Backend. A claim without a session need not outlive the process;
-// one with a session is found again in its head.
+// Claim implements Backend. Keys are kept in memory: after a restart they are restored from
+// the sessions' heads.
 func (a *Alone) Claim(_ context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error) {
 	return a.Keys.Claim(key, id, stale), nil
 }
@@ -30,10 +30,10 @@ func (a *Alone) Claim(_ context.Context, key string, id, stale uuid.UUID) (uuid.
 // Read implements Backend.
 func (*Alone) Read(context.Context, []*Text) {}
 
-// Alive implements Backend: nobody else is there.
+// Alive implements Backend: there is no other node.
 func (a *Alone) Alive(node string) bool { return node == a.Node }
 
-// memory is the Backend of a store that is gone with the process.
+// memory is the Backend of a store that ends with the process.
 type memory struct{ Alone }
 
 // Memory returns the Backend of a store in this process. Nothing of it outlives the
@@ -49,7 +49,7 @@ func NewMemory(cfg Config) *Manager {
 	return NewManager(b, kind, cfg)
 }
 
-// Commit implements Backend. The Manager lets nobody else change was.
+// Commit implements Backend. It needs no checks: was is what the locked cell has.
 func (b *memory) Commit(_ context.Context, id uuid.UUID, was *Conversation, ch *Change) error {
 	if ch.Born == "" {
 		b.Keys.Forget(id, was.Head)

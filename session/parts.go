@@ -9,12 +9,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// A reply's content may have parts: what the model says, and what it thought. In
-// the stored string each begins with a mark of two bytes, Mark and the part's kind.
-// UTF-8 has no byte like Mark, and a kind looks like the rest of a character: so a
-// mark counts as one character wherever characters are counted or cut. A reply that
-// begins with text has no mark there. Neighbours differ in kind, and no mark stands
-// at the end.
+// A reply's content may have parts: text and reasoning. In the stored string each part
+// begins with a mark of two bytes, Mark and the part's kind. UTF-8 has no byte Mark, and a
+// kind looks like a continuation byte: so code that cuts at characters never cuts a mark. A
+// reply that begins with text has no mark there. Adjacent parts differ in kind, and no mark
+// is at the end.
 
 // Mark is the first byte of a part's mark.
 const Mark = 0xFF
@@ -34,11 +33,10 @@ const (
 // AppendMark appends the mark of a part.
 func AppendMark(dst []byte, p Part) []byte { return append(dst, Mark, byte(p)) }
 
-// Text returns what the message says.
+// Text returns the message's text, without reasoning.
 func (m *Message) Text() string { return TextOf(m.Content) }
 
-// Reasoning returns what the model thought for the message, its parts joined by a
-// blank line; "": nothing.
+// Reasoning returns the message's reasoning, its parts joined by a blank line; "": none.
 func (m *Message) Reasoning() string { return partsOf(m.Content, PartReasoning, "\n\n") }
 
 // TextOf returns the text of a stored content.
@@ -95,8 +93,8 @@ func (m Message) MarshalJSON() ([]byte, error) {
 	}{m.Role, m.Text(), m.Reasoning(), m.Timestamp, m.ID, m.FinishReason})
 }
 
-// RuneBoundary returns how much of p, at most limit bytes, ends no character
-// early.
+// RuneBoundary returns the length of the longest prefix of p, at most limit bytes, that does
+// not cut a character.
 func RuneBoundary(p []byte, limit int) int {
 	if len(p) <= limit {
 		return len(p)
@@ -112,9 +110,8 @@ func RuneBoundary(p []byte, limit int) int {
 // maxTorn is the most that wholeRunes leaves out, in bytes.
 const maxTorn = utf8.UTFMax - 1 + markLen
 
-// wholeRunes returns how much of p is whole characters: a failover, or a crash,
-// can cut inside one. A mark is whole with the first character behind it, so that
-// whoever goes on finds no part without one.
+// wholeRunes returns how much of p is whole characters: a failover or a crash can cut inside
+// one. A mark at the end does not count, so that no part is empty.
 func wholeRunes(p []byte) int {
 	n := len(p)
 	for i := 1; i <= min(len(p), utf8.UTFMax-1); i++ {
@@ -131,8 +128,7 @@ func wholeRunes(p []byte) int {
 	return n
 }
 
-// commonPrefix returns how many bytes, in whole characters, two texts have in
-// common at their beginning.
+// commonPrefix returns the length in bytes of the longest common prefix of whole characters.
 func commonPrefix(a, b string) int {
 	n := 0
 	for n < min(len(a), len(b)) && a[n] == b[n] {

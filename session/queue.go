@@ -7,33 +7,32 @@ import (
 )
 
 const (
-	// overlap is how long a batch may take before the next one leaves without
-	// waiting for it: one Redis of a cluster that is stuck does not hold up the
-	// others.
+	// overlap is how long a batch may take before the next one is sent without waiting
+	// for it, so that one stuck Redis of a cluster does not hold up the others.
 	overlap = 5 * time.Millisecond
 	// retryAfter is the pause before what failed is sent again.
 	retryAfter = 100 * time.Millisecond
-	// busyRate is the number of texts a second above which they are gathered before
-	// they leave: for gather, or, on the way to a disk, for gatherDisk. Longer saves
-	// nothing more, and is felt.
+	// busyRate is the number of texts a second above which run waits before it takes a
+	// batch: for gather, or, on the way to a disk, for gatherDisk. A longer wait saves
+	// nothing more, and users notice it.
 	busyRate   = 10_000
 	gather     = 200 * time.Microsecond
 	gatherDisk = 50 * time.Microsecond
-	// maxBatch bounds the texts that leave together.
+	// maxBatch bounds the texts of one batch.
 	maxBatch = 1024
 )
 
-// queue has a Backend append or read many texts, each once at a time, in as few
-// batches as it takes. Texts say that they have something to send; what that is,
-// is asked when a batch leaves.
+// queue has a Backend append or read many texts in batches. A text is in at most one batch
+// at a time. wake only says that a text has something to send; what it sends is read when
+// its batch is sent.
 type queue struct {
-	// send sends what the texts have. It returns when all of them know.
+	// send is Backend.Append or Read. It returns when all texts have their answer.
 	send func(ctx context.Context, batch []*Text)
-	// sent looks at a text that was sent, and says what becomes of it.
-	sent   func(t *Text) verdict
-	serial bool // one batch at a time, on run's goroutine
-	unused bool // nothing is sent, since this process has everything; run is not called
-	// instant: wake sends at once, and knows what becomes of it. run finds nothing.
+	// afterSend returns what becomes of a text that was sent.
+	afterSend func(t *Text) verdict
+	serial    bool // one batch at a time, on run's goroutine
+	unused    bool // wake does nothing, since this process has everything; run is not called
+	// instant: wake calls send itself, and afterSend is not called.
 	instant bool
 
 	mu     sync.Mutex // guards what follows, and Text.queue
@@ -44,9 +43,9 @@ type queue struct {
 // queued is a text's place in its queue.
 type queued struct {
 	state   queueState
-	again   bool          // woken while in flight
-	shut    bool          // nothing is sent any more
-	drained chan struct{} // closed when a flight ends after shut
+	again   bool          // it was woken while in flight
+	shut    bool          // it is not sent any more
+	drained chan struct{} // closed when it is shut and not in flight; nil: nobody waits for that
 }
 
 type queueState int
@@ -67,11 +66,11 @@ const (
 	done                 // the text has ended
 )
 
-func newQueue(send func(context.Context, []*Text), sent func(*Text) verdict, serial bool) *queue {
-	return &queue{send: send, sent: sent, serial: serial, signal: make(chan struct{}, 1)}
+func newQueue(send func(context.Context, []*Text), afterSend func(*Text) verdict, serial bool) *queue {
+	return &queue{send: send, afterSend: afterSend, serial: serial, signal: make(chan struct{}, 1)}
 }
 
-// wake has the text sent.
+// wake has the text sent soon.
 func (q *queue) wake(t *Text) {
 	if q.instant {
 		q.send(context.Background(), []*Text{t})
@@ -103,8 +102,8 @@ func (q *queue) signalLocked() {
 	}
 }
 
-// shut sends nothing of the text any more, and returns a channel that is closed
-// when nothing of it is under way.
+// shut stops sending the text, and returns a channel that is closed once the text is not in
+// flight any more.
 func (q *queue) shut(t *Text) <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -118,14 +117,14 @@ func (q *queue) shut(t *Text) <-chan struct{} {
 	return t.queue.drained
 }
 
-// isDrained tells whether nothing of a text that was shut is under way.
+// isDrained reports whether a text is shut and not in flight.
 func (q *queue) isDrained(t *Text) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return t.queue.shut && t.queue.state != inFlight
 }
 
-// open takes a shut back, if the text's end could not be stored.
+// open undoes shut.
 func (q *queue) open(t *Text) {
 	q.mu.Lock()
 	t.queue.shut, t.queue.drained = false, nil
@@ -133,7 +132,7 @@ func (q *queue) open(t *Text) {
 	q.wake(t)
 }
 
-// run sends until ctx ends, and returns when all of it is back.
+// run sends batches until ctx ends, and returns when none is in flight.
 func (q *queue) run(ctx context.Context) {
 	var flights sync.WaitGroup
 	defer flights.Wait()
@@ -179,7 +178,7 @@ func (q *queue) run(ctx context.Context) {
 	}
 }
 
-// take returns the texts that are ready, which are in flight from now on.
+// take returns a batch of the ready texts, which are in flight from now on.
 func (q *queue) take() []*Text {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -200,14 +199,15 @@ func (q *queue) take() []*Text {
 	return batch
 }
 
+// fly sends a batch and lands its texts.
 func (q *queue) fly(ctx context.Context, batch []*Text) {
 	q.send(ctx, batch)
 	for _, t := range batch {
-		q.land(t, q.sent(t))
+		q.land(t, q.afterSend(t))
 	}
 }
 
-// land ends a text's flight.
+// land ends a text's flight, and has it sent again if v or a wake meanwhile says so.
 func (q *queue) land(t *Text, v verdict) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

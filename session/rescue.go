@@ -15,9 +15,9 @@ import (
 // not log it again.
 var ErrPanicked = errors.New("session: a step panicked")
 
-// Rescue calls f and returns its error. A panic of f fails with ErrPanicked: it ends
-// what f did, and not the process. f must give its locks and counts back by defer.
-// The id is the session's; nil: none.
+// Rescue calls f and returns its error. If f panics it logs that and returns ErrPanicked, so
+// that the panic ends the step and not the process. f must release locks and counts by
+// defer. id is the session's; nil: none.
 func Rescue(log *slog.Logger, step string, id uuid.UUID, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// pollEvery is how often what hints may have missed is looked at.
+	// pollEvery is the period of poll, which finds what lost hints did not tell.
 	pollEvery = time.Second
-	// watchEvery is how often the writers of what is followed here are looked at:
-	// whether a node is dead is the backend's to find out.
+	// watchEvery is how often Backend.Alive is asked about the nodes that write what is
+	// followed here.
 	watchEvery = 50 * time.Millisecond
-	// keepFor is how long a conversation that nobody here needs is kept in memory,
-	// where the store has it.
+	// keepFor is how long a conversation that nobody here uses is kept in memory. The
+	// store has it, too.
 	keepFor = time.Minute
 )
 
@@ -31,7 +31,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	})
 	group.Go(func() { m.appends.run(ctx) })
 	if m.kind.Alone {
-		group.Go(func() { m.sweep(ctx) }) // has what ran before taken over
+		group.Go(func() { m.sweep(ctx) }) // raises Orphaned for replies of the process before
 		m.every(ctx, &group, max(min(m.cfg.TTL/10, time.Minute), time.Millisecond), m.sweep)
 	} else {
 		group.Go(func() { m.reads.run(ctx) })
@@ -48,8 +48,8 @@ func (m *Manager) rescue(step string, id uuid.UUID, f func() error) error {
 	return Rescue(m.log, step, id, f)
 }
 
-// safely is send for a queue. A panic counts for the text at which it happens as no
-// answer; the other texts are sent again, one by one.
+// safely wraps a queue's send. If a batch panics, its texts are sent again one by one; the
+// text whose send panics got no answer.
 func (m *Manager) safely(step string, send func(context.Context, []*Text)) func(context.Context, []*Text) {
 	return func(ctx context.Context, texts []*Text) {
 		try := func(id uuid.UUID, some []*Text) error {
@@ -65,7 +65,7 @@ func (m *Manager) safely(step string, send func(context.Context, []*Text)) func(
 	}
 }
 
-// every has Every run f in the group, and a panic of f end that call alone.
+// every runs Every in the group. A panic of f ends only that call.
 func (m *Manager) every(ctx context.Context, group *sync.WaitGroup, interval time.Duration, f func(context.Context)) {
 	group.Go(func() {
 		Every(ctx, interval, func(ctx context.Context) {
@@ -88,13 +88,13 @@ func Every(ctx context.Context, interval time.Duration, f func(context.Context))
 	}
 }
 
-// sweep forgets what has expired, and tells the backend what was used, or held,
-// since the last time.
+// sweep deletes expired sessions, and tells the backend which were used or held since the
+// last time. It is for a store that is Alone; others have touch.
 func (m *Manager) sweep(ctx context.Context) {
 	now := time.Now()
 	var uses []Use
 	m.cells.Range(func(id, _ any) bool {
-		e, err := m.acquire(ctx, id.(uuid.UUID)) // looking at it is enough to forget it
+		e, err := m.acquire(ctx, id.(uuid.UUID)) // deletes it if it has expired
 		if err != nil {
 			return false
 		}
@@ -103,8 +103,8 @@ func (m *Manager) sweep(ctx context.Context) {
 			if e.holds > 0 {
 				at = now
 			}
-			if at.After(e.told) {
-				e.told = now
+			if at.After(e.touched) {
+				e.touched = now
 				uses = append(uses, Use{ID: e.id, Version: e.c.Version, Claimed: e.c.Conn != nil, At: at})
 			}
 		}
@@ -114,17 +114,17 @@ func (m *Manager) sweep(ctx context.Context) {
 	m.tellUses(ctx, uses)
 }
 
-// tellUses tells the backend of uses, and loads what it says has changed.
+// tellUses calls Touch with all uses, and loads the conversations that have changed.
 func (m *Manager) tellUses(ctx context.Context, uses []Use) {
 	for part := range slices.Chunk(uses, maxBatch) {
-		changed, _ := m.b.Touch(ctx, part) // what failed is told with the next use
+		changed, _ := m.b.Touch(ctx, part) // after an error, the next use touches it again
 		for _, id := range changed {
 			m.refresh(id)
 		}
 	}
 }
 
-// heard takes a hint of another node's.
+// heard handles a hint of another node's.
 func (m *Manager) heard(h Hint) {
 	if h.ID == uuid.Nil {
 		m.missed.Store(true)
@@ -148,12 +148,12 @@ func (m *Manager) heard(h Hint) {
 	case here:
 		m.feed(t, h)
 	case !here && FenceNode(h.Fence) == m.kind.Node:
-		m.refresh(h.ID) // somebody follows a reply of ours without a text: the answer to its Say was lost
+		m.refresh(h.ID) // a reply of ours is followed but has no text here: the answer to its Say was lost
 	}
 }
 
-// feed gives a followed text what a hint brings of it. One that has a gap, or is
-// being read, is read.
+// feed appends a hint's bytes to a followed text. If there would be a gap, or the text is
+// being read, it has the text read instead.
 func (m *Manager) feed(t *Text, h Hint) {
 	m.reads.mu.Lock()
 	free := t.queue.state == atRest && !t.queue.shut && h.At <= t.Appended()
@@ -166,7 +166,7 @@ func (m *Manager) feed(t *Text, h Hint) {
 		return
 	}
 	t.Stored(h.At, h.Text, h.At+len(h.Text))
-	m.reads.land(t, m.sent(t))
+	m.reads.land(t, m.afterSend(t))
 }
 
 func (m *Manager) tracked() []*Text {
@@ -179,14 +179,14 @@ func (m *Manager) tracked() []*Text {
 	return all
 }
 
-// poll looks at all that is followed and written here, for hints get lost, and
-// slides the time to live of what is used.
+// poll wakes all texts that are written or followed here, since hints get lost, and slides
+// the time to live of what is used.
 func (m *Manager) poll(ctx context.Context) {
 	for _, t := range m.tracked() {
 		if t.own || t.followed() {
 			t.to.wake(t)
 		} else {
-			m.work.Go(func() { // it waits for what is under way
+			m.work.Go(func() { // unfollow waits for a read that is under way
 				_ = m.rescue("leaving a text", t.Ref.ID, func() error { m.unfollow(ctx, t); return nil })
 			})
 		}
@@ -194,7 +194,8 @@ func (m *Manager) poll(ctx context.Context) {
 	m.touch(ctx)
 }
 
-// touch slides the time to live of what was used, or is held, since the last time.
+// touch tells the backend what was used since the last time, or is held, and forgets what
+// nobody here has used for keepFor.
 func (m *Manager) touch(ctx context.Context) {
 	now := time.Now()
 	every := min(m.cfg.TTL/3, 20*time.Second)
@@ -211,10 +212,10 @@ func (m *Manager) touch(ctx context.Context) {
 		needed := held || e.text != nil
 		switch {
 		case e.gone || !e.there():
-		case !e.used.IsZero() && !e.used.Before(e.told), needed && (missed || now.Sub(e.told) > every-rand.N(every/8+1)):
-			e.told = now
+		case !e.used.IsZero() && !e.used.Before(e.touched), needed && (missed || now.Sub(e.touched) > every-rand.N(every/8+1)):
+			e.touched = now
 			uses = append(uses, Use{ID: e.id, Version: e.c.Version, Held: held, Claimed: e.c.Conn != nil && e.c.Conn.Node == m.kind.Node})
-		case e.holds == 0 && e.text == nil && now.Sub(e.told) > keepFor:
+		case e.holds == 0 && e.text == nil && now.Sub(e.touched) > keepFor:
 			e.c = nil
 			m.weigh(e)
 		}
@@ -224,7 +225,7 @@ func (m *Manager) touch(ctx context.Context) {
 	m.tellUses(ctx, uses)
 }
 
-// watchWriters looks whether the nodes live that write what is followed here.
+// watchWriters raises Orphaned for replies that are followed here if their node is dead.
 func (m *Manager) watchWriters(ctx context.Context) {
 	for _, t := range m.tracked() {
 		node := FenceNode(t.Fence)
@@ -232,7 +233,7 @@ func (m *Manager) watchWriters(ctx context.Context) {
 			continue
 		}
 		if e, err := m.acquire(ctx, t.Ref.ID); err == nil {
-			m.release(e) // which looks
+			m.release(e) // calls adoptIfOrphaned
 		}
 	}
 }

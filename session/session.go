@@ -1,6 +1,5 @@
-// Package session keeps conversations: who said what, which reply is being
-// written, its text as far as it is written, and for how long all that is
-// remembered.
+// Package session keeps conversations: their messages, which reply is being written and
+// the text of it so far, and when they expire.
 //
 //   - A Conversation is a value, and a Change is all that ever happens to it. A
 //     step (say, finish, stop, take and so on, in steps.go) is a plain function
@@ -40,7 +39,7 @@ const (
 	FinishError         = "error"
 )
 
-// What the steps of a conversation can answer instead of being done.
+// The errors of a conversation's steps.
 var (
 	// ErrNotFound: there is no such session, or it expired or was deleted.
 	ErrNotFound = errors.New("session: not found")
@@ -48,11 +47,11 @@ var (
 	ErrBusy = errors.New("session: a reply is running")
 	// ErrReused: the message id was used before, with another text.
 	ErrReused = errors.New("session: the message id was used for another text")
-	// ErrNothing: there is no reply that could be written anew, or no message to follow.
+	// ErrNothing: there is no reply to regenerate, or no message to follow.
 	ErrNothing = errors.New("session: no such message")
 	// ErrChanged: a page shows another conversation than the one that is stored.
 	ErrChanged = errors.New("session: the page shows another conversation")
-	// ErrLost: the reply is no longer the one that is being written, or not by this fence.
+	// ErrLost: the reply is not the running one any more, or another fence may write it.
 	ErrLost = errors.New("session: the right to write the reply is lost")
 	// ErrLong: the conversation has as many messages, or bytes, as it may.
 	ErrLong = errors.New("session: the conversation is full")
@@ -60,15 +59,15 @@ var (
 	ErrFull = errors.New("session: the store is full")
 	// ErrTaken: another connection has the conversation, and keeps it.
 	ErrTaken = errors.New("session: another connection has the conversation")
-	// ErrGivenUp: the connection's peer is not there any more, as far as is known.
+	// ErrGivenUp: the new connection's peer does not answer (Claim.Responds).
 	ErrGivenUp = errors.New("session: the connection was given up")
 	// ErrUnfollowed ends a text that another node writes and nobody here follows.
 	// Manager.Follow begins a new one.
 	ErrUnfollowed = errors.New("session: nobody followed the text")
 	// ErrUnavailable: the store could not be reached; nothing is known of the step.
 	ErrUnavailable = errors.New("session: the store cannot be reached")
-	// ErrConflict is a Backend's: the conversation is not the one that the change
-	// was made of. The engine loads it and asks the step again.
+	// ErrConflict is a Backend's: the stored conversation has another version than the
+	// change was made from. The engine loads it and calls the step again.
 	ErrConflict = errors.New("session: the conversation has changed")
 )
 
@@ -89,24 +88,24 @@ type Message struct {
 	ID           uuid.UUID `json:"id"` // an edit has the id of the message that it replaces
 	FinishReason string    `json:"finish_reason,omitempty"`
 
-	Seq     int64  `json:"-"` // names it: grows along the conversation, never given twice
+	Seq     int64  `json:"-"` // its name and order: grows, and is never given twice
 	Parent  int64  `json:"-"` // Seq of the message that it follows; 0: it is a first one
 	Version string `json:"-"` // of the change that added it
 
 	// Of a reply.
 	Model    string  `json:"-"`
 	Usage    *Usage  `json:"-"` // nil: the model did not tell
-	Estimate int     `json:"-"` // prompt tokens as they were estimated, to be compared with Usage
-	Failure  string  `json:"-"` // the contract's error code, when FinishReason is error
-	Retry    int     `json:"-"` // seconds after which it may be tried again, of a Failure; 0: not known
-	Epochs   []Epoch `json:"-"` // who took it over, in order
+	Estimate int     `json:"-"` // tokens of the prompt as the hub estimated them, see llm.Window
+	Failure  string  `json:"-"` // the contract's error code, if FinishReason is error
+	Retry    int     `json:"-"` // with Failure: seconds until it may be tried again; 0: not known
+	Epochs   []Epoch `json:"-"` // one for each time that it was taken over
 }
 
-// Position returns the place right behind m.
+// Position returns the place right after m.
 func (m Message) Position() Position { return Position{ID: m.ID, Seq: m.Seq} }
 
-// Position is a place in a conversation: right behind a message. The zero
-// Position is before the first. Seq may be 0 when only the id is known.
+// Position is a place in a conversation: right after a message. The zero Position is before
+// the first. Seq may be 0 if only the id is known.
 type Position struct {
 	ID  uuid.UUID
 	Seq int64
@@ -120,27 +119,27 @@ type Ref struct {
 	Born string // random, made with the session
 }
 
-// Session is a conversation as it stood at one moment, as everybody sees it.
-// Its Messages are shared with the store and must not be changed.
+// Session is a snapshot of a conversation as clients see it. Its Messages are shared and
+// must not be changed.
 type Session struct {
 	ID        uuid.UUID `json:"id"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
-	Messages  []Message `json:"messages"` // of the path, behind After; those that ended only
+	Messages  []Message `json:"messages"` // of the path, after After, without the running reply
 
 	// After is the position just before Messages: the last message that the path
 	// shares with the position asked for.
 	After   Position `json:"-"`
 	Running *Running `json:"-"` // nil: none
-	Seq     int64    `json:"-"` // the last that a message was given
+	Seq     int64    `json:"-"` // Head.Seq
 	Owner   string   `json:"-"` // the token's subject that made it; "": nobody's
 	Born    string   `json:"-"` // see Ref
 }
 
-// Ref returns the name by which every step on s asks for it.
+// Ref returns the name of s's incarnation, which every step takes.
 func (s *Session) Ref() Ref { return Ref{ID: s.ID, Born: s.Born} }
 
-// Last returns the place right behind the last message of s.
+// Last returns the place right after the last message of s.
 func (s *Session) Last() Position {
 	if n := len(s.Messages); n > 0 {
 		return s.Messages[n-1].Position()

@@ -8,15 +8,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// New makes a session with a random id that belongs to owner ("": to whoever
-// knows its id). A key that made one before finds that one again, as long as it
-// lives. Errors: ErrFull, ErrUnavailable.
+// New makes a session with a random id that belongs to owner ("": to all who know the id).
+// If key made a session before that still exists, it returns that one. Errors: ErrFull,
+// ErrUnavailable.
 func (m *Manager) New(ctx context.Context, owner string, key uuid.UUID) (Session, error) {
 	return m.Create(ctx, Creation{ID: uuid.New(), Owner: owner, Key: key})
 }
 
-// Open makes the session id, which the client chose, unless it exists. Errors as
-// for New, and ErrNotFound when it is somebody else's.
+// Open makes the session id, which the client chose, unless it exists. Errors as for New,
+// and ErrNotFound if it has another owner.
 func (m *Manager) Open(ctx context.Context, owner string, id uuid.UUID) (Session, error) {
 	s, err := m.Create(ctx, Creation{ID: id, Owner: owner})
 	if err == nil && s.Owner != owner {
@@ -32,9 +32,9 @@ type Creation struct {
 	Key   uuid.UUID // see New; nil: none
 }
 
-// Create makes the session c.ID; one that is there already, or that c.Owner made
-// with c.Key before, is returned instead. One found by its ID may be another
-// owner's, one found by its key never is. Errors as for New.
+// Create makes the session c.ID, unless it exists, or c.Owner made one with c.Key before:
+// then it returns that one. Check the owner of one that was found by its ID. Errors as for
+// New.
 func (m *Manager) Create(ctx context.Context, c Creation) (Session, error) {
 	if c.Key == uuid.Nil {
 		s, _, err := m.create(ctx, c)
@@ -53,7 +53,7 @@ func (m *Manager) Create(ctx context.Context, c Creation) (Session, error) {
 		if err != nil || ok {
 			return s, err
 		}
-		stale, c.ID = id, uuid.New() // the key has outlived its session, whose id is another's now
+		stale, c.ID = id, uuid.New() // the key's session is gone, and another has its id now
 	}
 }
 
@@ -68,7 +68,7 @@ func (m *Manager) create(ctx context.Context, c Creation) (got Session, ok bool,
 		return Session{}, false, err
 	}
 	defer m.release(e)
-	made := create(c.Owner, c.Key) // one name for all tries
+	made := create(c.Owner, c.Key) // once, so that a repeated commit is recognised by its version
 	err = m.stepIn(ctx, e, func() (*Change, error) {
 		if !e.there() {
 			return made, nil
@@ -82,9 +82,9 @@ func (m *Manager) create(ctx context.Context, c Creation) (got Session, ok bool,
 	return got, ok, err
 }
 
-// Check returns the session, without its messages, when owner may see it. A
-// session of somebody else is ErrNotFound, like one that never was, and is not
-// used by that. What is then done names the Ref that was checked.
+// Check returns the session, without its messages, if it is owner's. Another owner's is
+// ErrNotFound, as if it did not exist, and this does not count as a use. Pass the Ref that
+// it returns to all later steps.
 func (m *Manager) Check(ctx context.Context, id uuid.UUID, owner string) (got Session, err error) {
 	e, err := m.acquire(ctx, id)
 	if err != nil {
@@ -102,9 +102,9 @@ func (m *Manager) Check(ctx context.Context, id uuid.UUID, owner string) (got Se
 	return got, err
 }
 
-// Get returns the session with the messages behind a place, as far as the place
-// and the path have something in common (Session.After). An id that stands for
-// several texts counts as the message before it, unless its Seq is told.
+// Get returns the session with the messages after a place: after the last message that the
+// path and the way to the place have in common (Session.After). If an id without Seq stands
+// for several texts, the place is before that message.
 // Errors: ErrNotFound, ErrUnavailable.
 func (m *Manager) Get(ctx context.Context, ref Ref, after Position) (got Session, err error) {
 	err = m.step(ctx, ref, func(e *cell) (*Change, error) {
@@ -129,7 +129,7 @@ func (m *Manager) Say(ctx context.Context, ref Ref, t Turn) (said Said, err erro
 			return nil, err
 		}
 		if ch == nil && said.Started {
-			said.Text = m.write(e, fence)
+			said.Text = m.ownText(e, fence)
 		}
 		return ch, err
 	})
@@ -139,13 +139,13 @@ func (m *Manager) Say(ctx context.Context, ref Ref, t Turn) (said Said, err erro
 	return said, nil
 }
 
-// Stop has the running reply ended by whoever writes it, if it is this one.
-// Text.End, or Get, tells when that is so. Errors: ErrNotFound, ErrUnavailable.
+// Stop has the running reply's writer end it, if it is this one, and does not wait for that.
+// Errors: ErrNotFound, ErrUnavailable.
 func (m *Manager) Stop(ctx context.Context, ref Ref, reply uuid.UUID) error {
 	return m.step(ctx, ref, func(e *cell) (*Change, error) { return e.c.stop(reply), nil })
 }
 
-// Delete forgets the session. Errors: ErrNotFound, ErrUnavailable.
+// Delete deletes the session. Errors: ErrNotFound, ErrUnavailable.
 func (m *Manager) Delete(ctx context.Context, ref Ref) error {
 	e, err := m.acquire(ctx, ref.ID)
 	if err != nil {
@@ -157,7 +157,7 @@ func (m *Manager) Delete(ctx context.Context, ref Ref) error {
 		looks++
 		switch {
 		case looks == 1 && !m.kind.Alone:
-			return nil, nil // the store is asked first: what was deleted long ago is not found
+			return nil, nil // load first, so that a session that was deleted long ago is ErrNotFound
 		case !e.there() || e.c.Born != ref.Born:
 			return nil, ErrNotFound
 		}
@@ -165,13 +165,13 @@ func (m *Manager) Delete(ctx context.Context, ref Ref) error {
 		return e.c.deletion(), nil
 	})
 	if tried && errors.Is(err, ErrNotFound) {
-		return nil // it is gone: by us, as far as anybody can tell
+		return nil // it is gone, perhaps by an attempt whose answer was lost
 	}
 	return err
 }
 
-// Hold keeps the session from expiring until as many calls of Release have
-// followed as there were of Hold, and has Events told of what changes in it.
+// Hold keeps the session from expiring, and has Events told of its changes, until Release
+// was called as often as Hold.
 // Errors: ErrNotFound, ErrUnavailable.
 func (m *Manager) Hold(ctx context.Context, ref Ref) error {
 	held := false
@@ -184,8 +184,8 @@ func (m *Manager) Hold(ctx context.Context, ref Ref) error {
 	})
 }
 
-// Subscribe has Events told at once of what other nodes do in a session that is
-// held; without it, within a second, and where it has the connection.
+// Subscribe has Events told at once of what other nodes do in a held session. Without it
+// they are told within a second, or at once if the session's connection is here.
 // Errors: ErrNotFound, ErrUnavailable.
 func (m *Manager) Subscribe(ctx context.Context, ref Ref) error {
 	if m.kind.Alone {
@@ -214,6 +214,6 @@ func (m *Manager) Release(ref Ref) {
 	defer m.release(e)
 	if e.there() && e.c.Born == ref.Born && e.holds > 0 {
 		e.holds--
-		e.use() // the moment it is let go its time begins
+		e.use() // the time to live begins now
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// A step tells what became of it and which change is still missing for it to be
-// done. One that was done already finds nothing missing, so it may be repeated.
+// A step returns its result and the change that is still missing for it to be done. If it
+// was done before, no change is missing: so a step may be repeated.
 
 // TurnKind says how a turn changes the conversation before it is answered.
 type TurnKind int
@@ -18,10 +18,10 @@ const (
 	// Submit adds the user message. One whose id is known with the same text is not
 	// asked again unless its reply failed and is the last message.
 	Submit TurnKind = iota
-	// Edit puts the user message beside the one of the same id. With the text
-	// that this has already it is a Submit.
+	// Edit adds the user message as a sibling of the one with the same id. With the text
+	// that this one has, it is a Submit.
 	Edit
-	// Regenerate puts a new reply beside the last one (Turn.Of, when set, must be it).
+	// Regenerate starts a sibling of the last reply (which Turn.Of, when set, must name).
 	Regenerate
 )
 
@@ -32,16 +32,16 @@ type Turn struct {
 	Of    uuid.UUID // for Regenerate: the reply
 	Reply uuid.UUID // the id that the reply gets, if one is started
 	Model string
-	// Client is whose limits the reply counts against.
+	// Client is the client against whose limits the reply counts.
 	Client string
-	// Most and MostBytes are how many messages the path and how many bytes the
-	// conversation may come to have; 0: any number.
+	// Most and MostBytes bound the messages on the path and the bytes of the
+	// conversation, this turn included; 0: any number.
 	Most      int
 	MostBytes int64
 	// Behind is the message that User is to follow, on whatever branch; nil: the
 	// path's last. The nil UUID is the beginning.
 	Behind *uuid.UUID
-	// Page is what a page shows around User, in place of Behind; nil: nobody tells.
+	// Page is what a page shows around User, in place of Behind; nil: not known.
 	Page *Page
 }
 
@@ -49,9 +49,9 @@ type Turn struct {
 type Said struct {
 	User    Message   // as it is stored
 	Before  uuid.UUID // the message before User; nil: User is the first
-	Started bool      // the reply Turn.Reply is running now, and is the caller's to write
-	// Done tells that a Regenerate named a reply that is no longer on the path: it
-	// has been done.
+	Started bool      // the reply Turn.Reply is running now, and the caller must write it
+	// Done: a Regenerate named a reply that is no longer on the path, so it was done
+	// before.
 	Done    bool
 	Running *Running  // the reply to User that is running, Started or not
 	Ended   *Message  // the reply to User, if it ended
@@ -69,8 +69,8 @@ func (c *Conversation) change() *Change {
 	return ch
 }
 
-// nextSeq is the time in microseconds. It grows even where a failover has lost
-// what was numbered last, or the clock steps back.
+// nextSeq returns a new Seq: the time in microseconds, but always larger than the last, also
+// if the clock steps back. After a failover the time keeps it from being given twice.
 func (ch *Change) nextSeq() int64 {
 	ch.Seq = max(time.Now().UnixMicro(), ch.Seq+1)
 	return ch.Seq
@@ -85,7 +85,7 @@ func (ch *Change) add(m Message) {
 	ch.Tip, ch.Updated = m.Seq, Now()
 }
 
-// randomName returns a name that no other change, session or fence has.
+// randomName returns a unique name for a change, session or fence.
 func randomName() string { return rand.Text()[:16] }
 
 // create makes a session where there is none.
@@ -141,7 +141,7 @@ func (c *Conversation) say(t Turn, fence string) (Said, *Change, error) {
 	return Said{}, c.start(ch, t.User, t, fence), nil
 }
 
-// repeated answers the very same turn, asked once more.
+// repeated returns the result of a turn that was started before: the reply has this id.
 func (c *Conversation) repeated(reply uuid.UUID, fence string) (Said, bool) {
 	if r := c.Running; r != nil && r.Reply == reply {
 		path := c.pathTo(r.User.Seq)
@@ -158,7 +158,7 @@ func (c *Conversation) repeated(reply uuid.UUID, fence string) (Said, bool) {
 	return Said{}, false
 }
 
-// ended tells of a reply that has ended.
+// ended is the result of a turn whose reply has ended.
 func (c *Conversation) ended(reply Message) Said {
 	i, _ := c.find(reply.Parent)
 	user := c.messages[i]
@@ -232,7 +232,7 @@ func (c *Conversation) finish(m Message, fence string, had int) (*Change, error)
 	return ch, nil
 }
 
-// stop has whoever writes the running reply end it.
+// stop marks the running reply, so that its writer ends it.
 func (c *Conversation) stop(reply uuid.UUID) *Change {
 	if c.Running == nil || c.Running.Reply != reply || c.Running.Stopping {
 		return nil
@@ -243,9 +243,8 @@ func (c *Conversation) stop(reply uuid.UUID) *Change {
 	return ch
 }
 
-// take gives the right to write the running reply to fence; died tells that the
-// node that had it is held dead. had is how long the stored text is and has how
-// much of it is kept.
+// take gives the right to write the running reply to fence; died: its writer's node is held
+// dead. had is the length of the stored text in bytes, and has how much of it is kept.
 func (c *Conversation) take(fence string, died bool, had, has int) *Change {
 	r := c.Running
 	ch, next := c.change(), *r
@@ -258,8 +257,8 @@ func (c *Conversation) take(fence string, died bool, had, has int) *Change {
 	return ch
 }
 
-// newEpoch is a name that never comes again, also where a failover has lost the
-// last one: the time, and what is random. It stays below 2^53.
+// newEpoch returns a name that is never given again, not even after a failover that has lost
+// the last one: milliseconds and 12 random bits. It stays below 2^53.
 func newEpoch(last int64) int64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -267,7 +266,7 @@ func newEpoch(last int64) int64 {
 	return max(time.Now().UnixMilli()*4096+some, last+1+some)
 }
 
-// yield gives the right to write up.
+// yield gives up the right to write the reply.
 func (c *Conversation) yield(reply uuid.UUID, fence string) *Change {
 	if c.Running == nil || c.Running.Reply != reply || c.Running.Fence != fence {
 		return nil

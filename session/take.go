@@ -8,14 +8,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxStale bounds the retries after errStale: a text that was lost with its fence
-// would conflict for ever.
+// maxStale bounds the retries after errStale: if a text was lost together with its fence,
+// the change would conflict for ever.
 const maxStale = 100
 
-// Take takes over the running reply, if it is this one and nobody writes it, and
-// returns what Say does. One of which too many writers have died, or that is to
-// stop, is only to be ended: ended is how. Errors: ErrNotFound; ErrBusy, where
-// somebody writes it; ErrLost, where it does not run any more; ErrUnavailable.
+// Take takes over the running reply, if it is this one and nobody writes it, and returns
+// what Say does. If ended is not "", the caller must only end the reply, for this reason: it
+// was stopped, or too many of its writers have died. Errors: ErrNotFound; ErrBusy, if it has
+// a writer; ErrLost, if it does not run any more; ErrUnavailable.
 func (m *Manager) Take(ctx context.Context, ref Ref, reply uuid.UUID) (said Said, ended string, err error) {
 	fence := m.newFence(randomName())
 	for tries := 1; ; tries++ {
@@ -47,8 +47,8 @@ func (m *Manager) Take(ctx context.Context, ref Ref, reply uuid.UUID) (said Said
 	}
 }
 
-// mayTake tells whether nobody writes the cell's running reply, and whether that
-// is since its node died.
+// mayTake returns ErrBusy if the cell's running reply has a writer; died reports whether it
+// has none because its node died. The cell is locked.
 func (m *Manager) mayTake(e *cell) (died bool, err error) {
 	node := FenceNode(e.c.Running.Fence)
 	switch {
@@ -65,8 +65,8 @@ func (m *Manager) mayTake(e *cell) (died bool, err error) {
 	return true, nil
 }
 
-// textLength reads all that is stored of the cell's running reply, and returns
-// how long it is and how much of it is whole characters.
+// textLength reads all that is stored of the cell's running reply, and returns its length
+// in bytes and how much of that is whole characters. The cell is locked.
 func (m *Manager) textLength(ctx context.Context, e *cell) (had, has int, err error) {
 	if e.text == nil || e.text.Fence != e.c.Running.Fence || e.text.own {
 		m.replace(e, m.newText(e.ref(), e.c.Running, false))
@@ -79,7 +79,7 @@ func (m *Manager) textLength(ctx context.Context, e *cell) (had, has int, err er
 			return 0, 0, fmt.Errorf("failed to read a text: %w", err)
 		}
 		if t.moved.Swap(false) {
-			return 0, 0, errStale // the next look finds another head
+			return 0, 0, errStale // the next load finds another head
 		}
 		if had = int(t.saved.Load()); had-t.Appended() <= maxTorn {
 			break
@@ -88,8 +88,8 @@ func (m *Manager) textLength(ctx context.Context, e *cell) (had, has int, err er
 	return int(t.saved.Load()), min(t.Appended(), int(t.saved.Load())), nil
 }
 
-// taken makes the text that goes on with a reply that was taken over, and ends
-// the one that followed it here.
+// taken makes the own text of a reply that was taken over, and ends the text that followed
+// it here: followers continue in the new one. The cell is locked.
 func (m *Manager) taken(e *cell) (said Said, ended string) {
 	r, old := e.c.Running, e.text
 	if old == nil || !old.own || old.Fence != r.Fence {
@@ -110,15 +110,15 @@ func (m *Manager) taken(e *cell) (said Said, ended string) {
 	switch {
 	case r.Stopping:
 		ended = FinishStopped
-	case r.Deaths > maxDeaths, e.late:
+	case r.Deaths > maxDeaths, e.tooOld:
 		ended = FinishError
 	}
 	return said, ended
 }
 
-// adoptIfOrphaned has somebody take over a reply that nobody will ever write: its
-// fence is this node's, and there is no text of it, or it was yielded, or it is a
-// dead node's. The cell is locked.
+// adoptIfOrphaned raises Events.Orphaned if nobody writes the running reply: its fence is
+// this node's and there is no own text, it was yielded, or its node is dead. The cell is
+// locked.
 func (m *Manager) adoptIfOrphaned(e *cell) {
 	if !e.there() || e.c.Running == nil {
 		return
@@ -126,7 +126,7 @@ func (m *Manager) adoptIfOrphaned(e *cell) {
 	if _, err := m.mayTake(e); err != nil {
 		return
 	}
-	// A yielded reply, and a dead node's, are for those who care about them.
+	// A reply that was another node's is taken over only where it is followed or held.
 	if FenceNode(e.c.Running.Fence) == m.kind.Node || e.text != nil || e.holds > 0 {
 		m.events.Orphaned(e.ref(), e.c.Running.Reply)
 	}

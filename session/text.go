@@ -13,66 +13,64 @@ const (
 	lastBlock  = 32 << 10
 )
 
-// Text is what a running reply says, as one node writes or follows it: bytes
-// that are only ever appended to, by one goroutine at a time, and read by any
-// number without a lock. It never shrinks: where another writer takes the reply
-// over, this Text ends and names the one in which the reply goes on.
+// Text holds the bytes of a running reply, as one node writes or follows it. One goroutine
+// at a time appends; any number read without a lock. It never shrinks: when another writer
+// takes the reply over, this Text ends and names the one in which the reply continues.
 //
-// What is below Appended may be stored, what is below Safe is stored and may be
-// shown. Both only grow, and bytes below them never change.
+// Bytes below Appended may be stored; bytes below Safe are stored and may be shown to
+// clients. Both offsets only grow, and bytes below them never change.
 type Text struct {
-	// These do not change. The reply is as it was when the text began: Stopping and
+	// These do not change. Running is as it was when the text was made: Stopping and
 	// Deaths may be out of date.
 	*Running
 	Ref Ref
 	own bool   // written by this node
-	to  *queue // has the store append it, or read it
+	to  *queue // Manager.appends if own, else Manager.reads
 
 	first    *block
-	appended atomic.Int64
-	safe     atomic.Int64
+	appended atomic.Int64 // see Appended
+	safe     atomic.Int64 // see Safe
 	end      atomic.Pointer[TextEnd]
 	watcher  atomic.Pointer[TextWatcher]
 
-	// Owned by the writer: the turn, or, for a followed text, whoever has it in
-	// flight.
+	// Owned by the writer: the turn's goroutine if own, else the goroutine that has the
+	// text in flight in its queue.
 	last *block
-	size int
+	size int // bytes of the text
 
-	// saved is how much the store has, as far as is known: less than Safe where a
-	// failover has lost some of it.
+	// saved is how many bytes the store has, as far as is known: fewer than Safe if a
+	// failover has lost some.
 	saved     atomic.Int64
-	elsewhere atomic.Int64 // when another node last told that it follows it, in Unix ns; 0: none has
-	answered  atomic.Bool  // the store has answered since Manager.sent last looked
+	elsewhere atomic.Int64 // when another node last said that it follows the text, in Unix ns; 0: never
+	answered  atomic.Bool  // the store has answered since Manager.afterSend last looked
 	moved     atomic.Bool  // the store says that another fence stands, or none
 	changed   atomic.Bool  // the store says that the conversation has changed
 	queue     queued       // guarded by the queue's lock
-	awaySince time.Time    // when the store first did not answer; zero: it does. The queue's goroutine's; once it is shut, Finish's
-	awayTold  bool         // the watcher knows that this lasts. As awaySince
-	sent      Cursor       // how far Unsaved came; whoever appends has it
+	awaySince time.Time    // since when the store has not answered; zero: it does. Owned by the flight; after shut, by Finish
+	awayTold  bool         // the watcher was told (Away). Owned as awaySince
+	unsavedAt Cursor       // where Unsaved last ended; owned by the flight, as awaySince
 }
 
-// TextEnd says how a Text ended. Exactly one of its fields is set, but for Keep.
+// TextEnd says how a Text ended. Exactly one field besides Keep is set.
 type TextEnd struct {
 	Message *Message // the reply as it is stored
 	Err     error    // ErrNotFound: the session is gone; ErrLost: the reply is; ErrUnfollowed
-	Next    *Text    // the reply goes on there, with this one's first Keep bytes
+	Next    *Text    // the reply continues there, with this one's first Keep bytes
 	Keep    int
 }
 
-// TextWatcher is told what becomes of a Text. Its methods may be called by any
-// goroutine, must not block, and must not call the Manager.
+// TextWatcher is told what becomes of a Text. Its methods may be called by any goroutine,
+// must not block, and must not call the Manager.
 type TextWatcher interface {
-	// Grew: Safe has moved. push tells that the caller has the time for a write to
-	// a socket that does not wait.
+	// Grew: Safe has grown. push: the caller has time for a non-blocking write to a socket.
 	Grew(push bool)
 	// Ended: Text.End returns how.
 	Ended()
-	// Away: the store could not be reached for AwayAfter. Who follows is better
-	// sent away to come back later; what comes then is stored as before.
+	// Away: the store could not be reached for AwayAfter. Followers should be
+	// disconnected, to come back later. The text itself goes on.
 	Away()
-	// Followed tells whether anybody follows the text, or is about to. One that is
-	// written elsewhere ends when it has said no.
+	// Followed reports whether anybody follows the text, or is about to. If not, a text
+	// that another node writes ends as ErrUnfollowed.
 	Followed() bool
 }
 
@@ -108,9 +106,9 @@ func StoredText(ref Ref, m *Message) *Text {
 // bytesOf returns the bytes of s, which must not be changed.
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
-// share lets the text be read from content, which has the same bytes: each block is
-// followed by the rest of that. A follower that is far behind then keeps one block
-// alive, and not a second copy of the reply.
+// share has the text read from content, which has the same bytes: after each block
+// comes the rest of content. So a slow follower keeps one block alive, not a second
+// copy of the reply.
 func (t *Text) share(content string) {
 	for b := t.first; ; {
 		next := b.next.Load()
@@ -122,9 +120,9 @@ func (t *Text) share(content string) {
 	}
 }
 
-// Append adds p, whole characters, to a text that is written here, and has it
-// stored. Only the turn's goroutine calls it. It returns false when the text has
-// ended: another node writes the reply, or its session is gone.
+// Append adds p, whole characters, to a text that is written here, and has it stored. Only
+// the turn's goroutine calls it. It returns false if the text has ended: another node
+// writes the reply, or its session is gone.
 func (t *Text) Append(p []byte) bool {
 	if t.end.Load() != nil {
 		return false
@@ -151,8 +149,8 @@ func (t *Text) append(p []byte) {
 	t.appended.Store(int64(t.size))
 }
 
-// show moves Safe to n, if that is further, and tells whoever watches. One
-// goroutine at a time calls it.
+// show raises Safe to n and tells the watcher; it never lowers Safe. One goroutine at a
+// time calls it.
 func (t *Text) show(n int, push bool) {
 	if int64(n) <= t.safe.Load() {
 		return
@@ -163,19 +161,18 @@ func (t *Text) show(n int, push bool) {
 	}
 }
 
-// Unsaved appends to dst what the store lacks, at most limit bytes and whole
-// characters, and returns how long the store has the text before that. It is for
-// Backend.Append.
+// Unsaved appends to dst the bytes that the store lacks, at most limit and whole
+// characters, and returns the offset at which they begin. It is for Backend.Append.
 func (t *Text) Unsaved(dst []byte, limit int) (at int, _ []byte) {
 	at = int(t.saved.Load())
-	c, bound := t.sent, t.Appended()
+	c, bound := t.unsavedAt, t.Appended()
 	if c.t == nil || c.off > at {
 		c = t.start()
 	}
 	for c.off < at {
 		c.off += len(c.rest(at))
 	}
-	t.sent = c
+	t.unsavedAt = c
 	for limit > 0 {
 		p := c.next(limit, bound)
 		if len(p) == 0 {
@@ -186,18 +183,16 @@ func (t *Text) Unsaved(dst []byte, limit int) (at int, _ []byte) {
 	return at, dst
 }
 
-// Saved says that the store has the first n bytes. It is for Backend.Append, and
-// n may be less than before: the rest is appended again then. push is as in
-// TextWatcher.
+// Saved notes that the store has the first n bytes. n may be less than before; then the
+// rest is appended again. push is as in TextWatcher. It is for Backend.Append.
 func (t *Text) Saved(n int, push bool) {
 	t.saved.Store(int64(n))
 	t.answered.Store(true)
 	t.show(n, push)
 }
 
-// Stored says what the store has of a text that another node writes: p behind
-// its first at bytes, which make it length bytes long. It is for Backend.Read,
-// and for the hints that carry text.
+// Stored notes what the store has of a text that another node writes: length bytes, of
+// which p are those from offset at on. It is for Backend.Read, and for hints with text.
 func (t *Text) Stored(at int, p []byte, length int) {
 	t.saved.Store(int64(length))
 	t.answered.Store(true)
@@ -210,12 +205,12 @@ func (t *Text) Stored(at int, p []byte, length int) {
 	t.show(t.Appended(), false)
 }
 
-// Moved says that the store has the text under another fence, or no more. The
-// engine loads the conversation then.
+// Moved notes that the store has the text under another fence, or no text. The engine then
+// loads the conversation.
 func (t *Text) Moved() { t.moved.Store(true) }
 
-// Changed says that the conversation has another version than the engine has
-// committed. The engine loads it.
+// Changed notes that the conversation in the store has another version than the engine
+// knows. The engine then loads it.
 func (t *Text) Changed() { t.changed.Store(true) }
 
 // finish ends the text. Only the first call counts.
@@ -227,8 +222,8 @@ func (t *Text) finish(e *TextEnd) {
 	}
 }
 
-// Watcher returns who is told of the text: w, unless somebody is told already.
-// What has happened before is not told again.
+// Watcher returns the text's watcher, and sets it to w if there is none. w is not told of
+// what happened before.
 func (t *Text) Watcher(w TextWatcher) TextWatcher {
 	if t.watcher.CompareAndSwap(nil, &w) {
 		return w
@@ -236,14 +231,14 @@ func (t *Text) Watcher(w TextWatcher) TextWatcher {
 	return *t.watcher.Load()
 }
 
-// followed tells whether anybody follows the text, as far as its watcher knows.
+// followed asks the watcher whether anybody follows the text; true if there is no watcher.
 func (t *Text) followed() bool {
 	w := t.watcher.Load()
 	return w == nil || (*w).Followed()
 }
 
-// FollowedElsewhere is when another node last told that it follows the text, which
-// is written here: one that does tells so every second. The zero time: none has.
+// FollowedElsewhere is when another node last said that it follows the text, which is
+// written here. A following node says so every second. Zero: never.
 func (t *Text) FollowedElsewhere() time.Time {
 	if ns := t.elsewhere.Load(); ns != 0 {
 		return time.Unix(0, ns)
@@ -251,15 +246,14 @@ func (t *Text) FollowedElsewhere() time.Time {
 	return time.Time{}
 }
 
-// Own tells whether this node writes the text.
+// Own reports whether this node writes the text.
 func (t *Text) Own() bool { return t.own }
 
 // Appended is how many bytes the text has, Safe how many of them are stored.
 func (t *Text) Appended() int { return int(t.appended.Load()) }
 func (t *Text) Safe() int     { return int(t.safe.Load()) }
 
-// End returns how the text ended, nil while it goes on. All of it is Safe then
-// that will ever be.
+// End returns how the text ended; nil: it has not. After that Safe does not grow.
 func (t *Text) End() *TextEnd { return t.end.Load() }
 
 // String returns the first n bytes.

@@ -14,9 +14,9 @@ import (
 // AwayAfter is how long the store may be away before followers are sent away.
 const AwayAfter = 30 * time.Second
 
-// write returns the text of the running reply, which fence lets this node write.
-// The cell is locked.
-func (m *Manager) write(e *cell, fence string) *Text {
+// ownText returns the text in which this node writes the running reply under fence. The
+// cell is locked.
+func (m *Manager) ownText(e *cell, fence string) *Text {
 	if e.text == nil || e.text.Fence != fence || !e.text.own {
 		m.replace(e, m.newText(e.ref(), e.c.Running, true))
 	}
@@ -27,9 +27,9 @@ func (m *Manager) write(e *cell, fence string) *Text {
 func (m *Manager) replace(e *cell, t *Text) {
 	if old := e.text; old != nil {
 		if drained := old.to.shut(old); !old.own {
-			<-drained // nothing is being appended to it any more
+			<-drained // no read appends to it any more
 			if !m.kind.Alone {
-				e.use() // the store is told that it is followed no more
+				e.use() // so that the next poll tells the store that this node follows no more
 			}
 		}
 	}
@@ -43,19 +43,19 @@ func (m *Manager) replace(e *cell, t *Text) {
 	}
 }
 
-// sent tells the queues what becomes of a text that was sent.
-func (m *Manager) sent(t *Text) verdict {
+// afterSend is what the queues call for each text that was appended or read.
+func (m *Manager) afterSend(t *Text) verdict {
 	switch {
 	case t.end.Load() != nil:
 		return done
-	case t.moved.Swap(false): // a failover can bring the fence back
-		m.lookAt(t) // it ends the text
+	case t.moved.Swap(false): // reset, since a failover can bring the fence back
+		m.refreshLater(t) // ends the text if the fence is another
 		return rest
 	case !t.answered.Swap(false):
-		m.failed(t)
+		m.unanswered(t)
 		return later
 	case t.changed.Swap(false):
-		m.lookAt(t)
+		m.refreshLater(t)
 	}
 	t.awaySince, t.awayTold = time.Time{}, false
 	saved, have := int(t.saved.Load()), t.Appended()
@@ -65,15 +65,16 @@ func (m *Manager) sent(t *Text) verdict {
 	return rest
 }
 
-// lookAt runs refresh in the background.
-func (m *Manager) lookAt(t *Text) {
+// refreshLater runs refresh in the background.
+func (m *Manager) refreshLater(t *Text) {
 	m.work.Go(func() {
 		_ = m.rescue("a look at a conversation", t.Ref.ID, func() error { m.refresh(t.Ref.ID); return nil })
 	})
 }
 
-// failed notes that the store did not answer for a text.
-func (m *Manager) failed(t *Text) {
+// unanswered notes that the store did not answer for a text, and tells the watcher once
+// this has lasted for AwayAfter.
+func (m *Manager) unanswered(t *Text) {
 	now := time.Now()
 	if t.awaySince.IsZero() {
 		if t.awaySince = now; t.own {
@@ -89,7 +90,7 @@ func (m *Manager) failed(t *Text) {
 	}
 }
 
-// refresh loads a conversation, and has its reply taken over if nobody writes it.
+// refresh loads a conversation. Its reply is taken over if nobody writes it (release).
 func (m *Manager) refresh(id uuid.UUID) {
 	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
@@ -99,15 +100,15 @@ func (m *Manager) refresh(id uuid.UUID) {
 	}
 	defer m.release(e)
 	if !m.kind.Alone {
-		_ = m.load(ctx, e) // which tells of what is new; if it fails, the polls look again
+		_ = m.load(ctx, e) // raises the events; if it fails, the polls try again
 	}
 }
 
 // stepTimeout bounds a step of the store that nobody waits for.
 const stepTimeout = 5 * time.Second
 
-// reconcile brings the cell's text in line with the conversation: it ends, goes on
-// elsewhere, or is told to stop. The cell is locked.
+// reconcile brings the cell's text in line with the conversation: the text ends, continues
+// in another one, or its turn is told to stop. The cell is locked.
 func (m *Manager) reconcile(e *cell) {
 	t := e.text
 	if t == nil {
@@ -133,13 +134,13 @@ func (m *Manager) reconcile(e *cell) {
 	}
 }
 
-// endText ends the cell's text. A followed text is completed from the stored message,
-// and an own text shows what was stored with its end. If the text differs from the
-// message, followers go on in a text of the message.
+// endText ends the cell's text. A followed text is completed from the stored message, and
+// an own text shows what was stored with its end. If the text differs from the message,
+// followers continue in a text of the message.
 func (m *Manager) endText(e *cell, end *TextEnd) {
 	t := e.text
 	m.replace(e, nil)
-	e.late = false
+	e.tooOld = false
 	if end.Message != nil {
 		content, have := end.Message.Content, t.String(t.Appended())
 		switch {
@@ -161,11 +162,10 @@ func (m *Manager) endText(e *cell, end *TextEnd) {
 	t.finish(end)
 }
 
-// Finish ends the running reply and stores it, with what the text has as its content.
-// The message's other fields but FinishReason, Usage, Estimate, Failure and Retry are
-// set here. Repeating it succeeds. Only the turn calls it, behind its last Append. Errors: ErrNotFound;
-// ErrLost, where the text has another end; ErrUnavailable, after which it can be
-// called again.
+// Finish ends the running reply and stores it with the text as its content. Of reply, only
+// FinishReason, Usage, Estimate, Failure and Retry are used. The turn calls it after its
+// last Append; repeating it succeeds. Errors: ErrNotFound; ErrLost, if the reply has another
+// writer or end; ErrUnavailable, after which it may be called again.
 func (m *Manager) Finish(ctx context.Context, t *Text, reply Message) error {
 	select {
 	case <-m.appends.shut(t): // an append that comes late would make the text longer
@@ -178,7 +178,7 @@ func (m *Manager) Finish(ctx context.Context, t *Text, reply Message) error {
 			return e.c.finish(reply, t.Fence, int(t.saved.Load()))
 		})
 		if errors.Is(err, ErrUnavailable) {
-			m.failed(t) // nothing else tells who follows: no append does any more
+			m.unanswered(t) // there are no appends any more that would do so
 		}
 		if !errors.Is(err, errStale) {
 			return err
@@ -192,11 +192,11 @@ func (m *Manager) Finish(ctx context.Context, t *Text, reply Message) error {
 	}
 }
 
-// insistFor is how long a step tries to get the store's answer for a text.
+// insistFor is how long insist tries.
 const insistFor = 2 * time.Second
 
-// insist has the store append or read a text that no queue sends, until it has
-// answered. Errors: ErrUnavailable, ctx's.
+// insist calls do, Append or Read, for a text that is shut in its queue, until the store
+// has answered. Errors: ErrUnavailable, ctx's.
 func insist(ctx context.Context, t *Text, do func(context.Context, []*Text)) error {
 	limit := time.NewTimer(insistFor)
 	defer limit.Stop()
@@ -216,9 +216,9 @@ func insist(ctx context.Context, t *Text, do func(context.Context, []*Text)) err
 	}
 }
 
-// Yield gives the right to write the reply up, behind what was appended, so that
-// another node goes on at once. The text ends, also where the store cannot be told:
-// then the reply is found as one that nobody writes (see adoptIfOrphaned).
+// Yield stores what was appended and gives up the right to write the reply, so that another
+// node takes it over at once. The text ends even if the store cannot be reached; then the
+// reply counts as orphaned (see adoptIfOrphaned).
 func (m *Manager) Yield(ctx context.Context, t *Text) error {
 	defer m.letGo(t)
 	select {
@@ -234,7 +234,7 @@ func (m *Manager) Yield(ctx context.Context, t *Text) error {
 	return m.step(ctx, t.Ref, func(e *cell) (*Change, error) { return e.c.yield(t.Reply, t.Fence), nil })
 }
 
-// letGo ends an own text that has not ended. Followers go on in a followed text.
+// letGo ends an own text, if it has not ended. Followers continue in a followed text.
 func (m *Manager) letGo(t *Text) {
 	e, err := m.acquire(context.Background(), t.Ref.ID)
 	if err != nil {
@@ -246,7 +246,8 @@ func (m *Manager) letGo(t *Text) {
 	}
 }
 
-// moveOn ends the cell's text, which goes on in one that is followed here.
+// moveOn ends the cell's text. Followers continue in one that reads the same reply from
+// the store. The cell is locked.
 func (m *Manager) moveOn(e *cell, r *Running) {
 	t, next := e.text, m.newText(e.ref(), r, false)
 	keep := ValidPrefix(r.Epochs, t.Epoch(), t.Safe())
@@ -258,9 +259,9 @@ func (m *Manager) moveOn(e *cell, r *Running) {
 	m.reads.wake(next)
 }
 
-// Follow returns the text of the running reply, wherever it is written; nil: none
-// runs. What it has grows until it ends. One that is written elsewhere ends as
-// ErrUnfollowed when its watcher says that nobody follows it.
+// Follow returns the text of the running reply, on whatever node it is written; nil: none
+// runs. A text that is written elsewhere ends as ErrUnfollowed once its watcher says that
+// nobody follows it.
 // Errors: ErrNotFound, ErrUnavailable.
 func (m *Manager) Follow(ctx context.Context, ref Ref) (t *Text, err error) {
 	err = m.step(ctx, ref, func(e *cell) (*Change, error) {
@@ -277,8 +278,8 @@ func (m *Manager) Follow(ctx context.Context, ref Ref) (t *Text, err error) {
 	return t, err
 }
 
-// unfollow ends a text that is written elsewhere and that nobody follows, so that the
-// store sends no more of it.
+// unfollow ends a text that another node writes and that nobody here follows, so that this
+// node gets no more hints of it.
 func (m *Manager) unfollow(ctx context.Context, t *Text) {
 	e, err := m.acquire(ctx, t.Ref.ID)
 	if err != nil {

@@ -1,9 +1,8 @@
 // Package static holds what a browser gets from the hub: the demo page, the
 // embeddable chat widget, and the AI SDK transport.
 //
-// The scripts are hand-written and need no build step: each is its source files
-// one behind the other, put together and minified once, when the package is
-// loaded. hub.js, the client side of the WebSocket protocol, is in both.
+// The scripts are hand-written and need no build step: each is its source files,
+// concatenated and minified once, when the package is loaded. hub.js, the client side of the WebSocket protocol, is in both.
 package static
 
 import (

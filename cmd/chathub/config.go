@@ -15,7 +15,8 @@ import (
 // config is everything that can be set from outside, checked. A field's flag is its name with
 // dashes (--redis-url), its environment variable the same in capitals (REDIS_URL). What takes no
 // value is a flag alone, so that no stray variable puts a simulated model in front of people. The
-// kinds of values are in setting.go.
+// kinds of values are in setting.go. A new setting also goes into .env.example and config_test.go,
+// where tests miss it, and into README.md beside this file, where none does.
 type config struct {
 	Healthcheck bool `help:"Ask the hub that listens at HOST and PORT whether it is alive, and exit with 0 or 1."`
 

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// quietCheck is how often it is looked whether the process is quiet.
+	// quietCheck is the period of giveBackMemory.
 	quietCheck = 15 * time.Second
 	// worthFreeing is how much must have been allocated since the last time, in
 	// bytes: each time costs a collection.

@@ -30,7 +30,7 @@ func serve(signals <-chan os.Signal, cfg config, log *slog.Logger) (err error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	currentBuild().register(registry)
 	metrics := hub.NewMetrics(registry)
-	var tokens *httpapi.Tokens // nil: nobody has to have one
+	var tokens *httpapi.Tokens // nil: requests need no token
 	if cfg.AuthJWTSecret != "" || cfg.AuthJWKSURL != "" {
 		if tokens, err = httpapi.NewTokens(httpapi.TokenConfig{
 			Secret: cfg.AuthJWTSecret, JWKSURL: cfg.AuthJWKSURL,
@@ -118,7 +118,7 @@ func serve(signals <-chan os.Signal, cfg config, log *slog.Logger) (err error) {
 		ctx, cancel := context.WithTimeout(kill, cfg.DrainTimeout)
 		h.Drain(ctx)
 		cancel()
-		// What is still being answered has its reply by now.
+		// Replies have ended, so requests that are still open need only a moment.
 		ctx, cancel = context.WithTimeout(kill, 2*time.Second)
 		if srv.Shutdown(ctx) != nil {
 			_ = srv.Close()
@@ -137,8 +137,8 @@ func boundToLoopback(ln net.Listener) bool {
 	return ok && addr.IP.IsLoopback()
 }
 
-// newServer returns a server whose limits of time do not end streams: there is
-// none on writing, which the handlers bound by progress.
+// newServer returns a server whose timeouts do not end streams: it has no write timeout, since
+// httpapi sets write deadlines that progress extends.
 func newServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,

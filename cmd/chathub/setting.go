@@ -29,7 +29,8 @@ func (p *problems) add(message string) {
 
 func (p problems) err() error { return errors.New(strings.Join(p, "\n")) }
 
-// mappers teaches kong the kinds of values that config's fields name in their type tags.
+// mappers teaches kong the kinds of values that config's fields name in their type tags. A
+// kind's parse function validates; what needs several settings is checked by config.settle.
 func (p *problems) mappers() []kong.Option {
 	return []kong.Option{
 		kong.NamedMapper("llm", kind[string]{"mistral or ollama", oneOf("mistral", "ollama"), p}),
@@ -101,7 +102,7 @@ func (k kind[T]) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// PlaceHolder is what the help shows behind a flag: its default, or what to put there.
+// PlaceHolder is what the help shows after a flag: its default, or what to put there.
 func (k kind[T]) PlaceHolder(flag *kong.Flag) string {
 	if flag.HasDefault {
 		return flag.Default
@@ -193,7 +194,7 @@ func redisURL(s string) (string, bool) {
 	if err != nil || strings.Contains(s, "#") {
 		return "", false
 	}
-	files, err := url.ParseQuery(u.RawQuery) // session.RedisOption reads them
+	files, err := url.ParseQuery(u.RawQuery) // redisstore.Option reads them
 	for name, of := range files {
 		if u.Scheme != "rediss" || name != "ca" && name != "cert" && name != "key" || len(of) > 1 || of[0] == "" {
 			return "", false

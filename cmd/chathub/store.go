@@ -18,8 +18,8 @@ import (
 type store struct {
 	*session.Manager
 	name    string
-	counter session.Counter // of what clients do
-	close   func() error    // behind Run
+	counter session.Counter // for limits per client
+	close   func() error    // to be called after Run
 }
 
 // newStore returns the store that cfg chooses.

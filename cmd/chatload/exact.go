@@ -23,7 +23,7 @@ type rebuilt struct {
 	epoch   int    // -1: none
 	held    int    // bytes rebuilt so far, all of them right
 	over    bool   // the end was seen
-	again   int    // times that the hub went back behind what was held
+	again   int    // times that the hub went back to before held
 	scratch []byte
 }
 
@@ -87,7 +87,7 @@ func (r *rebuilt) delta(f *frame) (added int, err error) {
 }
 
 // stored takes the messages of a `ready` that may hold the reply whole: the
-// one behind the user message asked, or, when mine is set, the first. It tells
+// one after the user message asked, or, when mine is set, the first. It tells
 // whether the user message is among them.
 func (r *rebuilt) stored(messages []byte, asked string, mine bool) (known bool, err error) {
 	var list []struct{ ID, Role, Content string }

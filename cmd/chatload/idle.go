@@ -18,7 +18,7 @@ type idlers struct {
 }
 
 // idle opens the run's idle connections at its ramp and returns when all are
-// ready or have failed. They are numbered behind the conversations.
+// ready or have failed. Their numbers follow the conversations'.
 func (r *run) idle(ctx context.Context) *idlers {
 	held := new(idlers)
 	begin := time.Now()

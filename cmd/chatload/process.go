@@ -30,9 +30,8 @@ type process struct {
 }
 
 // freeAddress finds a loopback port that nothing listens on, below the ports that the kernel
-// gives to clients (32768 and up on Linux): one of those may be taken again
-// before the server listens, and who dials one on which nobody listens may be
-// connected with itself.
+// gives to clients (32768 and up on Linux): one of those may be taken again before the server
+// listens, and a client that dials it may be connected with itself.
 func freeAddress() (string, error) {
 	for tries := 1; ; tries++ {
 		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))

@@ -30,7 +30,7 @@ type counts struct {
 	Wire          int // bytes of those frames' payload
 	Drops         int // connections dropped on purpose, or lost in a restart
 	Lost          int // connections lost otherwise
-	Restarts      int // replies that went back behind what the client held
+	Restarts      int // times that a reply went back to before what the client held
 	Refused       int // connections that the peer refused for now
 	Absent        int // connections that found no peer
 	Inexact       int // replies that failed by their text

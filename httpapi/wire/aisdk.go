@@ -7,26 +7,25 @@ import (
 	"lumos/backend/session"
 )
 
-// AISDK is the AI SDK's UI message stream over server-sent events. Resumed says
-// that the client has what is before the place at which the stream begins. Shown
-// is what a page shows of the reply, which adds the rest as parts of their own, if
-// there is any; where it shows another text it gets none, and where it shows other
-// reasoning none of that. nil: it shows nothing.
+// AISDK is the AI SDK's UI message stream over server-sent events.
 type AISDK struct {
-	Resumed bool
-	Shown   *session.Shown
-	passed  session.Shown // what was not told since the page shows it
-	begun   bool
-	sent    int          // how much of the reply the client has
-	open    session.Part // that was started and not ended; 0: none
+	Resumed bool // the client has what is before the place at which the stream begins
+	// Shown is what a page shows of the reply (nil: nothing): it is sent only the rest, as
+	// parts of their own. If it shows another text it is sent no text, and if it shows
+	// other reasoning no reasoning.
+	Shown  *session.Shown
+	passed session.Shown // what was left out since the page shows it
+	begun  bool
+	sent   int          // how much of the reply the client has
+	open   session.Part // that was started and not ended; 0: none
 }
 
-// Start implements reply.Encoder. What was told cannot be taken back here: the
-// client has to come again.
+// Start implements reply.Encoder. Text that was sent cannot be taken back in this stream, so
+// then the client has to reconnect.
 func (e *AISDK) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
 	offset := at.Off()
 	switch {
-	case e.begun && offset >= e.sent: // another writer goes on there; marks alone lie between
+	case e.begun && offset >= e.sent: // another writer continues there; only marks are between
 		return nil
 	case e.begun, !e.Resumed && offset > 0:
 		return reply.ErrCut
@@ -53,8 +52,8 @@ func (e *AISDK) end(out *reply.Outbox, r *reply.Reply) {
 	e.open = 0
 }
 
-// behindShown returns what of p, of a part, is behind what the page shows. A page
-// may leave out what was thought before the text that it shows.
+// behindShown returns the bytes of p, of a part, that follow what the page shows. A page may
+// leave out reasoning before the text that it shows.
 func (e *AISDK) behindShown(part session.Part, p []byte) []byte {
 	passed, shown := &e.passed.Text, e.Shown.Text
 	if part == session.PartReasoning {

@@ -142,8 +142,7 @@ func (d *ChatHub) Answer(a hub.Answer) []byte {
 	return AppendJSON(nil, chunk{Type: a.Type})
 }
 
-// Request implements hub.Dialect. What does not begin with { is a message of
-// which somebody typed the text.
+// Request implements hub.Dialect. A frame that does not begin with { is the text of a message.
 func (d *ChatHub) Request(b []byte) (hub.Request, error) {
 	if len(b) == 0 || b[0] != '{' {
 		return hub.Request{Type: "message", Content: string(b)}, nil
@@ -167,9 +166,8 @@ func (d *ChatHub) Request(b []byte) (hub.Request, error) {
 	return r, nil
 }
 
-// readFrame reads a frame's fields, of a name that comes again the last one. The
-// fault says what is wrong; "": nothing. A field that is wrong does not keep the id
-// from being read, so that the refusal can name it.
+// readFrame reads a frame's fields; of repeated ones the last counts. fault says what is wrong;
+// "": nothing. The id is read also if another field is wrong, so that the refusal can name it.
 func readFrame(in *jsonread.Reader) (r hub.Request, content *string, fault string) {
 	err := in.Object(func(name string) error {
 		kind, err := in.Kind()
@@ -225,8 +223,8 @@ func readFrame(in *jsonread.Reader) (r hub.Request, content *string, fault strin
 // maxFrameString is more than a whole frame may have, in bytes.
 const maxFrameString = 1 << 30
 
-// frameID reads an id in a frame. The nil UUID is none: as if it were left out,
-// what is sent twice would be done twice.
+// frameID reads an id in a frame. The nil UUID is refused: it would count as absent, and a
+// frame that is sent twice would be done twice.
 func frameID(text string) (uuid.UUID, error) {
 	id, err := hub.ParseID(text)
 	if err == nil && id == uuid.Nil {

@@ -10,8 +10,9 @@ import (
 	"lumos/backend/session"
 )
 
-// chunk is one part of a reply's stream but for deltas: the AI SDK's UI message
-// stream, protocol v1. The second half is WebSocket's; SSE clients reject it.
+// chunk is one event of a reply's stream other than a delta, as in the AI SDK's UI message
+// stream, protocol v1. The fields of the second half are for WebSocket only: SSE clients
+// reject them.
 type chunk struct {
 	Type      string     `json:"type"`
 	MessageID *uuid.UUID `json:"messageId,omitempty"`

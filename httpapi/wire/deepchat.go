@@ -17,7 +17,7 @@ import (
 type DeepChat struct {
 	EndPhrase string // not empty
 
-	kept []byte // what is the end phrase so far: it waits for more
+	kept []byte // a delta that equals the end phrase, and waits for more text
 	sent int    // how much of the reply the widget has
 }
 
@@ -32,8 +32,8 @@ type deepError struct {
 	Error string `json:"error"`
 }
 
-// Start implements reply.Encoder. What the widget has behind the offset, where
-// another writer goes on, is taken back.
+// Start implements reply.Encoder. If another writer continues earlier, it replaces the
+// widget's text.
 func (d *DeepChat) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
 	if offset := at.TextOff(); offset != d.sent {
 		d.kept, d.sent = d.kept[:0], offset
@@ -42,8 +42,8 @@ func (d *DeepChat) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) 
 	return nil
 }
 
-// Text implements reply.Encoder. It keeps back what the widget would take for the
-// end, until more has come. The widget is not told of reasoning.
+// Text implements reply.Encoder. A delta that the widget would take for the end is kept until
+// more text comes. Reasoning is not sent.
 func (d *DeepChat) Text(out *reply.Outbox, _ *reply.Reply, at *session.Cursor, p []byte) {
 	if at.Part() != session.PartText {
 		return
@@ -59,8 +59,8 @@ func (d *DeepChat) Text(out *reply.Outbox, _ *reply.Reply, at *session.Cursor, p
 	}
 }
 
-// End implements reply.Encoder. A text whose last delta is the phrase is told
-// again as a whole, or, if it is the phrase, in two parts.
+// End implements reply.Encoder. A text whose last delta is the end phrase is sent again as a
+// whole; if all of it is the phrase, in two parts.
 func (d *DeepChat) End(out *reply.Outbox, r *reply.Reply, e *reply.End) error {
 	if len(d.kept) > 0 {
 		whole := session.TextOf(r.String(r.Safe()))

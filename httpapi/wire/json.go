@@ -1,5 +1,5 @@
-// Package wire has the dialects: a reply, and what else a client is told, as
-// bytes. One file is one dialect.
+// Package wire has the dialects, which encode replies and other frames for clients. One
+// file is one dialect.
 package wire
 
 import (

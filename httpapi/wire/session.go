@@ -30,7 +30,7 @@ func WriteSession(w io.Writer, s session.Session) error {
 	return p.err
 }
 
-// around splits JSON behind the first occurrence of what.
+// around splits JSON after the first occurrence of what.
 func around(text []byte, what string) (head, tail []byte) {
 	i := bytes.Index(text, []byte(what)) + len(what)
 	return text[:i], text[i:]

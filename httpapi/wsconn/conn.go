@@ -27,10 +27,9 @@ const (
 	// buffer is the size of the buffers that a WebSocket keeps while idle: net/http's
 	// own have 4 KiB each.
 	buffer = 256
-	// closeWait is how long the peer may take to answer a close frame, or to read it
-	// behind what it was sending.
+	// closeWait is how long the peer may take to read a close frame and answer it.
 	closeWait = 2 * time.Second
-	// maxEarly bounds what is held of a peer that sends before it answers a ping.
+	// maxEarly bounds the bytes held of a peer that sends before it answers a ping.
 	maxEarly = 1 << 20
 )
 
@@ -43,7 +42,7 @@ type Config struct {
 	// connection; TimedOut, of a peer that took nothing for the WriteTimeout.
 	Refused  func(reason string)
 	TimedOut func()
-	// Lateness is for how long, in all, this process has not run when it should.
+	// Lateness returns for how long, in all, this process did not run when it should.
 	Lateness func() time.Duration
 }
 
@@ -56,24 +55,24 @@ type Conn struct {
 	post func(frame []byte, last bool)
 
 	active atomic.Int64 // Unix nanoseconds at which bytes last passed
-	shut   atomic.Bool  // a close frame was handed on
+	shut   atomic.Bool  // a close frame was posted
 
-	// The reader's.
-	early  []byte  // what was read before the library asked for it
-	heads  headers // of what the library was given
-	first  [6]byte // room for that
-	reads  pace
-	waited time.Duration // for a peer that sends too fast, since its last floodBreak
-	filled bool          // the last read filled the library's buffer
-	late   time.Duration // Config.Lateness as of the last read
-	free   int           // reads that are free
+	// Owned by the reader.
+	early     []byte  // bytes that were read before the library asked for them
+	heads     headers // frame headers in the bytes that the library was given
+	first     [6]byte // Await's buffer
+	reads     pace
+	waited    time.Duration // how long reads were slowed since the last floodBreak
+	filled    bool          // the last read filled the library's buffer
+	lateness  time.Duration // Config.Lateness as of the last read
+	freeReads int           // reads that are not slowed, since this process was late
 
-	// Whoever has the right to send has these.
+	// Guarded by the right to send.
 	armed   time.Time // when the write deadline was set
 	instant *instant  // nil: not used yet
 }
 
-// Accept upgrades a request. An error has been answered by then.
+// Accept upgrades a request. If it fails, it has answered the request.
 func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) {
 	c := &Conn{cfg: cfg}
 	ws, err := websocket.Accept(&hijacker{w, c}, r, &websocket.AcceptOptions{
@@ -84,8 +83,8 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	// Every connection is closed here. The library's finalizer, on an object in a
-	// cycle, would keep each that broke off for ever.
+	// This package closes every connection. The library's finalizer is on an object in a
+	// cycle, so it would leak each connection that breaks.
 	runtime.SetFinalizer(ws, nil)
 	ws.SetReadLimit(-1) // headers.look is the limit
 	c.ws = ws
@@ -95,8 +94,7 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 // Start implements hub.Socket.
 func (c *Conn) Start(post func(frame []byte, last bool)) { c.post = post }
 
-// Write implements reply.Out. It fails when the peer takes nothing for the write
-// timeout. To take little is not to take nothing.
+// Write implements reply.Out. It fails if the peer takes no byte for the write timeout.
 func (c *Conn) Write(p []byte, block bool) (n int, err error) {
 	now := time.Now()
 	if !block {
@@ -129,8 +127,8 @@ func (c *Conn) Write(p []byte, block bool) (n int, err error) {
 	return n, nil
 }
 
-// arm gives the peer the write timeout to take something. Setting the deadline costs
-// as much as a small frame: an eighth early does not matter.
+// arm sets the write deadline, unless that was done less than an eighth of the timeout ago:
+// it costs as much as a small frame.
 func (c *Conn) arm(now time.Time) error {
 	if now.Sub(c.armed) <= c.cfg.WriteTimeout/8 {
 		return nil
@@ -155,9 +153,8 @@ func (c *Conn) Read() ([]byte, error) {
 	return p, err
 }
 
-// linger reads away what a peer that broke the protocol is still sending: were the
-// connection closed with bytes unread, the peer would get a reset in place of the
-// close frame.
+// linger discards what a peer that broke the protocol is still sending. If the connection
+// were closed with bytes unread, the peer would get a reset and not the close frame.
 func (c *Conn) linger() {
 	const most = 64 << 20
 	if c.shut.Load() && c.nc.SetReadDeadline(time.Now().Add(closeWait)) == nil {
@@ -180,7 +177,7 @@ const (
 	pingOp  = 0x89
 )
 
-// isPing tells whether p is a ping: that it was taken says nothing of the peer.
+// isPing reports whether p is a ping, which does not count as activity.
 func isPing(p []byte) bool { return len(p) == 2 && p[0] == pingOp }
 
 // Ping implements hub.Socket.
@@ -192,9 +189,8 @@ func (c *Conn) Kill() { _ = c.nc.Close() }
 // Active implements hub.Socket.
 func (c *Conn) Active() time.Time { return time.Unix(0, c.active.Load()) }
 
-// underlay is the net.Conn that the library has. It writes whole control frames and
-// nothing else, and closes when it has answered a close frame, which the connection's
-// owner does too.
+// underlay is the net.Conn that the library has. The library writes only control frames,
+// each by one Write: they go to the outbox. Its Close does nothing, since Kill closes.
 type underlay struct {
 	net.Conn
 	c *Conn
@@ -231,7 +227,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	c := h.c
-	c.nc, c.late = nc, c.cfg.Lateness()
+	c.nc, c.lateness = nc, c.cfg.Lateness()
 	c.active.Store(time.Now().UnixNano())
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n) // cannot fail: they are buffered

@@ -13,7 +13,7 @@ type headers struct {
 	n       int      // bytes of head
 	skip    uint64   // bytes of mask and payload until the next header
 	message uint64   // bytes of the message so far, as its frames declare
-	broken  bool     // no frame: what the library makes of it ends the connection
+	broken  bool     // this is no valid frame: the library will end the connection
 	over    bool     // the message is too large
 }
 

@@ -2,7 +2,7 @@
 
 package wsconn
 
-// instant is of no use here: whatever is written may wait.
+// instant is not used here: there is no write that does not block.
 type instant struct{}
 
 func (*Conn) writeNow([]byte) int { return 0 }

@@ -13,8 +13,8 @@ type instant struct {
 	n     int
 }
 
-// writeNow returns how much of p was written. What is wrong, if that is less, the
-// next Write tells. The caller has the right to send.
+// writeNow writes what the peer takes at once and returns how many bytes that was. An error
+// shows at the next Write. The caller holds the right to send.
 func (c *Conn) writeNow(p []byte) int {
 	if c.instant == nil {
 		sc, ok := c.nc.(syscall.Conn)

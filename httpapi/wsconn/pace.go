@@ -5,37 +5,35 @@ import (
 	"time"
 )
 
-// How fast a peer of a WebSocket is read. The first readsAtOnce reads are free, then
-// there are readsPerSecond. A read that fills the small buffer behind another one costs
-// fullReadCost: it carries many tiny frames. A peer that accumulates floodPatience of
-// waiting without a floodBreak is dropped. Reads into a message's own buffer are slowed
-// but not held against the peer, and reads for the time in which this process was
-// suspended are free.
+// How fast a WebSocket's peer is read: readsAtOnce reads at once, then readsPerSecond. A read
+// that fills the small buffer right after another such read costs fullReadCost, since it
+// carries many tiny frames. A peer that was slowed by maxFloodWait in all without a floodBreak
+// is dropped; reads into a message's own buffer are slowed but do not count for that. After
+// this process was suspended, as many reads are free as would have been allowed meanwhile.
 const (
 	readsAtOnce    = 1000
 	readsPerSecond = 100
 	fullReadCost   = 10
-	floodPatience  = 3 * time.Second
+	maxFloodWait   = 3 * time.Second
 	floodBreak     = time.Second
 )
 
 var errFlood = errors.New("wsconn: the peer sends too much")
 
-// pace is how fast something happened: the time, in Unix nanoseconds, at which
-// all of its burst is there again (the generic cell rate algorithm). The zero
-// value is ready; it has no lock.
+// pace limits a rate by the generic cell rate algorithm: it is the time, in Unix nanoseconds,
+// at which the whole burst is allowed again. The zero value is ready; it has no lock.
 type pace int64
 
-// next counts one more, of this cost, at now and returns how long it has to
-// wait; what is below 0 is how long ago it could have come already.
+// next counts one more of this cost at now, and returns how long it has to wait; a negative
+// result is how long ago it could have come.
 func (p *pace) next(now int64, cost int) time.Duration {
 	const every = pace(time.Second / readsPerSecond)
 	*p = max(*p, pace(now)) + pace(cost)*every
 	return time.Duration(*p - pace(now) - readsAtOnce*every)
 }
 
-// slow is told of a read of n bytes into a buffer of size. It waits if the peer
-// is too fast. Errors: errFlood, behind which nothing may be read.
+// slow counts a read of n bytes into a buffer of size, and sleeps if the peer is too fast.
+// Errors: errFlood, after which nothing may be read.
 func (c *Conn) slow(now int64, n, size int) error {
 	cost, before := 1, c.filled
 	c.filled = n == size && size <= buffer && size > len(c.first) // a frame's first bytes are always there
@@ -55,7 +53,7 @@ func (c *Conn) slow(now int64, n, size int) error {
 	if size <= buffer { // not a message's own buffer
 		c.waited += wait
 	}
-	if c.waited > floodPatience {
+	if c.waited > maxFloodWait {
 		c.cfg.Refused("frames")
 		return errFlood
 	}
@@ -63,15 +61,15 @@ func (c *Conn) slow(now int64, n, size int) error {
 	return nil
 }
 
-// excused tells whether a read is one of those that are free.
+// excused reports whether a read is free, and counts it.
 func (c *Conn) excused() bool {
-	if late := c.cfg.Lateness(); late != c.late {
-		c.free += int((late - c.late) * readsPerSecond / time.Second)
-		c.late = late
+	if late := c.cfg.Lateness(); late != c.lateness {
+		c.freeReads += int((late - c.lateness) * readsPerSecond / time.Second)
+		c.lateness = late
 	}
-	if c.free == 0 {
+	if c.freeReads == 0 {
 		return false
 	}
-	c.free--
+	c.freeReads--
 	return true
 }

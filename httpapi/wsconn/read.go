@@ -8,7 +8,7 @@ import (
 
 var errTooLarge = errors.New("wsconn: the message is too large")
 
-// read brings the library what the peer has sent.
+// read is the library's Read: it returns what the peer has sent.
 func (c *Conn) read(p []byte) (n int, err error) {
 	switch {
 	case c.heads.over:
@@ -30,7 +30,7 @@ func (c *Conn) read(p []byte) (n int, err error) {
 // Await implements hub.Socket. The library would wait with a kilobyte more of stack:
 // a goroutine that waits here gets by with the 2 KiB that it begins with.
 func (c *Conn) Await() {
-	// What answers our pings says nothing more.
+	// Pongs are skipped: receive has noted that the peer is active.
 	const pong = 0x8a
 	for len(c.early) == 0 && c.in.Buffered() == 0 && !c.heads.over {
 		n, err := c.receive(c.first[:])
@@ -45,8 +45,8 @@ func (c *Conn) Await() {
 
 // receive reads from the peer, at a pace.
 func (c *Conn) receive(p []byte) (int, error) {
-	if c.waited > floodPatience {
-		return 0, errFlood // as the last read, whose bytes are gone
+	if c.waited > maxFloodWait {
+		return 0, errFlood // again: the last read dropped its bytes
 	}
 	n, err := c.nc.Read(p)
 	if n > 0 {

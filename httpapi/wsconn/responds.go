@@ -10,9 +10,9 @@ import (
 
 var errNoPong = errors.New("wsconn: the peer has left, or sends too much before it answers a ping")
 
-// Responds implements hub.Socket. The library answers a ping of its own only while
-// a message is being read, and the first message is the hub's to read later: so
-// what comes before the pong is looked through and kept.
+// Responds implements hub.Socket. The library would see the pong only while it reads a
+// message, which is too soon here. So this reads frames itself, up to the pong, and keeps the
+// other ones in early.
 func (c *Conn) Responds(ctx context.Context) error {
 	payload := make([]byte, 8)
 	_, _ = rand.Read(payload) // never fails
@@ -43,10 +43,9 @@ func (c *Conn) Responds(ctx context.Context) error {
 	}
 }
 
-// findPong looks through the whole frames in b (RFC 6455, section 5.2), which
-// begin at from and have at most so many bytes, for a pong with this payload, and
-// returns where it is and its size; 0: it is not there, and from is where to go
-// on, unless the peer has left.
+// findPong looks for a pong with this payload in the frames (RFC 6455, section 5.2) of b from
+// from on, and returns where it is and its size. If the size is 0 there is none yet, and at is
+// where to go on. left: the peer closes, or a frame has more than most bytes.
 func findPong(b []byte, from int, payload []byte, most int) (at, frame int, left bool) {
 	const opClose, opPong = 8, 10
 	for {

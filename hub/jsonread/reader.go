@@ -1,7 +1,6 @@
-// Package jsonread reads one JSON value (RFC 8259) from a stream and keeps only
-// what the caller asks for. A string, a number or a list that nobody reads takes
-// no memory, however large it is, and everything takes time linear in its size.
-// encoding/json and jsontext do not serve for that: they hold every string whole.
+// Package jsonread reads one JSON value (RFC 8259) from a stream and keeps only what the
+// caller asks for. A value that is skipped takes no memory, however large it is, and all
+// takes time linear in its size. encoding/json and jsontext hold every string whole.
 //
 //   - All of the text is checked, also what is skipped: its grammar, its
 //     nesting and its UTF-8. What passes is what encoding/json takes, of valid
@@ -31,7 +30,7 @@ const (
 )
 
 // Reader reads one value. Its methods each read the next value whole, or fail;
-// behind an error other than a *TypeError nothing more can be read. It is for
+// after an error other than a *TypeError nothing more can be read. It is for
 // one goroutine.
 type Reader struct {
 	src   io.Reader // nil: buf has all there is
@@ -98,7 +97,7 @@ func (k Kind) String() string {
 	return "an object"
 }
 
-// fill receives more of the stream, behind what is not yet read. It returns
+// fill receives more of the stream, after what is not yet read. It returns
 // false when there is no more.
 func (r *Reader) fill() bool {
 	if r.src == nil {
@@ -132,7 +131,7 @@ func (r *Reader) have(n int) bool {
 	return true
 }
 
-// next returns the first byte behind white space, without reading it; 0: there
+// next returns the first byte after white space, without reading it; 0: there
 // is none.
 func (r *Reader) next() byte {
 	for {

@@ -13,7 +13,7 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// chars reads a string behind its first quote and appends it to dst, until dst
+// chars reads a string after its first quote and appends it to dst, until dst
 // has more than most bytes.
 func (r *Reader) chars(dst []byte, most int) ([]byte, error) {
 	for {

@@ -41,7 +41,7 @@ func (r *Reader) Array(element func() error) error {
 }
 
 // String reads a string and appends it to dst until dst has more than most
-// bytes. What is behind that is checked and not kept, so a string that is too
+// bytes. What follows is checked and not kept, so a string that is too
 // long costs no more than one that is not, and can be told from it.
 // Errors: *TypeError, *SyntaxError, src's.
 func (r *Reader) String(dst []byte, most int) ([]byte, error) {
@@ -133,7 +133,7 @@ func (r *Reader) enter(kind Kind) (bool, error) {
 }
 
 // element goes to the next value in an object, whose name is then in r.name, or
-// in an array. It returns false behind the bracket that closes it.
+// in an array. It returns false after the bracket that closes it.
 func (r *Reader) element(kind Kind, first bool) (bool, error) {
 	const toClose = 2 // from [ to ], from { to }
 	c := r.next()

@@ -1,6 +1,6 @@
-// Package reply brings a reply that is being written to those who follow it:
-// over WebSocket, server-sent events and POST /chat, on the node that writes it
-// and on others. There is one way of all text: Follow, and in it step.
+// Package reply delivers a reply that is being written to its followers: over
+// WebSocket, server-sent events and POST /chat, on the node that writes it and on
+// others. All text takes one way: Reply.Follow, and in it follower.step.
 package reply
 
 import (
@@ -9,32 +9,30 @@ import (
 	"lumos/backend/session"
 )
 
-// Encoder puts a reply into one client's words. It is that client's alone and
-// may remember. What it puts into out leaves with the next flush. Whoever calls
-// it has the right to send; an error ends Follow.
+// Encoder encodes a reply for one client, and may keep state. What it puts into out is
+// sent by the next flush. Its caller holds the right to send; an error ends Follow.
 type Encoder interface {
-	// Start begins the stream at a place; again, in the same stream, when another
-	// writer goes on with the reply from there. ErrCut: this stream cannot take
-	// back what it has told.
+	// Start begins the stream at a place. It is called again, in the same stream, when
+	// another writer continues the reply from there. ErrCut: the client has text after
+	// that place, and this stream cannot take it back.
 	Start(out *Outbox, r *Reply, at *session.Cursor) error
-	// Text tells p, which is of the part that at is in, and ends there. It is the
-	// token path.
+	// Text encodes p, which is of at's part and ends at at. It is the token path.
 	Text(out *Outbox, r *Reply, at *session.Cursor, p []byte)
-	// End tells how the reply ended.
+	// End encodes how the reply ended.
 	End(out *Outbox, r *Reply, e *End) error
 }
 
-// ErrCut ends a stream whose client has to come again to get the rest.
+// ErrCut ends a stream whose client has to reconnect to get the rest.
 var ErrCut = errors.New("reply: the stream is cut")
 
 // Out is where a client's bytes leave.
 type Out interface {
-	// Write sends p. If it must not block it sends what the peer takes at once, and
-	// returns no error: the next Write that may block tells it.
+	// Write sends p. Without block it sends what the peer takes at once, and returns no
+	// error: the next Write with block does.
 	Write(p []byte, block bool) (int, error)
 }
 
-// Discard is an Encoder and an Out of somebody who waits for the end alone.
+// Discard is the Encoder and the Out of a caller that only waits for the end.
 type Discard struct{}
 
 // Start implements Encoder.

@@ -13,11 +13,11 @@ type Meter interface {
 	Delivered(took time.Duration)
 }
 
-// sample is a delta on its way to the first client that it is sent to. The reply's
-// writer sets it when none is on its way; whoever takes it away measures it.
+// sample is a delta whose time to the first client is measured. The reply's writer sets
+// it if there is none; the follower that clears it reports the time.
 type sample struct {
-	end atomic.Int64 // offset behind the delta; 0: none is on its way
-	at  atomic.Int64 // when it came
+	end atomic.Int64 // offset of the delta's end; 0: there is no sample
+	at  atomic.Int64 // when the delta came, in monotonic's nanoseconds
 }
 
 // Sample starts a latency measurement for the delta about to be appended, unless one is
@@ -29,12 +29,13 @@ func (r *Reply) Sample(delta []byte) {
 	}
 }
 
-// started is what monotonic times are counted from.
+// started is the zero of monotonic.
 var started = time.Now()
 
+// monotonic is the time since started, in nanoseconds.
 func monotonic() int64 { return int64(time.Since(started)) }
 
-// delivered is called when all up to f's place has left.
+// delivered is called when all text up to f's place was written to the socket.
 func (f *follower) delivered() {
 	s := &f.r.sample
 	end := s.end.Load()
@@ -42,7 +43,7 @@ func (f *follower) delivered() {
 		return
 	}
 	at := s.at.Load()
-	// What came before f began is no measure of its speed.
+	// A delta from before f joined says nothing about f's speed.
 	if s.end.CompareAndSwap(end, 0) && at > f.since && f.out.Meter != nil {
 		f.out.Meter.Delivered(time.Duration(monotonic() - at))
 	}

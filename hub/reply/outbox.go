@@ -9,66 +9,66 @@ import (
 )
 
 const (
-	// flushAt is how much is held back at most, but for one message.
+	// flushAt is the buffer size, in bytes, from which on step flushes.
 	flushAt = 32 << 10
 	// keepBuffer is the largest buffer that an idle client keeps, in bytes.
 	keepBuffer = 2 << 10
-	// maxPosted is how many answers may be unsent. A peer that does not read them is
-	// not read either.
+	// maxPosted is how many posted messages may be unsent. Then Post blocks the reader:
+	// a peer that does not read is not read either.
 	maxPosted = 64
 )
 
 // ErrClosed: the close frame was written, or the client is gone.
 var ErrClosed = errors.New("reply: the connection is closed")
 
-// Outbox stands between an Encoder and an Out: what is held back for one client,
-// what others have posted for it, and the right to send it.
+// Outbox stands between an Encoder and an Out: a buffer of messages for one client, what
+// other goroutines have posted for it, and the right to send.
 type Outbox struct {
-	Meter Meter // counts what is sent; nil: nobody does. It does not change
-
+	// These do not change.
+	Meter  Meter // nil: nothing is counted
 	to     Out
 	frames bool          // each message is a WebSocket text frame
 	wake   chan struct{} // one slot
-	kick   func()        // has somebody flush what was posted
+	kick   func()        // has posted messages flushed
 
-	// right is the right to send. The client's writer holds it, except while it
+	// sendMu is the right to send. The client's writer holds it, except while it
 	// waits; then the reply's writer may deliver through it. Acquire it before
 	// any other lock. It guards what follows.
-	right sync.Mutex
-	buf   []byte
-	mark  int   // where the message being made begins; negative: none is
-	taken int   // of what was posted, how many are in buf
-	shut  bool  // the last message is a close frame
-	err   error // of a write; it stays
+	sendMu sync.Mutex
+	buf    []byte
+	mark   int   // where the message being made begins; negative: none is
+	taken  int   // messages in buf that were posted
+	shut   bool  // the last message is a close frame
+	err    error // of the first write that failed
 
-	posts sync.Mutex // guards what follows; held for an append
-	room  sync.Cond
-	any   atomic.Bool // something was posted; read without the lock
-	post  []byte      // whole messages
-	count int         // of messages that were posted and not sent
-	last  bool        // the last that was posted is a close frame
+	posts sync.Mutex  // guards what follows; held for an append only
+	room  sync.Cond   // on posts: count is below maxPosted
+	any   atomic.Bool // there is something to collect; read without the lock
+	post  []byte      // whole messages that were posted
+	count int         // messages that were posted and not sent
+	last  bool        // a close frame was posted, after which nothing is
 	dead  bool        // the client is gone
 }
 
-// NewOutbox returns an Outbox, of which the caller has the right to send. kick
-// has somebody look at what was posted; nil: whoever is in Wait.
+// NewOutbox returns an Outbox whose right to send the caller holds. kick has posted
+// messages flushed; nil: the goroutine in Wait does that.
 func NewOutbox(to Out, frames bool, kick func()) *Outbox {
 	o := &Outbox{to: to, frames: frames, wake: make(chan struct{}, 1), kick: kick, mark: -1}
 	o.room.L = &o.posts
 	if kick == nil {
 		o.kick = o.Poke
 	}
-	o.right.Lock()
+	o.sendMu.Lock()
 	return o
 }
 
-// Acquire and Release take and give up the right to send.
-func (o *Outbox) Acquire() { o.right.Lock() }
+// Acquire takes the right to send.
+func (o *Outbox) Acquire() { o.sendMu.Lock() }
 
 // Release gives up the right to send.
-func (o *Outbox) Release() { o.right.Unlock() }
+func (o *Outbox) Release() { o.sendMu.Unlock() }
 
-// Poke wakes whoever is in Wait. It does not block.
+// Poke wakes the goroutine in Wait, or the next one. It does not block.
 func (o *Outbox) Poke() {
 	select {
 	case o.wake <- struct{}{}:
@@ -76,24 +76,25 @@ func (o *Outbox) Poke() {
 	}
 }
 
-// Wait gives the right to send away until Poke is called. Errors: ctx's cause;
-// ErrClosed when the client is gone.
+// Wait releases the right to send until Poke is called, and takes it again. Errors: ctx's
+// cause; ErrClosed when the client is gone.
 func (o *Outbox) Wait(ctx context.Context) error {
-	o.right.Unlock()
+	o.sendMu.Unlock()
 	var err error
 	select {
 	case <-o.wake:
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	o.right.Lock()
+	o.sendMu.Lock()
 	if err == nil && o.gone() {
 		err = ErrClosed
 	}
 	return err
 }
 
-// Begin returns the buffer to append a message to; End takes it back.
+// Begin returns the buffer to append a message to; End takes the result. Both need the
+// right to send.
 func (o *Outbox) Begin() []byte {
 	o.mark = len(o.buf)
 	if o.frames {
@@ -102,8 +103,8 @@ func (o *Outbox) Begin() []byte {
 	return o.buf
 }
 
-// End ends the message that was appended to Begin's buffer. Behind a close frame
-// it is dropped.
+// End ends the message that was appended to Begin's buffer. After a close frame it is
+// dropped.
 func (o *Outbox) End(b []byte) {
 	switch {
 	case o.shut:
@@ -115,7 +116,7 @@ func (o *Outbox) End(b []byte) {
 }
 
 // putHeader puts the header of an unfragmented, unmasked text frame (RFC 6455,
-// section 5.2) before the payload that begins room bytes behind at.
+// section 5.2) before the payload, which begins at at+room.
 func putHeader(b []byte, at, room int) []byte {
 	var h [10]byte
 	size, n := 2, len(b)-at-room
@@ -138,15 +139,16 @@ func putHeader(b []byte, at, room int) []byte {
 	return b[:at+size+n]
 }
 
-// Flush sends what is held back and what was posted. Without block it sends what
-// goes at once, and reports whether that was all. Errors: the Out's; ErrClosed.
+// Flush sends the buffer and what was posted; it needs the right to send. Without block it
+// sends what the peer takes at once, and reports whether that was all. Errors: the Out's;
+// ErrClosed.
 func (o *Outbox) Flush(block bool) (all bool, err error) {
 	o.dropOpen()
 	if o.any.Load() {
 		o.collect()
 	}
 	if o.err != nil || len(o.buf) == 0 {
-		o.sent()
+		o.postsSent()
 		return o.err == nil, o.err
 	}
 	n, err := o.to.Write(o.buf, block)
@@ -163,13 +165,13 @@ func (o *Outbox) Flush(block bool) (all bool, err error) {
 	}
 	o.err = err
 	if len(o.buf) == 0 || err != nil {
-		o.sent()
+		o.postsSent()
 	}
 	return len(o.buf) == 0, err
 }
 
-// sent makes room for as many as were taken.
-func (o *Outbox) sent() {
+// postsSent makes room for as many posts as were taken.
+func (o *Outbox) postsSent() {
 	if o.taken == 0 {
 		return
 	}
@@ -180,24 +182,24 @@ func (o *Outbox) sent() {
 	o.room.Broadcast()
 }
 
-// dropOpen drops a message that was begun and not ended: whoever made it panicked.
+// dropOpen drops a message that was begun and not ended, by an encoder that panicked.
 func (o *Outbox) dropOpen() {
 	if o.mark >= 0 {
 		o.buf, o.mark = o.buf[:o.mark], -1
 	}
 }
 
-// large has buffers for more than a few tokens.
+// large holds buffers for followers that are far behind.
 var large = sync.Pool{New: func() any { b := make([]byte, 0, flushAt+2*maxDelta); return &b }}
 
-// reserve says how much text is about to be encoded.
+// reserve takes a large buffer if n bytes of text, about to be encoded, need one.
 func (o *Outbox) reserve(n int) {
 	if n > keepBuffer && cap(o.buf) < flushAt {
 		o.buf = append((*large.Get().(*[]byte))[:0], o.buf...)
 	}
 }
 
-// Rest gives the buffer up: nothing is held, and nothing will be for a while.
+// Rest gives the empty buffer up, since nothing will be sent for a while.
 func (o *Outbox) Rest() {
 	if b := o.buf[:0]; cap(b) >= flushAt && cap(b) <= 4*flushAt {
 		large.Put(&b)
@@ -205,7 +207,7 @@ func (o *Outbox) Rest() {
 	o.buf = nil
 }
 
-// collect takes what was posted.
+// collect moves what was posted into the buffer.
 func (o *Outbox) collect() {
 	o.posts.Lock()
 	defer o.posts.Unlock()
@@ -220,8 +222,8 @@ func (o *Outbox) collect() {
 	o.any.Store(false)
 }
 
-// Post leaves a message to whoever sends next. It blocks while too many wait.
-// Whoever has the right to send must not call it.
+// Post adds a message for the next flush. It blocks while maxPosted are unsent, so a
+// caller that holds the right to send would deadlock.
 func (o *Outbox) Post(message []byte) {
 	if !o.frames {
 		o.PostRaw(message, false)
@@ -231,8 +233,8 @@ func (o *Outbox) Post(message []byte) {
 	o.PostRaw(putHeader(b, 0, 4), false)
 }
 
-// PostRaw is Post for bytes that are framed already. Behind the last, a close
-// frame, nothing is sent; that one is taken without blocking.
+// PostRaw is Post for bytes that are framed already. last: it is a close frame, after
+// which nothing is sent; for that one it does not block.
 func (o *Outbox) PostRaw(frame []byte, last bool) {
 	o.posts.Lock()
 	for o.count >= maxPosted && !o.dead && !o.last && !last {
@@ -244,18 +246,18 @@ func (o *Outbox) PostRaw(frame []byte, last bool) {
 	}
 	o.posts.Unlock()
 	// If nobody holds the right to send, send it now.
-	if o.right.TryLock() {
+	if o.sendMu.TryLock() {
 		all, _ := o.Flush(false)
-		o.right.Unlock()
-		if all && !last { // behind a close frame the writer has to hear of it
+		o.sendMu.Unlock()
+		if all && !last { // after a close frame the writer has to end, so it is woken
 			return
 		}
 	}
 	o.kick()
 }
 
-// Last sends what is held back and a close frame, behind which nothing is sent.
-// Whoever has the right to send calls it; an error is for the reader to see.
+// Last sends the buffer and a close frame, after which nothing is sent. It needs the right
+// to send. The reader notices if the write fails.
 func (o *Outbox) Last(frame []byte) {
 	o.dropOpen()
 	if o.any.Load() {
@@ -267,7 +269,7 @@ func (o *Outbox) Last(frame []byte) {
 	_, _ = o.Flush(true)
 }
 
-// Kill ends it: nothing is sent any more, and whoever waits is freed.
+// Kill ends the outbox: nothing more is sent, and Wait and Post return.
 func (o *Outbox) Kill() {
 	o.posts.Lock()
 	defer o.posts.Unlock()
@@ -277,7 +279,7 @@ func (o *Outbox) Kill() {
 	o.Poke()
 }
 
-// Closing tells whether a close frame was posted: nothing is answered any more.
+// Closing reports whether a close frame was posted, after which posts are dropped.
 func (o *Outbox) Closing() bool {
 	o.posts.Lock()
 	defer o.posts.Unlock()

@@ -18,7 +18,7 @@ type Offset struct {
 	TextOnly bool
 }
 
-// AtEnd is the place of somebody who wants to know of the end alone.
+// AtEnd is the place of a follower that only waits for the end.
 var AtEnd = Offset{N: math.MaxInt}
 
 // End says how a reply ended.
@@ -27,27 +27,26 @@ type End struct {
 	Err     error           // session.ErrNotFound: its session is gone; ErrLost: the store has lost it
 }
 
-// Reply is one answer of the model as this node writes or follows it: a Text, and
-// those who follow it. Any number follow, each a place in the text and nothing
-// else.
+// Reply is one answer of the model as this node writes or follows it: a Text and its
+// followers. There may be any number; each is a place in the text, without a queue.
 type Reply struct {
 	*session.Text
 	sample sample
 
-	mu        sync.Mutex // guards what follows; no other lock is taken under it
-	following int        // how many want text
-	parked    []*follower
-	spare     []*follower // room for parked
-	enders    []*follower // parked until the end
-	grew      int64       // when text last came for one follower alone
+	mu        sync.Mutex  // guards what follows; no other lock is taken under it
+	following int         // followers that want text
+	parked    []*follower // those of them that wait for text
+	spare     []*follower // parked's next memory
+	enders    []*follower // followers that wait for the end only
+	grew      int64       // when text last came for a single follower, by monotonic
 	outages   int         // how often the followers were sent away
-	read      int         // how much of the text one of them has taken
+	read      int         // bytes that the fastest follower has taken
 	onEnd     func()      // nil: nothing
-	asked     time.Time   // when somebody asked for it who has not followed yet; zero: nobody
-	left      time.Time   // when one last left; zero: none has
+	asked     time.Time   // when Of was last called without a follower joining since; zero: not
+	lastLeft  time.Time   // when one last left; zero: none has
 }
 
-// askedFor is how long somebody who has asked for a reply may take to follow it.
+// askedFor is how long after Of a reply counts as followed.
 const askedFor = 10 * time.Second
 
 // Of returns the Reply of a text. Callers on this node share one.
@@ -67,15 +66,15 @@ func Stored(ref session.Ref, m *session.Message) *Reply {
 const (
 	// maxDelta is the most text that one delta carries, in bytes.
 	maxDelta = 16 << 10
-	// pushGap is how far apart text must come to be delivered by the writer. What
-	// comes faster is left to the follower, which takes it together.
+	// pushGap is the least time between two texts, in nanoseconds, for the writer to
+	// deliver the second itself. Faster text is left to the follower, which batches it.
 	pushGap = int64(time.Millisecond)
 	// maxPush is the longest text that the writer delivers, in bytes.
 	maxPush = 1 << 10
 )
 
-// Grew implements session.TextWatcher. A single follower that waits is served by
-// the caller, as far as that does not block.
+// Grew implements session.TextWatcher. To a single follower that waits, the caller sends
+// the text itself, as far as that does not block.
 func (r *Reply) Grew(push bool) {
 	r.mu.Lock()
 	if push && len(r.parked) == 1 && r.following == 1 {
@@ -109,7 +108,7 @@ func (r *Reply) Ended() {
 	f := r.onEnd
 	r.mu.Unlock()
 	if next := r.End().Next; next != nil {
-		_ = Of(next) // whoever follows this one goes on there
+		_ = Of(next) // this one's followers continue there
 	}
 	if f != nil {
 		f()
@@ -127,7 +126,8 @@ func (r *Reply) OnEnd(f func()) {
 	}
 }
 
-// Away implements session.TextWatcher: who follows now is sent away, to come again.
+// Away implements session.TextWatcher: it ends the streams of all followers, whose
+// clients reconnect.
 func (r *Reply) Away() {
 	r.mu.Lock()
 	r.outages++
@@ -146,7 +146,7 @@ func (r *Reply) wakeAll() {
 	}
 }
 
-// Read is how much of the text one of its followers has.
+// Read is how many bytes of the text the fastest follower has taken.
 func (r *Reply) Read() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -160,15 +160,14 @@ func (r *Reply) Followed() bool {
 	return r.following+len(r.enders) > 0 || time.Since(r.asked) < askedFor
 }
 
-// Place returns the place behind what a client has, as far as that is still part of
-// the reply; the beginning, if the text has no such place. exact says that all of
-// it is.
+// Place returns the place after what a client has, as far as that is still part of the
+// reply; the beginning, if the text has no such place. exact: all of it still is.
 func (r *Reply) Place(from Offset) (at session.Cursor, exact bool) {
 	n := from.N
 	if from.TextOnly {
 		var ok bool
 		if n, ok = r.TextAt(n); !ok {
-			n = math.MaxInt // too large to be honoured; ValidPrefix may still find it cut
+			n = math.MaxInt // beyond the text; ValidPrefix may still cut it to an epoch's beginning
 		}
 	}
 	kept := session.ValidPrefix(r.Epochs, from.Epoch, n)
@@ -176,59 +175,58 @@ func (r *Reply) Place(from Offset) (at session.Cursor, exact bool) {
 	return at, ok && kept == n
 }
 
-// MayBeShown tells whether somebody can have been shown what comes now: follows the
-// text here, or has done so on another node.
+// MayBeShown reports whether a client may see text as it comes: one follows here now, or
+// has ever followed on another node.
 func (r *Reply) MayBeShown() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.following > 0 || !r.FollowedElsewhere().IsZero()
 }
 
-// LastFollowed is when somebody last followed it, on any node; zero: nobody has.
+// LastFollowed is when the reply last had a follower, on any node; zero: never.
 func (r *Reply) LastFollowed() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.following+len(r.enders) > 0 {
 		return time.Now()
 	}
-	if elsewhere := r.FollowedElsewhere(); elsewhere.After(r.left) {
+	if elsewhere := r.FollowedElsewhere(); elsewhere.After(r.lastLeft) {
 		return elsewhere
 	}
-	return r.left
+	return r.lastLeft
 }
 
-// follower is somebody's place in a reply. Whoever has the right to send to its
-// client may move it.
+// follower is one client's place in a reply. Its fields, but for parked, are guarded by
+// the right to send (out.sendMu): the reply's writer moves it, too, by push.
 type follower struct {
-	r       *Reply
-	enc     Encoder
-	out     *Outbox
-	at      session.Cursor
-	end     *session.TextEnd // it was told
-	outages int              // of r, as far as it has heard
-	caught  *session.Caught  // its encoder panicked on the reply's writer's goroutine
-	since   int64            // when it came to r
-	deltas  int              // that it was sent of r
-	left    bool
-	parked  bool // guarded by r.mu
-	endOnly bool
+	r        *Reply
+	enc      Encoder
+	out      *Outbox
+	at       session.Cursor
+	end      *session.TextEnd // of r, once it was sent
+	outages  int              // r.outages when it joined
+	caught   *session.Caught  // a panic in push, to be raised on its own goroutine
+	since    int64            // when it joined r, by monotonic
+	deltas   int              // that it was sent of r
+	detached bool             // it is not in r
+	parked   bool             // it is in r.parked or r.enders; guarded by r.mu
+	endOnly  bool             // it waits for the end only
 }
 
-// Follow tells out all of the reply from a place on, as enc puts it, until its
-// end or an error. A place that the text does not have is its beginning. The
-// caller has the right to send. Errors: enc's; ErrCut, where the store is away
-// for too long; the Out's; ErrClosed; ctx's cause.
+// Follow sends the reply to out, encoded by enc, from a place to its end. A place that the
+// text does not have means its beginning. The caller holds the right to send.
+// Errors: enc's; ErrCut, if the store is away for too long; the Out's; ErrClosed; ctx's cause.
 func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offset) (*End, error) {
-	f := &follower{r: r, enc: enc, out: out, endOnly: from == AtEnd, left: true}
+	f := &follower{r: r, enc: enc, out: out, endOnly: from == AtEnd, detached: true}
 	defer func() {
-		if !f.left { // it panicked
+		if !f.detached { // it panicked
 			f.leave()
 		}
 	}()
 	for again := false; ; again = true {
 		f.join(from)
 		if again {
-			f.outages = 0 // an Away before this follower arrived counts too
+			f.outages = 0 // in the text that follows an earlier one, an Away before it joined counts, too
 		}
 		err := enc.Start(out, f.r, &f.at)
 		for err == nil && f.end == nil {
@@ -265,9 +263,8 @@ func (f *follower) ending() *End {
 	return e
 }
 
-// step is the way of all text: it encodes what lies behind f's place and sends
-// it. Without block it does so only for a little text, and reports false when the
-// follower has to go on itself.
+// step encodes and sends what follows f's place. All text passes here. Without block it
+// does so only for up to maxPush bytes, and returns false if the follower must go on itself.
 func (f *follower) step(block bool) (sent bool, err error) {
 	if f.caught != nil {
 		panic(f.caught)
@@ -291,7 +288,7 @@ func (f *follower) step(block bool) (sent bool, err error) {
 		}
 	}
 	if end != nil && end.Err == session.ErrUnfollowed {
-		return false, ErrCut // it came too late to keep the text
+		return false, ErrCut // the text ended, unfollowed, before f joined
 	}
 	if f.end = end; end != nil && end.Next == nil {
 		if err := f.enc.End(f.out, f.r, f.ending()); err != nil {
@@ -304,13 +301,14 @@ func (f *follower) step(block bool) (sent bool, err error) {
 	return sent, err
 }
 
-// push is a step of the writer's, if the follower waits. Its panic is the follower's.
+// push is a step on the reply's writer's goroutine, if the follower waits. A panic is
+// raised again by the follower's next step.
 func (f *follower) push() (sent bool) {
-	if !f.out.right.TryLock() {
+	if !f.out.sendMu.TryLock() {
 		return false
 	}
-	defer f.out.right.Unlock()
-	if f.left {
+	defer f.out.sendMu.Unlock()
+	if f.detached {
 		return true
 	}
 	f.caught = session.Catch(func() {
@@ -321,7 +319,7 @@ func (f *follower) push() (sent bool) {
 
 func (f *follower) join(from Offset) {
 	r := f.r
-	f.left, f.since, f.deltas = false, monotonic(), 0
+	f.detached, f.since, f.deltas = false, monotonic(), 0
 	if !f.endOnly {
 		f.at, _ = r.Place(from)
 	}
@@ -334,7 +332,7 @@ func (f *follower) join(from Offset) {
 	}
 }
 
-// isCut tells whether the followers were sent away since f came.
+// isCut reports whether the followers were sent away since f joined.
 func (f *follower) isCut() bool {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
@@ -342,7 +340,7 @@ func (f *follower) isCut() bool {
 	return f.outages != f.r.outages
 }
 
-// park notes that f waits, unless there is more by now.
+// park registers f for Grew or Ended. It returns false if there is more to send by now.
 func (f *follower) park() bool {
 	r := f.r
 	r.mu.Lock()
@@ -363,13 +361,13 @@ func (f *follower) park() bool {
 
 func (f *follower) leave() {
 	r := f.r
-	f.left = true
+	f.detached = true
 	if f.deltas > 0 && f.out.Meter != nil {
 		f.out.Meter.Sent(f.deltas)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.left = time.Now()
+	r.lastLeft = time.Now()
 	r.read = max(r.read, f.at.Off())
 	is := func(o *follower) bool { return o == f }
 	if f.parked {

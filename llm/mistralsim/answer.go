@@ -75,7 +75,7 @@ type Answer struct {
 	NoDone bool
 
 	// CutBytes, when positive, ends the connection after so many bytes of the
-	// body; behind its last byte when it has fewer.
+	// body; after its last byte when it has fewer.
 	CutBytes int
 	// CutTokens, when positive, ends the connection after so many tokens.
 	CutTokens int

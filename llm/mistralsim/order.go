@@ -55,7 +55,7 @@ func checkOrder(turns []turn) (Answer, bool) {
 	return Answer{}, false
 }
 
-// alternates says whether user and assistant take turns behind the system messages,
+// alternates says whether user and assistant take turns after the system messages,
 // the user first, as the chat templates of Mistral's open weights demand.
 func alternates(turns []turn) bool {
 	want := "user"

@@ -134,7 +134,7 @@ func (p *reply) at(i int) error {
 }
 
 // reached reports whether what is to happen after n tokens happens now, in
-// front of token i. What is to happen behind the last token happens at the end.
+// front of token i. What is to happen after the last token happens at the end.
 func (p *reply) reached(n, i int) bool {
 	return n == i || n > i && !p.tokens.more()
 }

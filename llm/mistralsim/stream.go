@@ -119,7 +119,7 @@ func (p *reply) override(i int, token string) bool {
 	return true
 }
 
-// reason is the finish_reason, asked for behind the last token.
+// reason is the finish_reason. Call it after the last token.
 func (p *reply) reason() string {
 	switch {
 	case !p.tokens.whole():
@@ -130,7 +130,7 @@ func (p *reply) reason() string {
 	return "stop"
 }
 
-// used is the usage, asked for behind the last token. An echoed prefix counts
+// used is the usage. Call it after the last token. An echoed prefix counts
 // as prompt.
 func (p *reply) used() Usage {
 	if p.ans.Usage != nil {

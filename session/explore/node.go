@@ -263,7 +263,7 @@ func (n *node) settle() (did bool) {
 	for _, o := range over {
 		o.after()
 	}
-	for reply, ref := range orphans { // one at most, but behind a failover
+	for reply, ref := range orphans { // one at most, but after a failover
 		n.adopt(ref, reply)
 	}
 	for _, t := range n.turns {

@@ -16,8 +16,8 @@ type Result struct {
 	States, Runs, Steps int
 	Depth               int      // to which all was looked at
 	Complete            bool     // there is no more
-	Strayed             int      // runs in which a schedule did not come by again
-	Astray              []string // the first of these
+	Strayed             int      // runs in which a schedule could not be repeated
+	Astray              []string // the first of these schedules
 	Found               string
 	Schedule            []string
 }
@@ -43,7 +43,7 @@ type state struct {
 	depth int
 	todo  []string
 	next  []int // states that were reached from it
-	ends  bool  // it was looked at whether all comes to its end from here
+	ends  bool  // it was checked that everything comes to its end from here
 }
 
 // search looks at all schedules, shortest first.

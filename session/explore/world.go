@@ -28,10 +28,10 @@ import (
 
 // Scope is what can happen in the schedules that are looked at.
 type Scope struct {
-	// Ops happen once each, at any node: s a client says something, t says it again
-	// under another reply's id, since it heard nothing, r under the same, f says something else, e edits
-	// it, q once more, g wants another reply, x stops the reply, y yields it, d deletes, c creates,
-	// k creates by key, n connects, o disconnects, u has the second client leave.
+	// Ops happen once each, at any node: s a client says something, t says it again under
+	// another reply's id, since it heard nothing, r under the same, f says something else,
+	// e edits it, q edits it again, g regenerates, x stops the reply, y yields it, d deletes,
+	// c creates, k creates by key, n connects, o disconnects, u has the second client leave.
 	Ops string
 	// Faults are: K a node is killed, P it is held dead, L the answer to a call is
 	// lost, or the call comes late, or twice, R the store forgets its last writes,
@@ -239,7 +239,7 @@ func (w *World) answer(c *call, f fate) {
 	c.back <- err
 }
 
-// keep remembers the store for a failover.
+// keep saves the store's state, to which a failover may return.
 func (w *World) keep() {
 	if !w.may('R') {
 		return

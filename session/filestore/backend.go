@@ -12,9 +12,8 @@ import (
 	"lumos/backend/session"
 )
 
-// backend is session.Backend: what the Manager does goes into the log. The
-// Manager lets one change of a conversation happen at a time; an append can come
-// between.
+// backend implements session.Backend: it writes what the Manager does into the log. The
+// Manager makes one change of a conversation at a time; appends may come between changes.
 type backend struct {
 	session.Alone
 	eraseEvery time.Duration
@@ -23,7 +22,7 @@ type backend struct {
 
 	compactions sync.WaitGroup
 	compacting  sync.Mutex
-	compacted   time.Time // when the last one began. Run's
+	compacted   time.Time // when the last one began; owned by Run's goroutine
 }
 
 // Commit implements session.Backend.
@@ -54,7 +53,7 @@ func (b *backend) Commit(_ context.Context, id uuid.UUID, was *session.Conversat
 	return b.j.leave(batch)
 }
 
-// onlyConnection tells whether a change is of nothing but the connection.
+// onlyConnection reports whether a change changes only Head.Conn.
 func onlyConnection(was session.Head, ch *session.Change) bool {
 	was.Version, was.Conn = ch.Version, ch.Conn
 	return was == ch.Head && len(ch.Add) == 0 && ch.Had < 0
@@ -80,8 +79,8 @@ func (b *backend) delete(id uuid.UUID, was *session.Conversation) error {
 	return nil
 }
 
-// touchEvery: a use is journalled if it is at least this many seconds after the last
-// one that was. It is 59, since a sweep can come a moment early.
+// touchEvery is the least time, in seconds, between two uses that are journalled. It is 59
+// and not 60, since a sweep can come a moment early.
 const touchEvery = 59
 
 // Touch implements session.Backend: it journals that conversations were used.
@@ -115,7 +114,8 @@ func (b *backend) Touch(_ context.Context, used []session.Use) ([]uuid.UUID, err
 }
 
 const (
-	// appendLimit bounds what one text has written at once, so that many get on.
+	// appendLimit bounds one text's bytes in a batch, so that a long text does not hold up
+	// the others.
 	appendLimit = 16 << 10
 	// pushBatch: with more texts than this in a batch, the writer does not serve
 	// their followers itself, which would hold up the next batch.
@@ -155,9 +155,9 @@ func (b *backend) Append(_ context.Context, texts []*session.Text) {
 func (b *backend) Ready(context.Context) error { return b.j.health() }
 
 const (
-	// tickEvery is how often the log is synced, and looked at otherwise.
+	// tickEvery is the period of tick.
 	tickEvery = time.Second
-	// minGarbage is what a compaction must be worth, but for erasure.
+	// minGarbage is how many bytes a compaction must free, unless it is for erasure.
 	minGarbage = 32 << 20
 )
 
@@ -171,10 +171,10 @@ func (b *backend) Run(ctx context.Context, _ func(session.Hint)) error {
 // tick is what is done once a second.
 func (b *backend) tick(ctx context.Context) {
 	if b.j.health() != nil {
-		_ = b.recover(ctx) // it is tried again
+		_ = b.recover(ctx) // the next tick tries again
 		return
 	}
-	_ = b.j.checkAlone() // what it finds is kept
+	_ = b.j.checkAlone() // sets j.failed if another process writes here
 	if b.j.mode == EverySecond && b.j.sync() == nil {
 		b.j.mark()
 	}

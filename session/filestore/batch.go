@@ -9,12 +9,12 @@ import (
 	"lumos/backend/session"
 )
 
-// batch is what is written by one write.
+// batch is what is written by one write. While it is journal.next, journal.mu guards it.
 type batch struct {
 	buf   []byte // begins with room for a mark
 	undo  []undo
-	taken bool          // somebody writes it
-	done  chan struct{} // closed when err is set
+	taken bool          // a goroutine has begun to write it
+	done  chan struct{} // closed when err is final
 	err   error
 }
 
@@ -26,7 +26,7 @@ type undo struct {
 }
 
 const (
-	// markEvery is how much is synced before a batch carries a mark of it.
+	// markEvery is after how many synced bytes a batch carries a mark of them.
 	markEvery = 4 << 10
 	// spareLimit bounds the memory that is kept for the next batch.
 	spareLimit = 1 << 20
@@ -51,9 +51,8 @@ func (j *journal) enter() (*batch, error) {
 	return j.next, nil
 }
 
-// leave unlocks the journal. It returns when what was put into the batch is
-// written, and synced where that is the mode. Whatever becomes of the caller's
-// context, it waits: what the log has of a conversation must be known before
+// leave unlocks the journal, and returns when the batch is written, and synced in the mode
+// Always. It takes no context: what the log has of a conversation must be known before
 // anything else happens to it. Errors: session.ErrUnavailable.
 func (j *journal) leave(b *batch) error {
 	lead := !b.taken
@@ -66,7 +65,7 @@ func (j *journal) leave(b *batch) error {
 	return b.err
 }
 
-// cancel unlocks the journal where nothing was put into the batch.
+// cancel unlocks the journal if its caller has put nothing into the batch.
 func (j *journal) cancel(b *batch) {
 	if len(b.buf) == markSize && !b.taken {
 		j.next, j.spare, j.spareUndo = nil, b.buf, b.undo
@@ -74,7 +73,7 @@ func (j *journal) cancel(b *batch) {
 	j.mu.Unlock()
 }
 
-// note keeps what an entry is before it is changed.
+// note keeps a copy of an entry before it is changed.
 func (j *journal) note(b *batch, id uuid.UUID, e *entry) {
 	u := undo{id: id, e: e}
 	if e != nil {
@@ -96,7 +95,7 @@ func (j *journal) resized(e *entry, by int64) {
 func (j *journal) write(b *batch) {
 	select {
 	case j.writer <- struct{}{}:
-	case <-b.done: // what came before it failed, and writer may be held until that is mended
+	case <-b.done: // the batch before it failed, and writer may be held until that is mended
 		return
 	}
 	defer j.writer.unlock()
@@ -176,7 +175,7 @@ func (j *journal) commit(b *batch, id uuid.UUID, e *entry, ch *session.Change) e
 	text := e.text
 	reply, fence := running(&ch.Head)
 	if err := e.commit(was, ch.Version, reply, fence, ch.Had, ch.Has); err != nil {
-		panic("filestore: a change was not what the log has") // it was looked at
+		panic("filestore: a change was not what the log has") // Commit has checked it
 	}
 	e.used = time.Now().Unix()
 	j.resized(e, weight(ch.Add)+int64(e.text-text))
@@ -193,8 +192,8 @@ func (j *journal) delete(b *batch, id uuid.UUID, e *entry) {
 	j.deleted[id] = j.round
 }
 
-// append appends to buf what a text has that the log lacks, and returns how long
-// it is then; -1: nothing was appended, and the text was told what it must know.
+// append appends to buf the bytes of a text that the log lacks, and returns the text's length
+// with them; -1: nothing was appended, and Saved or Moved was called if needed.
 func (j *journal) append(b *batch, buf []byte, t *session.Text) ([]byte, int) {
 	e := j.entries[t.Ref.ID]
 	if e == nil || e.reply != t.Reply || e.fence != t.Fence {
@@ -208,7 +207,7 @@ func (j *journal) append(b *batch, buf []byte, t *session.Text) ([]byte, int) {
 	}
 	j.scratch = p
 	if at != e.text {
-		return buf, -1 // the text is shorter than what is stored of it: a mistake
+		return buf, -1 // the text is shorter than what is stored of it: a bug
 	}
 	if len(p) == 0 {
 		t.Saved(at, false)
@@ -225,7 +224,7 @@ func (j *journal) append(b *batch, buf []byte, t *session.Text) ([]byte, int) {
 		buf = binary.AppendUvarint(buf, e.stream<<1)
 	}
 	buf = appendBlock(buf, p)
-	_ = e.grow(at, p) // it was looked at
+	_ = e.grow(at, p) // at was checked
 	j.resized(e, int64(len(p)))
 	return buf, e.text
 }

@@ -26,13 +26,13 @@ const missing = "it is missing"
 type link struct {
 	header
 	name  string
-	valid int64 // so much of it counts; -1: up to its last whole frame
+	valid int64 // how many bytes of it count; -1: up to its last whole frame
 }
 
 // chain is what findChain makes of the files of a directory.
 type chain struct {
 	links   []link         // the oldest first
-	stale   []string       // files that count no more, the oldest first
+	stale   []string       // segments that do not count any more, the oldest first
 	damaged []*DamageError // with repair only
 	last    uint64         // the highest number that a file has
 }

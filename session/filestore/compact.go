@@ -10,19 +10,18 @@ import (
 	"lumos/backend/session"
 )
 
-// chunk is how much of a compaction is written before anything else may be.
+// chunk is how many bytes a compaction writes in one batch.
 const chunk = 1 << 20
 
-// compact copies all that lives into new segments, and removes the old ones, and
-// with them what was deleted. Others go on working meanwhile: each conversation
-// is locked while it is copied, and no more than chunk is written and synced at a
-// time, behind which as much time is left to others.
+// compact copies all conversations into new segments, and removes the old segments and with
+// them what was deleted. Other work goes on: a conversation is locked while it is copied, and
+// after each chunk compact pauses for as long as it took.
 //
-// In this order: a new segment begins; all conversations are copied behind it;
-// a segment begins (which syncs the copies first) whose header says that those
-// before the first new one count no more; those are removed, the oldest first,
-// and the directory is synced behind each. What a crash leaves before that header
-// counts as it stands, and what it leaves afterwards a start removes.
+// In this order: a new segment begins; all conversations are copied into it and those that
+// follow; a segment begins (which syncs the copies first) whose header says that those before
+// the first new one do not count any more; these are removed, the oldest first, and the
+// directory is synced after each. Before that header is written, a crash leaves all segments
+// valid; after it, a start removes what is left.
 func (b *backend) compact(ctx context.Context) (err error) {
 	b.compacting.Lock()
 	defer b.compacting.Unlock()
@@ -33,7 +32,7 @@ func (b *backend) compact(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
 			j.mu.Lock()
-			j.erased = true // it may be there still
+			j.erased = true // deleted text may still be there
 			j.mu.Unlock()
 		}
 	}()
@@ -73,7 +72,7 @@ func (b *backend) compact(ctx context.Context) (err error) {
 	return j.removeOld()
 }
 
-// wantsCompaction tells whether one is due: for erasure, or for room.
+// wantsCompaction reports whether a compaction is due, for erasure or for room.
 func (j *journal) wantsCompaction(mayErase, mayShrink bool) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -81,8 +80,8 @@ func (j *journal) wantsCompaction(mayErase, mayShrink bool) bool {
 	return mayErase && j.erased || mayShrink && garbage > minGarbage && garbage > j.total/2
 }
 
-// checkRoom tells whether there is room for a copy of all that lives, and some for
-// what is said meanwhile: a compaction must not fill the disk.
+// checkRoom returns an error unless the disk has room for a copy of all conversations and a
+// quarter more, for what is written meanwhile.
 func (j *journal) checkRoom() error {
 	j.mu.Lock()
 	need := j.live + j.live/4
@@ -106,7 +105,7 @@ func (j *journal) copy(b *batch, id uuid.UUID, c *session.Conversation, text *se
 	}
 	b.buf = buf
 	j.note(b, id, e)
-	e.stream = 0 // what it began with goes with the old segments
+	e.stream = 0 // the frame that began it goes with the old segments
 	return nil
 }
 
@@ -123,14 +122,13 @@ func appendCopy(buf []byte, id uuid.UUID, e *entry, c *session.Conversation, tex
 	return appendState(buf, uint64(e.used), id, e.version, c.Head, c.Messages(), said)
 }
 
-// startCompaction begins the segment that all is copied to, or behind. failures
-// is for endCompaction.
+// startCompaction begins the first segment of the copies. failures is for endCompaction.
 func (j *journal) startCompaction() (first uint64, failures int, err error) {
 	j.writer.lock()
 	defer j.writer.unlock()
 	j.mu.Lock()
 	err, failures = j.failed, j.failures
-	j.erased = false // what goes from now on, the next one erases
+	j.erased = false // text that is deleted from now on, the next compaction erases
 	j.mu.Unlock()
 	if err == nil {
 		err = j.rotate(0)
@@ -153,7 +151,7 @@ func (j *journal) endCompaction(first uint64, failures int) error {
 	} else if err := j.leave(batch); err != nil {
 		return err
 	}
-	if err := j.sync(); err != nil { // what is left for rotate is little, for which others wait
+	if err := j.sync(); err != nil { // so that rotate, for which others wait, has little to sync
 		return err
 	}
 	j.writer.lock()

@@ -8,20 +8,20 @@ import (
 	"lumos/backend/session"
 )
 
-// entry is what the log has of a conversation, as far as the next frame's checks
-// need it. Life and replay check with the same methods.
+// entry is what the log has of a conversation, as far as the next frame's checks need it. A
+// running process and a replay check with the same methods.
 type entry struct {
 	version string // of the last change in the log; "": there is none
 	reply   uuid.UUID
 	fence   string
-	text    int // how long the running reply's text is
+	text    int // length of the running reply's text, in bytes
 
-	// Of a process's life only.
+	// Not for replay.
 	sum    uint32 // of the text
-	cut    bool   // the text is no longer what sum was made of
+	cut    bool   // the text was cut, so sum is not its sum
 	stream uint64 // by which appends name the text; 0: none yet
-	used   int64  // when its last use was journalled, in seconds
-	size   int64  // about what its messages and its text take in the log
+	used   int64  // when its last use was journalled, in Unix seconds
+	size   int64  // about how many bytes its messages and its text take in the log
 	round  uint64 // journal.round when it last changed
 }
 
@@ -43,7 +43,7 @@ func (e *entry) commit(was, version string, reply uuid.UUID, fence string, had, 
 	return nil
 }
 
-// grow appends p to the text behind its first at bytes. Errors: session.ErrConflict.
+// grow appends p to the text, which must have at bytes. Errors: session.ErrConflict.
 func (e *entry) grow(at int, p []byte) error {
 	if e.reply == uuid.Nil || at != e.text {
 		return session.ErrConflict

@@ -10,8 +10,7 @@ import (
 	"runtime"
 )
 
-// files is the directory of a store, as far as the store needs one. Tests have
-// it fail, and lose what was not synced.
+// files is the store's directory. In tests it fails, and loses what was not synced.
 type files interface {
 	// List returns the names of all files.
 	List() ([]string, error)
@@ -112,8 +111,8 @@ func makeDirectory(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("failed to make the directory: %w", err)
 	}
-	// One that somebody else owns, such as a mounted volume, stays as it is. What
-	// is in it is the user's alone all the same.
+	// This fails for a directory of another user, such as a mounted volume. The files in
+	// it are readable to this user only in any case.
 	_ = os.Chmod(dir, 0o700)
 	for _, d := range parents {
 		_ = directory(d).SyncDir() // some cannot be opened

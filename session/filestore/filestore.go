@@ -1,15 +1,15 @@
 // Package filestore is a store of sessions in one directory, for one process.
 //
-// The Manager has everything in memory; behind it stands a log of all changes, of
-// which a start makes that memory again. What stands where:
+// The Manager has everything in memory; all changes are also written to a log, from which a
+// start restores that memory. The files:
 //
-//   - filestore.go: Open, and what a Store can be told.
-//   - backend.go: session.Backend, which turns what happens into frames.
-//   - journal.go: the log, and what a failure does. batch.go: what is written by
-//     one write. sync.go, rotate.go: how it is made durable, and segments begin.
-//   - recover.go, compact.go: going on behind a failure; what was deleted goes.
-//   - start.go, replay.go, chain.go: what a start reads, and does.
-//   - record.go, segment.go, frame.go: how it is written down.
+//   - filestore.go: Open and Config.
+//   - backend.go: session.Backend, which turns changes into frames.
+//   - journal.go: the log, and its failures. entry.go: what it knows of a conversation.
+//     batch.go: one write. sync.go, rotate.go: syncs and new segments.
+//   - recover.go: a new segment after a failure. compact.go: removing what was deleted.
+//   - start.go, replay.go, chain.go: what a start reads and does.
+//   - record.go, segment.go, frame.go: the format.
 //   - files.go: all access to the disk.
 //
 // What the directory holds:
@@ -20,7 +20,7 @@
 //     while it was written: a start refuses, and names it; a repair goes on with
 //     conversations as they were before. If the last is lost, then what changed
 //     since it began, and nobody notices.
-//   - *.damaged, behind a repair: nobody reads them. If lost, then nothing.
+//   - *.damaged, after a repair: nothing reads them. If lost, then nothing.
 package filestore
 
 import (
@@ -63,15 +63,15 @@ func ParseSyncMode(s string) (SyncMode, error) {
 type Config struct {
 	session.Config
 	Sync SyncMode
-	// Repair has a start go on behind damage: the segment is set aside, and what is
-	// lost with it is logged.
+	// Repair has a start go on in spite of damage: the damaged segment is set aside, and
+	// what is lost with it is logged.
 	Repair bool
 
 	segmentBytes int64         // when the next segment begins; 0: 64 MiB
 	eraseEvery   time.Duration // between compactions for erasure alone; 0: 5 minutes
 	node         string        // "": random
 
-	gate func(session.Backend) session.Backend // a test's, before the backend; nil: none
+	gate func(session.Backend) session.Backend // wraps the backend in a test; nil: none
 }
 
 const (

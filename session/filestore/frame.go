@@ -10,8 +10,8 @@ import (
 // kind. A length is never 0, so that a tail of zeros is no frame.
 const (
 	frameHeader = 8
-	// maxPayload bounds a frame: a length beyond it is damage, and no memory is
-	// asked for in its name.
+	// maxPayload bounds a frame: a greater length is damage, for which no memory is
+	// allocated.
 	maxPayload = 1 << 30
 )
 
@@ -31,8 +31,8 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// beginFrame appends room for a frame's header. endFrame fills it, when the
-// payload stands behind it.
+// beginFrame appends room for a frame's header; endFrame fills it once the payload was
+// appended.
 func beginFrame(buf []byte, k kind) (at int, _ []byte) {
 	return len(buf), append(buf, 0, 0, 0, 0, 0, 0, 0, 0, byte(k))
 }

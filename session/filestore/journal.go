@@ -13,9 +13,9 @@ import (
 	"lumos/backend/session"
 )
 
-// journal is the log: its segments, of which the last is written to, and what the
-// checks of the next frame need. Work is gathered in a batch while the one before
-// is being written; the first that comes to a batch writes it for all.
+// journal is the log: its segments, of which the last is written to, and an entry for each
+// conversation. Changes gather in a batch while the batch before is written; the first
+// goroutine that comes to a batch writes it for all.
 type journal struct {
 	files        files
 	mode         SyncMode
@@ -23,25 +23,24 @@ type journal struct {
 	log          *slog.Logger
 	run, start   uint64 // see header
 
-	// syncing is held by sync, so that nobody who waits for another's sync holds
-	// writer meanwhile. writer is held while something is written, or a segment
-	// begins. syncer is held while something is synced, and by who ends a segment.
-	// They are taken in this order, before mu.
+	// Take these locks in this order, before mu. syncing is held by sync, so that a caller
+	// that waits for another's sync does not hold writer. writer is held for a write, or
+	// while a segment begins. syncer is held for a sync, or while a segment ends.
 	syncing sync.Mutex
 	writer  slot
 	syncer  sync.Mutex
 
 	mu        sync.Mutex // guards what follows
-	next      *batch     // nil: nobody waits
+	next      *batch     // the batch that changes go into; nil: none
 	seg       segment
-	tried     uint64 // the last segment that was begun, if only to be given up
+	tried     uint64 // the last segment that was begun, successfully or not
 	base      uint64 // see header
 	failed    error  // nil: all is well. Wraps session.ErrUnavailable
 	ended     bool   // failed for good
-	lost      bool   // a sync failed: of the segment only what was synced before counts
+	lost      bool   // a sync failed: only what was synced before counts of the segment
 	entries   map[uuid.UUID]*entry
-	streams   uint64 // the last that was given
-	scratch   []byte // of who holds mu
+	streams   uint64 // the last entry.stream that was given
+	scratch   []byte
 	spare     []byte // for the next batch
 	spareUndo []undo
 
@@ -55,21 +54,21 @@ type journal struct {
 
 	written int64 // bytes, by this process
 	total   int64 // of all segments
-	live    int64 // about what a compaction would leave of them
-	erased  bool  // some segment holds what was deleted
+	live    int64 // about how many of them a compaction would leave
+	erased  bool  // some segment holds text that was deleted
 }
 
-// segment is the one that is written to. Its owner is who holds writer; good and
-// synced are guarded by mu.
+// segment is the one that is written to. The holder of writer owns it; mu guards good and
+// synced.
 type segment struct {
 	seq    uint64
 	f      file
 	good   int64 // bytes of whole frames that count
-	synced int64 // of these were synced
-	marked int64 // were, as the last mark tells
+	synced int64 // how many of them were synced
+	marked int64 // how many of them the last mark says were synced
 }
 
-// slot is a lock that its taker can stop waiting for.
+// slot is a lock for which a select can wait.
 type slot chan struct{}
 
 func (s slot) lock()   { s <- struct{}{} }
@@ -86,11 +85,11 @@ func newJournal(files files, dir string, cfg Config) *journal {
 
 var errClosed = fmt.Errorf("%w: the store is closed", session.ErrUnavailable)
 
-// seconds is the time, since the process began, in a frame.
+// seconds is the time since the process began, as frames have it.
 func (j *journal) seconds() uint64 { return uint64(max(0, time.Now().Unix()-int64(j.start))) }
 
-// failLocked notes that nothing can be written until a new segment begins. It is
-// told once.
+// failLocked notes that nothing can be written until recover begins a new segment. It logs
+// the first failure.
 func (j *journal) failLocked(step string, err error) {
 	if j.failed != nil {
 		return
@@ -111,8 +110,8 @@ func (j *journal) dropLocked(b *batch) {
 	close(b.done)
 }
 
-// undoLocked has the entries be what they were before a batch that failed. Of
-// two batches the later one is undone first.
+// undoLocked restores the entries as they were before a failed batch. Of two batches, undo
+// the later one first.
 func (j *journal) undoLocked(b *batch) {
 	for i := len(b.undo) - 1; i >= 0; i-- {
 		u := b.undo[i]
@@ -155,7 +154,7 @@ func (j *journal) close() error {
 	return errors.Join(err, j.seg.f.Close())
 }
 
-// health tells whether anything can be stored.
+// health returns nil if changes can be stored.
 func (j *journal) health() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

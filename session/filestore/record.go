@@ -27,7 +27,7 @@ type commitRecord struct {
 	has     int
 	head    []byte
 	adds    int    // messages that follow
-	rest    reader // at the first of them; behind them, of a state, is the reply's text
+	rest    reader // at the first of them; after them, in a state, is the reply's text
 }
 
 // appendHead appends a head as JSON, without what stands before it, without its
@@ -116,7 +116,7 @@ func closeFrame(buf []byte, start int) ([]byte, error) {
 	return buf, nil
 }
 
-// fenceSum names a fence to those that append under it.
+// fenceSum is a short name of a fence, for append frames.
 func fenceSum(fence string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(fence)) // never fails

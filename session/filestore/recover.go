@@ -9,11 +9,9 @@ import (
 	"lumos/backend/session"
 )
 
-// recover goes on behind a failure, in a new segment. Nothing is tried again on
-// the old one: what a failed write left in it does not count, since the header
-// of the new one says how much does; and of one whose sync failed only what was
-// synced before counts, since nobody knows what became of the rest. That is
-// written anew from memory.
+// recover goes on in a new segment after a failure; the old one is not written again. Its
+// header says how much of the old one counts: not what a failed write left, and after a
+// failed sync only what was synced before. The rest is written again from memory.
 //
 // In this order: the old segment is synced, if no sync of it has failed; the new
 // one is made; its header is written and synced; all that may not be synced in
@@ -66,8 +64,8 @@ func (b *backend) recover(ctx context.Context) error {
 	return nil
 }
 
-// rewrite writes all that has changed since the last sync, as it stands. Nothing
-// changes meanwhile, since the journal has failed.
+// rewrite writes the present state of all conversations that have changed since the last
+// sync. They do not change meanwhile, since the journal has failed.
 func (b *backend) rewrite(ctx context.Context, f file) (size int64, err error) {
 	j, buf := b.j, []byte(nil)
 	flush := func() error {

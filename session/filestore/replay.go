@@ -14,9 +14,9 @@ import (
 	"lumos/backend/session"
 )
 
-// replay makes of a log what was in memory when it was written, by the checks
-// that were made then: a frame that was written but never acknowledged conflicts
-// with what was done instead, and is skipped.
+// replay restores from a log what was in memory when it was written. It makes the same checks
+// as then: a frame that was written but never acknowledged conflicts with what was done
+// instead, and is skipped.
 type replay struct {
 	files  files
 	repair bool
@@ -24,16 +24,16 @@ type replay struct {
 	chain
 	size    map[string]int64 // of each link's file, as far as it counts
 	found   map[uuid.UUID]*found
-	streams map[uint64]*stream // of the process run
-	process uint64
-	start   int64
-	strings map[string]string // that many messages have
-	last    int64             // the time of the last frame, in Unix seconds
-	erased  bool              // some text was deleted
-	behind  map[uuid.UUID]bool
+	streams map[uint64]*stream // of process
+	process uint64             // header.run of the segment that is read
+	start   int64              // when process began, in Unix seconds
+	strings map[string]string  // that many messages share
+	last    int64              // the time of the last frame, in Unix seconds
+	erased  bool               // some text was deleted
+	behind  map[uuid.UUID]bool // conversations of which a change was skipped
 }
 
-// found is a conversation.
+// found is a conversation as far as it was read.
 type found struct {
 	entry
 	first, head []byte // the first head and the last, as JSON
@@ -42,11 +42,11 @@ type found struct {
 	fenceSum    uint64
 }
 
-// stream is a text by the number that appends have for it.
+// stream is a running reply's text, which appends name by a number.
 type stream struct {
 	f     *found // nil: there was no such conversation
-	fence uint64 // its sum
-	at    int
+	fence uint64 // the fence's sum
+	at    int    // offset of the next append
 }
 
 // run reads all that there is. Errors: *DamageError.

@@ -33,8 +33,8 @@ func (j *journal) rotate(base uint64) error {
 	return nil
 }
 
-// useLocked has a segment, of which size bytes are written and synced, be the one
-// that is written to.
+// useLocked makes f, of which size bytes are written and synced, the segment that is written
+// to.
 func (j *journal) useLocked(f file, h header, size int64) {
 	if j.seg.seq != 0 {
 		j.sizes[j.seg.seq] = j.seg.good
@@ -76,8 +76,8 @@ func (j *journal) begin(h header, more func(f file) error) (file, header, error)
 	return f, h, nil
 }
 
-// writeSegment writes what a segment begins with. Its header is synced before
-// anything follows, so that a longer file without one is damaged.
+// writeSegment writes a segment's beginning. Its header is synced before anything follows, so
+// that a longer file without a header must be damaged.
 func writeSegment(f file, h header, more func(f file) error) error {
 	if _, err := f.Write(h.frame()); err != nil {
 		return err
@@ -91,7 +91,7 @@ func writeSegment(f file, h header, more func(f file) error) error {
 	return f.Sync()
 }
 
-// errDisplaced: another process writes here, though there is a lock.
+// errDisplaced: another process writes here, in spite of the lock.
 var errDisplaced = errors.New("another process has begun a newer file")
 
 // checkAlone looks for a segment that is newer than any of this process's. A lock

@@ -10,12 +10,12 @@ import (
 type header struct {
 	seq   uint64 // of the segment
 	pred  uint64 // the segment before it; 0: none
-	valid uint64 // so much of that counts: what a failed write left behind it does not
-	base  uint64 // segments before this one count no more: all that lives was copied
+	valid uint64 // how many bytes of pred count: not what a failed write left after them
+	base  uint64 // segments before this one do not count any more: a compaction copied them
 	run   uint64 // random name of the process; streams are numbered in it
 	start uint64 // when that began, in Unix seconds
-	// pending: it counts only once a frame of kindReady is in it. What stands before
-	// that is in place of what no longer counts of the segment before it.
+	// pending: the segment counts only once it has a frame of kindReady. The frames before
+	// that replace what does not count of pred.
 	pending uint64
 }
 
@@ -72,8 +72,8 @@ func segmentSeq(name string) (seq uint64, ok bool) {
 	return seq, err == nil && seq > 0 && segmentName(seq) == name
 }
 
-// markFrame says how much of the segment that it is in was synced: damage before
-// that is no torn tail.
+// markFrame says how many bytes of its segment were synced: damage before them is not just a
+// torn tail.
 func markFrame(synced int64) []byte {
 	at, buf := beginFrame(nil, kindMark)
 	buf = binary.LittleEndian.AppendUint64(buf, uint64(synced))
@@ -83,8 +83,8 @@ func markFrame(synced int64) []byte {
 
 const markSize = frameHeader + 1 + 8
 
-// markedBehind returns how much of a segment was synced, as frames behind its
-// first at bytes tell, which are no frame themselves.
+// markedBehind returns how many bytes of a segment were synced, as marks after offset at say,
+// where no frame can be read.
 func markedBehind(data []byte, at int) (synced int64) {
 	for ; at+markSize <= len(data); at++ {
 		if binary.LittleEndian.Uint32(data[at:]) != markSize-frameHeader || kind(data[at+frameHeader]) != kindMark {
@@ -97,15 +97,15 @@ func markedBehind(data []byte, at int) (synced int64) {
 	return synced
 }
 
-// readyFrame ends what has to be in a segment for it to count.
+// readyFrame makes a pending segment count.
 func readyFrame() []byte {
 	at, buf := beginFrame(nil, kindReady)
 	endFrame(buf, at)
 	return buf
 }
 
-// isReady tells whether a segment that is pending has all that it must have, and
-// how long its whole frames are if not.
+// isReady reports whether a pending segment has its ready frame; if not, end is the length of
+// its whole frames.
 func isReady(data []byte) (end int, ok bool) {
 	for end < len(data) {
 		payload, n := nextFrame(data[end:])

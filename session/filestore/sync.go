@@ -28,7 +28,7 @@ func (j *journal) syncSegment() error {
 	return j.endSync(upTo, j.seg.f.Sync())
 }
 
-// beginSync begins a round: what changes from now on is not synced. Both locks
+// beginSync begins a round: changes from now on are not part of the sync. writer and syncer
 // are held.
 func (j *journal) beginSync() (upTo int64) {
 	j.mu.Lock()
@@ -66,7 +66,7 @@ func (j *journal) endSync(upTo int64, err error) error {
 	return nil
 }
 
-// mark writes down how much is synced, when nothing else is being written.
+// mark writes a mark of how much is synced, if nothing else waits to be written.
 func (j *journal) mark() {
 	j.writer.lock()
 	defer j.writer.unlock()

@@ -20,9 +20,8 @@ const (
 	pollEvery = 75 * time.Millisecond // how often the nodes in question are polled
 	askedFor  = time.Minute           // how long a node is polled after Alive was asked about it
 
-	// A node is dead when as many polls in a row found nobody subscribed to its
-	// channel and its beat has not risen for quietBeat: a node that subscribes again
-	// still beats.
+	// A node is dead when this many polls in a row found no subscriber to its channel, and
+	// its beat has not risen for quietBeat: a node that only subscribes again still beats.
 	unheardPolls = 3
 	quietBeat    = 400 * time.Millisecond
 	// It is also dead when its beat has not risen for deadBeat.
@@ -43,8 +42,8 @@ type peers struct {
 type peer struct {
 	asked   time.Time     // when Alive last asked
 	known   bool          // it has been polled
-	beat    string        // its last value; "": it had none
-	quiet   time.Duration // for how long that did not rise, as far as was observed
+	beat    string        // the last value of its beat; "": it had none
+	quiet   time.Duration // for how long the beat was observed not to rise
 	unheard int           // polls in a row that found nobody subscribed
 	dead    bool
 }
@@ -160,9 +159,9 @@ func (p *peers) resetStreaks() {
 	}
 }
 
-// observe notes a poll's answer. The time between two polls counts for at most
-// beatEvery, so that a node that was stopped itself has observed nothing. While this
-// node's own beat is not stored, the others' may not be either, and nothing counts.
+// observe notes a poll's answer. The time between two polls counts for at most beatEvery, so
+// that a node that was itself suspended does not hold others dead. While this node's own beat
+// cannot be stored, the others' may not be either, and no time counts.
 func (p *peers) observe(now time.Time, names []string, heard map[string]int64, beats []string, usable bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -233,7 +233,7 @@ func TestLineIdle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &line{tasks: &n.store.tasks}
+	l := &appendConn{tasks: &n.store.tasks}
 	defer l.close()
 	first := l.open(c)
 	if err := first.Do(t.Context(), first.B().Ping().Build()).Error(); err != nil {
@@ -242,7 +242,7 @@ func TestLineIdle(t *testing.T) {
 	if l.open(c) != first {
 		t.Error("a connection in use was made anew")
 	}
-	l.used = time.Now().Add(-2 * lineIdle)
+	l.used = time.Now().Add(-2 * appendConnIdle)
 	second := l.open(c)
 	if second == first {
 		t.Error("an idle connection was kept")

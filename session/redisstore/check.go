@@ -19,10 +19,9 @@ import (
 	"lumos/backend/session"
 )
 
-// Check plays a turn in a session of its own, and returns what only whoever runs
-// the hub can mend: a wrong password, a certificate that nobody vouches for, a
-// right that a turn would miss, an older hub on the same Redis. A Redis that is
-// away is no error: it is waited for.
+// Check plays a turn in a session of its own, and returns errors that only the operator can
+// mend: a wrong password, an untrusted certificate, a missing ACL right, an older hub on the
+// same Redis. A Redis that is away is no error, since it may come back.
 func (s *Store) Check(ctx context.Context) error {
 	s.checking.Store(true)
 	err := s.check(ctx)

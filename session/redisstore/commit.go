@@ -84,7 +84,7 @@ func (s *Store) commitArgs(id uuid.UUID, before *session.Head, ch *session.Chang
 	ends := had >= 0 && ch.Running == nil && len(ch.Add) == 1
 	holder := ""
 	if ch.Running != nil {
-		holder = right(ch.Running.Fence, ch.Running.Reply)
+		holder = fenceValue(ch.Running.Fence, ch.Running.Reply)
 	}
 	life := millis(s.life(&ch.Head))
 	args := make([]string, 0, 32)
@@ -121,8 +121,8 @@ func (s *Store) commitArgs(id uuid.UUID, before *session.Head, ch *session.Chang
 	return args
 }
 
-// Claim implements session.Backend. The claim lives as long as an empty session at
-// first; Touch slides it with its session, in whose slot it is not.
+// Claim implements session.Backend. At first a claim lives as long as an empty session; Touch
+// slides it with its session, by a command of its own since it is in another slot.
 func (s *Store) Claim(ctx context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error) {
 	life := s.life(new(session.Head)) + time.Minute
 	answer, err := s.run(ctx, claimScript, []string{idemKey(key)}, []string{id.String(), stale.String(), millis(life)})

@@ -40,7 +40,8 @@ func (s *Store) Full(ctx context.Context, key string, most int) (bool, error) {
 	return err == nil && !room, err
 }
 
-// enter counts a reply, or, "", tells whether there is room for one.
+// enter counts a reply and returns true, or false if most are counted already. With "" it only
+// reports whether there is room.
 func (s *Store) enter(ctx context.Context, key, reply string, most int) (bool, error) {
 	args := []string{s.node, reply, strconv.Itoa(most), millis(countedFor)}
 	for {

@@ -39,9 +39,9 @@ func channelOf(node string) string { return "hub:" + node }
 // own beat is stored knows that the others' can be, too.
 func beatKey(node string) string { return "hub:{beat}:" + node }
 
-// right returns the fence key's value while a reply runs. A yielded reply has no
-// fence, so its id stands there: its text cannot be taken for another reply's.
-func right(fence string, reply uuid.UUID) string {
+// fenceValue returns the fence key's value while a reply runs. A yielded reply has no fence,
+// so the value has its id: its text cannot be mistaken for another reply's.
+func fenceValue(fence string, reply uuid.UUID) string {
 	if fence == "" {
 		return "yielded " + reply.String()
 	}

@@ -23,7 +23,7 @@ var errAltered = errors.New("the conversation has changed")
 type loading struct {
 	version string // of the conversation; "": no piece has arrived
 	head    session.Head
-	keep    int // how many of the known messages are still the log's beginning
+	keep    int // how many known messages the log still begins with
 	log     []session.Message
 	part    []byte // the beginning of a record that the next piece continues
 	at, off int    // where the next piece begins: index of the record, and byte in it

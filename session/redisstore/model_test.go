@@ -40,12 +40,12 @@ func (m *model) commit(was string, ch *session.Change) error {
 	case ch.Running == nil:
 		m.text, m.right = "", ""
 	case !m.running:
-		m.text, m.right = "", right(ch.Running.Fence, ch.Running.Reply)
+		m.text, m.right = "", fenceValue(ch.Running.Fence, ch.Running.Reply)
 	default:
 		if ch.Had >= 0 {
 			m.text = m.text[:ch.Has]
 		}
-		m.right = right(ch.Running.Fence, ch.Running.Reply)
+		m.right = fenceValue(ch.Running.Fence, ch.Running.Reply)
 	}
 	m.running = ch.Running != nil
 	return nil

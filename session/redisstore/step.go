@@ -29,7 +29,8 @@ func (s *Store) run(ctx context.Context, sc *script, keys, args []string) (answe
 	return answer, nil
 }
 
-// try calls f until it succeeds, fails for good, or its time is over.
+// try calls f until it succeeds, fails with an error that is not retryable, or s.limit has
+// passed.
 func (s *Store) try(ctx context.Context, f func(context.Context, rueidis.Client) error) error {
 	limit, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
@@ -41,7 +42,7 @@ func (s *Store) try(ctx context.Context, f func(context.Context, rueidis.Client)
 		if err == nil {
 			return nil
 		}
-		again, err := s.judge(err)
+		again, err := s.retryable(err)
 		if !again {
 			return err
 		}
@@ -50,8 +51,8 @@ func (s *Store) try(ctx context.Context, f func(context.Context, rueidis.Client)
 		case <-pause.C:
 		case <-limit.Done():
 			pause.Stop()
-			// A deadline alone does not tell why: after a pause of the whole process it
-			// may pass before any answer was read.
+			// ctx's deadline is no reason of its own: if the whole process was suspended,
+			// it may have passed before any answer was read.
 			if ctx.Err() == context.Canceled {
 				return ctx.Err()
 			}
@@ -61,8 +62,8 @@ func (s *Store) try(ctx context.Context, f func(context.Context, rueidis.Client)
 	}
 }
 
-// judge tells whether an error is worth another try, and what it means to callers.
-func (s *Store) judge(err error) (again bool, _ error) {
+// retryable reports whether to try again after err, and returns err as callers see it.
+func (s *Store) retryable(err error) (again bool, _ error) {
 	answer, ok := rueidis.IsRedisErr(err)
 	switch {
 	case !ok:

@@ -61,35 +61,34 @@ type Config struct {
 
 // Store is a session.Backend in Redis. Each node of the hub has one.
 type Store struct {
-	cfg    Config
-	log    *slog.Logger
-	node   string        // random, so that a node that starts anew is another
-	limit  time.Duration // stepTimeout, but in tests
-	option rueidis.ClientOption
-	client atomic.Pointer[rueidis.Client]
-	dial   singleflight.Group
-	tasks  sync.WaitGroup // background work outside of Run; Close waits for it
-	line   line           // Append's connection
+	cfg        Config
+	log        *slog.Logger
+	node       string        // random, so that a node that starts anew is another
+	limit      time.Duration // stepTimeout, but in tests
+	option     rueidis.ClientOption
+	client     atomic.Pointer[rueidis.Client]
+	dial       singleflight.Group
+	tasks      sync.WaitGroup // background work outside of Run; Close waits for it
+	appendConn appendConn     // guarded by its own mu
 
 	// Each of these warnings is logged at once, then once a minute while it lasts.
 	refusals, outages, unheard, lostText rate.Sometimes
-	checking                             atomic.Bool // Check runs: nothing is logged
+	checking                             atomic.Bool // Check runs, and warn does not log
 
 	subscription subscription
 	peers        peers
 
 	mu       sync.Mutex // guards what follows; no call is made under it
 	closed   bool
-	refused  error                  // what Redis has refused to Check
+	refused  error                  // errors that Redis returned while Check ran
 	ownTexts map[uuid.UUID]*ownText // by conversation: the replies that are written here
 }
 
 var _ session.Backend = (*Store)(nil)
 
-// Open returns a store in the Redis that cfg names. It connects when it is first
-// used, and again whenever that is needed; it does not fail for a Redis that is
-// away. Errors: a URL that cannot be understood, or names files that cannot be
-// used.
+// Open returns a store in the Redis that cfg names. It connects when it is first used, and
+// again when needed, so it does not fail if Redis is away. Errors: the URL cannot be parsed,
+// or a file that it names cannot be used.
 func Open(cfg Config) (*Store, error) {
 	option, err := Option(cfg.URL)
 	if err != nil {
@@ -111,7 +110,7 @@ func Open(cfg Config) (*Store, error) {
 	for _, warning := range []*rate.Sometimes{&s.refusals, &s.outages, &s.unheard, &s.lostText} {
 		warning.Interval = time.Minute
 	}
-	s.line.tasks = &s.tasks
+	s.appendConn.tasks = &s.tasks
 	s.subscription.established = make(chan struct{})
 	s.peers.nodes = make(map[string]*peer)
 	return s, nil
@@ -155,7 +154,7 @@ func (s *Store) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.line.close()
+	s.appendConn.close()
 	s.tasks.Wait()
 	if c := s.client.Load(); c != nil {
 		(*c).Close()

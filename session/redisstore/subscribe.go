@@ -66,7 +66,7 @@ func (s *Store) subscribe(ctx context.Context, d *dispatcher) error {
 			d.dispatch(session.Hint{})
 		}
 	})
-	return c.Dedicated(func(c rueidis.DedicatedClient) error { // hints do not queue behind long answers
+	return c.Dedicated(func(c rueidis.DedicatedClient) error { // so that hints do not wait for long answers
 		return c.Receive(confirmed, c.B().Subscribe().Channel(channelOf(s.node)).Build(), func(m rueidis.PubSubMessage) {
 			d.receive(m.Message)
 		})

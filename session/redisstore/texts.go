@@ -27,10 +27,10 @@ const (
 // ownText is what the store remembers of a reply that this node writes.
 type ownText struct {
 	fence   string
-	version string // of the conversation, as this node last committed or loaded it
-	asked   time.Time
-	keys    []string
-	hint    string // the beginning of its hints
+	version string    // of the conversation, as this node last committed or loaded it
+	asked   time.Time // when an append last compared the version
+	keys    []string  // see keysOf
+	hint    string    // the beginning of its hints
 }
 
 // trackOwn notes the conversation's version, if this node writes its reply.
@@ -54,8 +54,8 @@ func newOwnText(id uuid.UUID, fence string) *ownText {
 	return &ownText{fence: fence, asked: time.Now(), keys: keysOf(id), hint: "text " + id.String() + " " + fence}
 }
 
-// ownTextOf returns what is known of a text's conversation, and its version when it
-// is time to ask whether that still stands.
+// ownTextOf returns what is known of a text's conversation, and, once in askEvery, the
+// version that the append is to compare; "": none.
 func (s *Store) ownTextOf(t *session.Text, now time.Time) (w *ownText, version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +73,7 @@ func (s *Store) Append(ctx context.Context, texts []*session.Text) {
 	shared, err := s.connect(ctx)
 	if err != nil {
 		s.warn(err)
-		return // the texts get no answer, which tells that it failed
+		return // neither Saved nor Moved is called, which means that it failed
 	}
 	together := maxTogether
 	if isCluster(shared) {
@@ -81,9 +81,9 @@ func (s *Store) Append(ctx context.Context, texts []*session.Text) {
 	}
 	groups := slices.Collect(slices.Chunk(texts, together))
 	c := rueidis.CoreClient(shared)
-	if ctx.Done() == nil && !isCluster(shared) && s.line.mu.TryLock() {
-		defer s.line.mu.Unlock()
-		c = s.line.open(shared)
+	if ctx.Done() == nil && !isCluster(shared) && s.appendConn.mu.TryLock() {
+		defer s.appendConn.mu.Unlock()
+		c = s.appendConn.open(shared)
 	} else {
 		var cancel func()
 		ctx, cancel = context.WithTimeout(ctx, s.limit)
@@ -107,7 +107,7 @@ func (s *Store) Append(ctx context.Context, texts []*session.Text) {
 		}
 	}
 	if failed && c != rueidis.CoreClient(shared) {
-		s.line.close() // the Redis that it leads to may have become a replica
+		s.appendConn.close() // the Redis that it leads to may have become a replica
 	}
 }
 
@@ -189,7 +189,7 @@ func (s *Store) readCommand(c rueidis.CoreClient, t *session.Text, from int) rue
 		node = ""
 	}
 	return readScript.command(c, keysOf(t.Ref.ID)[fenceKey:], []string{
-		s.node, millis(followFor), right(t.Fence, t.Reply), strconv.Itoa(from), strconv.Itoa(maxRead),
+		s.node, millis(followFor), fenceValue(t.Fence, t.Reply), strconv.Itoa(from), strconv.Itoa(maxRead),
 		node, "follows " + t.Ref.ID.String() + " " + t.Fence,
 	})
 }

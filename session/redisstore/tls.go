@@ -9,8 +9,8 @@ import (
 	"os"
 )
 
-// addFiles adds to c, nil without TLS, what the files say that a Redis URL's
-// query names: ca, cert and key.
+// addFiles reads the files that a Redis URL's query names, ca, cert and key, into c, which is
+// nil without TLS.
 func addFiles(c *tls.Config, query url.Values) error {
 	ca, cert, key := query.Get("ca"), query.Get("cert"), query.Get("key")
 	switch {

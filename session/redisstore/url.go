@@ -16,12 +16,10 @@ var errURL = errors.New("the Redis URL is not one of redis://[user:password@]hos
 	"rediss://…[?ca=file&cert=file&key=file] (TLS) or unix:///path/of/socket; " +
 	"what is neither letter nor digit in user and password must be percent-encoded")
 
-// Option parses what REDIS_URL may hold: the URLs of rueidis.ParseURL,
-// and commas between the nodes of a cluster, which may be whole URLs or hosts.
-// User with password, database, and each value of the query are those of the
-// first that has them. With rediss:// the query may name PEM files: ca, who
-// signed the certificates of Redis, in place of the system's authorities; cert
-// and key, what to show it.
+// Option parses REDIS_URL: the URLs of rueidis.ParseURL, and, for a cluster, several URLs or
+// hosts separated by commas. User with password, database and each value of the query are
+// taken from the first that has them. With rediss:// the query may name PEM files: ca, which
+// signed Redis' certificates, in place of the system's authorities; cert and key, the client's.
 func Option(raw string) (rueidis.ClientOption, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok || strings.Contains(raw, "#") {

@@ -18,11 +18,10 @@ type Call struct {
 	Done   bool            // the call has been made, and succeeded
 }
 
-// Faults stands in front of a Backend, all of whose calls fail as a hook says: it is
-// asked before each and, when that has succeeded, once more behind it. What the hook
-// returns the caller gets: before the call in its place, behind it in place of its
-// answer. A call that returns no error is left out, which is how it fails. A hook may
-// block, count or panic as well.
+// Faults wraps a Backend whose calls fail as a hook says. The hook is called before each call
+// and, if that succeeds, again after it. An error that it returns before the call replaces
+// the call, after it the call's answer. A method without an error is then not called, which
+// is how it fails. A hook may block, count or panic as well.
 type Faults struct {
 	session.Backend
 	hook atomic.Pointer[func(Call) error]

@@ -6,7 +6,7 @@ import (
 	"lumos/backend/session"
 )
 
-// placeCases are about what Get finds behind a place.
+// placeCases are about what Get finds after a place.
 var placeCases = []storeCase{
 	{"behind each message", func(c *Talk) {
 		users, replies := c.said(3)

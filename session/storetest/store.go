@@ -1,5 +1,5 @@
 // Package storetest holds every implementation of session.Backend to the same
-// table: what the steps of a conversation answer, and what stands behind them.
+// table: what the steps of a conversation return, and what they leave in the store.
 package storetest
 
 import (
@@ -167,7 +167,7 @@ func (c *Talk) Round(content string) (user, reply session.Message) {
 	return said.User, c.End(turn.Reply, "re: "+content, session.FinishStop)
 }
 
-// View returns the session with the messages behind a place.
+// View returns the session with the messages after a place.
 func (c *Talk) View(after session.Position) session.Session {
 	c.Helper()
 	s, err := c.Sessions.Get(c.ctx, c.Ref, after)
@@ -177,7 +177,7 @@ func (c *Talk) View(after session.Position) session.Session {
 	return s
 }
 
-// WantTexts compares the contents of the messages behind after.
+// WantTexts compares the contents of the messages that follow after.
 func (c *Talk) WantTexts(after session.Position, want ...string) session.Session {
 	c.Helper()
 	s := c.View(after)

@@ -7,15 +7,15 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// lineIdle is how long a line may be unused before it is dialed again. Firewalls drop
-// idle connections without telling anybody.
-const lineIdle = 5 * time.Second
+// appendConnIdle is how long the connection may be unused before it is dialed again:
+// firewalls drop idle connections silently.
+const appendConnIdle = 5 * time.Second
 
-// line is a connection for one goroutine at a time. rueidis writes and reads it on
-// the caller's goroutine as long as no context can end; on the shared connection, a
-// batch passes through two of the library's goroutines.
-type line struct {
-	mu    sync.Mutex // held by whoever uses it
+// appendConn is Append's own connection, for one goroutine at a time. rueidis writes and
+// reads it on the caller's goroutine as long as no context can end; on the shared
+// connection, a batch passes through two of the library's goroutines.
+type appendConn struct {
+	mu    sync.Mutex // held while the connection is used
 	tasks *sync.WaitGroup
 	c     rueidis.DedicatedClient // nil: not connected
 	used  time.Time
@@ -25,9 +25,9 @@ func isCluster(c rueidis.Client) bool { return c.Mode() == rueidis.ClientModeClu
 
 // open returns the connection, dialed if needed. An error shows when it is used; then
 // the caller closes it.
-func (l *line) open(c rueidis.Client) rueidis.DedicatedClient {
+func (l *appendConn) open(c rueidis.Client) rueidis.DedicatedClient {
 	now := time.Now()
-	if now.Sub(l.used) > lineIdle {
+	if now.Sub(l.used) > appendConnIdle {
 		l.close()
 	}
 	if l.c == nil {
@@ -39,7 +39,7 @@ func (l *line) open(c rueidis.Client) rueidis.DedicatedClient {
 
 // close closes the connection in the background, since rueidis waits up to a second
 // for a silent peer.
-func (l *line) close() {
+func (l *appendConn) close() {
 	if l.c != nil {
 		l.tasks.Go(l.c.Close)
 		l.c = nil
