@@ -18,3 +18,17 @@ func TestAISDK(t *testing.T) {
 		})
 	}
 }
+
+// TestAISDKKilled: the hub's process is killed in the middle of what the model thinks and
+// says, and started again. A page that is loaded again, and one that asks once more, have
+// every part of the reply.
+func TestAISDKKilled(t *testing.T) {
+	dir := npmPackages(t, "aisdk")
+	for _, version := range []string{"ai-5-0-277", "ai-6-0-326", "ai-7-0-173"} {
+		t.Run(version, func(t *testing.T) {
+			r, l, restart := newRestarted(t)
+			c := remoteBehind(t, r, l, restart)
+			playScenarios(t, dir, "killed.mjs", l.url, l.url, c.url, version)
+		})
+	}
+}

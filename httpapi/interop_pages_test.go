@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 
 	"lumos/backend/httpapi"
 	"lumos/backend/hub"
+	"lumos/backend/llm/mistralsim"
 )
 
 // realPages are pages that vite has built from interop/pages, in Chromium.
@@ -28,6 +30,7 @@ type realPages struct {
 	browser context.Context
 	pages   *httptest.Server
 	address atomic.Pointer[string] // that requests come from, if one is set
+	page    string                 // chat or assistant
 }
 
 // pageHTML is around each script.
@@ -65,7 +68,7 @@ func builtPages(t *testing.T) *realPages {
 		t.Fatalf("vite build: %v\n%s", err, out)
 	}
 	files := http.FileServer(http.Dir(built))
-	p := &realPages{browser: browser(t), pages: httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p := &realPages{page: "chat", browser: browser(t), pages: httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, isPage := strings.CutSuffix(r.URL.Path, ".html")
 		if !isPage {
 			files.ServeHTTP(w, r)
@@ -86,13 +89,13 @@ type realPage struct {
 }
 
 // open shows a page of the conversation id; how is a query, such as "socket&resume".
-func (p *realPages) open(t *testing.T, page, id, how string) *realPage {
+func (p *realPages) open(t *testing.T, id, how string) *realPage {
 	t.Helper()
 	query := "hub=" + url.QueryEscape(p.line.url)
 	if id != "" {
 		query += "&id=" + id
 	}
-	r := &realPage{tab: openTab(t, p.browser, p.pages.URL+"/"+page+".html?"+query+"&"+how), rig: p, id: id}
+	r := &realPage{tab: openTab(t, p.browser, p.pages.URL+"/"+p.page+".html?"+query+"&"+how), rig: p, id: id}
 	r.until("window.chat && state()", "[window.failed ?? null, document.body.innerHTML]")
 	return r
 }
@@ -147,20 +150,26 @@ func jsList(list []string) string {
 // transports. After each step the page shows what the hub has.
 func TestRealPages(t *testing.T) {
 	p := newRealPages(t)
-	for _, how := range []string{"", "socket"} {
-		name := map[string]string{"": "default transport", "socket": "transport.js"}[how]
-		t.Run(name, func(t *testing.T) { testUseChat(t, p, how) })
-		t.Run("retries, "+name, func(t *testing.T) { testRetries(t, p, how) })
-		t.Run("the line, "+name, func(t *testing.T) { testLine(t, p, how) })
-		t.Run("reasoning, "+name, func(t *testing.T) { testReasoning(t, p, how) })
-		t.Run("assistant-ui, "+name, func(t *testing.T) { testAssistantUI(t, p, how) })
+	for page, name := range map[string]string{"chat": "useChat", "assistant": "assistant-ui"} {
+		p.page = page
+		for _, how := range []string{"", "socket"} {
+			name := name + map[string]string{"": ", default transport", "socket": ", transport.js"}[how]
+			t.Run(name, func(t *testing.T) { testUseChat(t, p, how) })
+			t.Run("the line, "+name, func(t *testing.T) { testLine(t, p, how) })
+			t.Run("reasoning, "+name, func(t *testing.T) { testReasoning(t, p, how) })
+			if page == "chat" {
+				t.Run("retries, "+name, func(t *testing.T) { testRetries(t, p, how) })
+			} else {
+				t.Run("buttons, "+name, func(t *testing.T) { testAssistantUI(t, p, how) })
+			}
+		}
+		t.Run("two tabs, "+name+", transport.js", func(t *testing.T) { testTwoTabs(t, p) })
 	}
-	t.Run("two tabs, transport.js", func(t *testing.T) { testTwoTabs(t, p) })
 }
 
 func testUseChat(t *testing.T, p *realPages, how string) {
 	t.Run("send, regenerate, edit, cut, branch and back", func(t *testing.T) {
-		c := p.open(t, "chat", newID(), how)
+		c := p.open(t, newID(), how)
 		c.send("one")
 		c.same("user: one", "=")
 		c.send("two")
@@ -180,7 +189,7 @@ func testUseChat(t *testing.T, p *realPages, how string) {
 	})
 
 	t.Run("a send that is refused, or does not arrive", func(t *testing.T) {
-		c := p.open(t, "chat", newID(), how)
+		c := p.open(t, newID(), how)
 		c.send("first")
 		c.same("user: first", "=")
 		c.send(strings.Repeat("too long ", 20))
@@ -195,17 +204,19 @@ func testUseChat(t *testing.T, p *realPages, how string) {
 		}
 	})
 
-	t.Run("a notice and a greeting of the page's own", func(t *testing.T) {
-		c := p.open(t, "chat", newID(), how)
-		notice := "{id: 'notice' + Math.random(), role: 'assistant', parts: [{type: 'text', text: 'Notice'}]}"
-		c.run("(chat.setMessages([" + notice + "]), chat.sendMessage({text: 'one'}))")
-		c.same("user: one", "=")
-		c.run("(chat.setMessages([...chat.messages, " + notice + "]), chat.sendMessage({text: 'two'}))")
-		c.same("user: one", "=", "user: two", "=")
-	})
+	if p.page == "chat" { // assistant-ui shows an answer and the notice after it as one
+		t.Run("a notice and a greeting of the page's own", func(t *testing.T) {
+			c := p.open(t, newID(), how)
+			notice := "{id: 'notice' + Math.random(), role: 'assistant', parts: [{type: 'text', text: 'Notice'}]}"
+			c.run("(chat.setMessages([" + notice + "]), chat.sendMessage({text: 'one'}))")
+			c.same("user: one", "=")
+			c.run("(chat.setMessages([...chat.messages, " + notice + "]), chat.sendMessage({text: 'two'}))")
+			c.same("user: one", "=", "user: two", "=")
+		})
+	}
 
 	t.Run("stop, and stop before the first token", func(t *testing.T) {
-		c := p.open(t, "chat", newID(), how)
+		c := p.open(t, newID(), how)
 		a, g := held(1, "begun ", "never")
 		p.answer("slow", a)
 		c.send("slow")
@@ -233,16 +244,16 @@ func testUseChat(t *testing.T, p *realPages, how string) {
 		id := newID()
 		a, g := held(1, "begun ", "and ended")
 		p.answer("reload", a)
-		p.open(t, "chat", id, how).send("reload")
+		p.open(t, id, how).send("reload")
 		g.wait(t)
-		c := p.open(t, "chat", id, how+"&resume")
+		c := p.open(t, id, how+"&resume")
 		c.until("seen().includes('assistant: begun ')", "seen()")
 		g.open()
 		c.same("user: reload", "assistant: begun and ended")
 	})
 
 	t.Run("the line is cut in mid-reply", func(t *testing.T) {
-		c := p.open(t, "chat", newID(), how)
+		c := p.open(t, newID(), how)
 		a, g := held(1, "half ", "and whole")
 		p.answer("cut", a)
 		c.send("cut")
@@ -259,10 +270,10 @@ func testUseChat(t *testing.T, p *realPages, how string) {
 	if how == "" {
 		t.Run("a stale tab", func(t *testing.T) {
 			id := newID()
-			stale := p.open(t, "chat", id, how)
+			stale := p.open(t, id, how)
 			stale.send("one")
 			stale.same("user: one", "=")
-			other := p.open(t, "chat", id, how)
+			other := p.open(t, id, how)
 			other.send("two")
 			other.same("user: one", "=", "user: two", "=")
 			stale.send("three")
@@ -273,7 +284,7 @@ func testUseChat(t *testing.T, p *realPages, how string) {
 	}
 
 	t.Run("no id", func(t *testing.T) {
-		c := p.open(t, "chat", "", how)
+		c := p.open(t, "", how)
 		c.id = eval[string](c.tab, "chat.id")
 		c.send("one")
 		c.same("user: one", "=")
@@ -349,24 +360,99 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
+// testAssistantUI does what the buttons of assistant-ui do: its runtime has branches of
+// its own, and asks for all else by useChat.
 func testAssistantUI(t *testing.T, p *realPages, how string) {
-	c := p.open(t, "assistant", newID(), how)
-	say := func(text string) {
-		c.run("thread.append({role: 'user', content: [{type: 'text', text: " + strconv.Quote(text) + "}]})")
+	open := func(t *testing.T) (c *realPage, say func(text string)) {
+		c = p.open(t, newID(), how)
+		return c, func(text string) {
+			c.run("thread.append({role: 'user', content: [{type: 'text', text: " + strconv.Quote(text) + "}]})")
+		}
 	}
-	say("one")
-	c.same("user: one", "=")
-	say("two")
-	c.same("user: one", "=", "user: two", "=")
-	c.run("thread.append({parentId: thread.getState().messages[1].id, role: 'user', content: [{type: 'text', text: 'three'}]})")
-	c.same("user: one", "=", "user: three", "=")
-	c.run("thread.startRun({parentId: thread.getState().messages[2].id})")
-	c.same("user: one", "=", "user: three", "=")
-	c.run("thread.append({parentId: null, role: 'user', content: [{type: 'text', text: 'uno'}]})")
-	c.same("user: uno", "=")
-	// The branch picker of the first message, and on from there.
-	c.run("thread.getMessageByIndex(0).switchToBranch({position: 'previous'})")
-	c.until("seen()[0] === 'user: one'", "seen()")
-	say("four")
-	c.same("user: one", "=", "user: three", "=", "user: four", "=")
+	const reload = "thread.startRun({parentId: thread.getState().messages.findLast((m) => m.role === 'user').id})"
+	t.Run("send, edit, another answer, branch and back", func(t *testing.T) {
+		c, say := open(t)
+		say("one")
+		c.same("user: one", "=")
+		say("two")
+		c.same("user: one", "=", "user: two", "=")
+		c.run("thread.append({parentId: thread.getState().messages[1].id, role: 'user', content: [{type: 'text', text: 'three'}]})")
+		c.same("user: one", "=", "user: three", "=")
+		c.run(reload)
+		c.same("user: one", "=", "user: three", "=")
+		c.run("thread.append({parentId: null, role: 'user', content: [{type: 'text', text: 'uno'}]})")
+		c.same("user: uno", "=")
+		// The branch picker of the first message, and on from there.
+		c.run("thread.getMessageByIndex(0).switchToBranch({position: 'previous'})")
+		c.until("seen()[0] === 'user: one'", "seen()")
+		say("four")
+		c.same("user: one", "=", "user: three", "=", "user: four", "=")
+	})
+
+	for _, fault := range []string{"429", "offline"} {
+		if fault == "offline" && how != "" {
+			continue // it waits, and goes out by itself: see testRetries
+		}
+		for _, first := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, then the reload button; first message: %v", fault, first), func(t *testing.T) {
+				p.as(counted)
+				defer p.as("")
+				c, say := open(t)
+				var want []string
+				if !first {
+					want = []string{"user: before", "="}
+					say("before")
+					c.same(slices.Clone(want)...)
+				}
+				end := p.refuses(t, fault)
+				say("again")
+				c.until("state() === 'error'", "[state(), ...seen()]")
+				end()
+				c.run(reload)
+				c.same(append(want, "user: again", "=")...)
+			})
+		}
+	}
+
+	t.Run("413, then another text in its place", func(t *testing.T) {
+		c, say := open(t)
+		say("one")
+		c.same("user: one", "=")
+		say(strings.Repeat("too long ", 20))
+		c.until("state() === 'error'", "[state(), ...seen()]")
+		c.run("thread.append({parentId: thread.getState().messages[1].id, role: 'user', content: [{type: 'text', text: 'shorter'}]})")
+		c.same("user: one", "=", "user: shorter", "=")
+	})
+
+	t.Run("the stop button, and on", func(t *testing.T) {
+		c, say := open(t)
+		a, g := held(1, "begun ", "never")
+		p.answer("slow", a)
+		say("slow")
+		c.until("seen().includes('assistant: begun ')", "seen()")
+		c.run("thread.cancelRun()")
+		c.rest()
+		say("next")
+		c.same("user: slow", "assistant: begun ", "user: next", "=")
+		g.open()
+	})
+
+	t.Run("the line is cut, then the reload button", func(t *testing.T) {
+		c, say := open(t)
+		a, g := held(1, "half ", "and whole")
+		p.answer("cut", a)
+		say("cut")
+		c.until("seen().includes('assistant: half ')", "seen()")
+		p.line.cut()
+		if how == "" {
+			c.until("state() === 'error'", "seen()")
+			p.answer("cut", mistralsim.Answer{Text: "anew"})
+			c.run(reload)
+			c.same("user: cut", "assistant: anew")
+			g.open()
+			return
+		}
+		g.open()
+		c.same("user: cut", "assistant: half and whole")
+	})
 }

@@ -16,12 +16,13 @@ import (
 // remote lets a script in another process direct the rig: what the model says,
 // when it goes on, and when the network breaks.
 type remote struct {
-	t     testing.TB
-	rig   *rig
-	line  *line
-	url   string
-	mu    sync.Mutex
-	gates map[string]*gate // by what the user said
+	t       testing.TB
+	rig     *rig
+	line    *line
+	restart func() // kills the hub's process, and starts another; nil: the hub has none
+	url     string
+	mu      sync.Mutex
+	gates   map[string]*gate // by what the user said
 }
 
 // command is what interop/harness.mjs posts.
@@ -37,7 +38,11 @@ type command struct {
 
 func newRemote(t testing.TB, r *rig) *remote {
 	t.Helper()
-	c := &remote{t: t, rig: r, line: newLine(t, r.url), gates: make(map[string]*gate)}
+	return remoteBehind(t, r, newLine(t, r.url), nil)
+}
+
+func remoteBehind(t testing.TB, r *rig, l *line, restart func()) *remote {
+	c := &remote{t: t, rig: r, line: l, restart: restart, gates: make(map[string]*gate)}
 	s := httptest.NewServer(c)
 	t.Cleanup(s.Close)
 	c.url = s.URL
@@ -65,6 +70,8 @@ func (c *remote) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		answer["asked"] = c.rig.asked()
 	case "cut":
 		c.line.cut(in.After...)
+	case "restart":
+		c.restart()
 	case "cuts":
 		answer["cuts"] = c.line.cuts()
 	default:

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -200,7 +201,7 @@ func TestProxies(t *testing.T) {
 			needs.Program(t, name)
 			p := &proxy{addr: freeAddr(t), dir: t.TempDir()}
 			p.tls = certificate(t, p.dir)
-			c := startCluster(t, 2, "TRUSTED_PROXIES=127.0.0.1", "ALLOWED_ORIGINS="+p.origin(), "MESSAGES_PER_MINUTE=20")
+			c := startCluster(t, 2, "TRUSTED_PROXIES=127.0.0.1", "ALLOWED_ORIGINS="+p.origin(), "MESSAGES_PER_MINUTE=20", "DRAIN_TIMEOUT=500ms")
 			start(t, p, c.nodes)
 			plain := p.client(t, "", "")
 			t.Run("both nodes", func(t *testing.T) {
@@ -218,6 +219,7 @@ func TestProxies(t *testing.T) {
 					})
 				}
 			})
+			t.Run("a node drains", func(t *testing.T) { p.drains(t, c, plain) })
 			t.Run("a node dies", func(t *testing.T) { p.survives(t, c, plain) })
 			for _, hub := range c.nodes {
 				if log := hub.log.String(); strings.Contains(log, "X-Forwarded-For is ignored") {
@@ -375,21 +377,69 @@ func (p *proxy) carriesSilence(t *testing.T, c *cluster, at *node) {
 	talking.hang()
 }
 
+// speaksWith begins a reply, held in its middle, on a page that the proxy has connected
+// with this node.
+func (p *proxy) speaksWith(t *testing.T, c *cluster, at, hub *node) (*page, *plan) {
+	g, plan := c.say(t, at, 1000+seed.Add(1), 60, 30)
+	other := c.nodes[0]
+	if other == hub {
+		other = c.nodes[1]
+	}
+	eventually(t, "the page is with node "+hub.name, func() bool {
+		if hub.connected(t) && !other.connected(t) {
+			return true
+		}
+		g.hang()
+		g.connect(t, at)
+		g.readTo(t, plan.before(30))
+		return false
+	})
+	return g, plan
+}
+
+// drains: SIGTERM to the node that a page is connected with, in the middle of a reply. The
+// page is told to come back, and as often as it meets that node again, until it is with
+// the other and gets the exact rest. Who begins anew meanwhile is served or told to wait.
+func (p *proxy) drains(t *testing.T, c *cluster, at *node) {
+	for _, old := range c.nodes {
+		g, plan := p.speaksWith(t, c, at, old)
+		old.signal(syscall.SIGTERM)
+		if code := g.closes(t); code != 1001 {
+			t.Errorf("closed with %d, want 1001", code)
+		}
+		g.hang()
+		plan.release()
+		for range 10 {
+			if a := at.call(t, "POST", "/sessions", nil, nil); a.status != http.StatusCreated && a.code() != "draining" {
+				t.Errorf("POST /sessions: %d %s", a.status, a.body)
+			}
+		}
+		eventually(t, "the page has the whole reply", func() bool {
+			err := g.dial(at, 0)
+			for err == nil && (!g.welcome || g.last().partial) {
+				if _, err = g.read(patience); errors.As(err, new(violation)) {
+					t.Fatal(err)
+				}
+			}
+			return err == nil
+		})
+		if got := g.last().Content; got != plan.text {
+			t.Error(textDiff(got, plan.text))
+		}
+		g.hang()
+		old.wait()
+		at.call(t, "POST", "/sessions", nil, nil).must(t, http.StatusCreated)
+		if err := old.start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // survives: kill -9 of the node that a page is connected with, in the middle of a reply. The page comes
 // back at once and gets the exact rest, and nobody else is refused.
 func (p *proxy) survives(t *testing.T, c *cluster, at *node) {
-	for i, dead := range c.nodes {
-		other := c.nodes[1-i]
-		g, plan := c.say(t, at, 1000+seed.Add(1), 60, 30)
-		eventually(t, "the page is with node "+dead.name, func() bool {
-			if dead.connected(t) && !other.connected(t) {
-				return true
-			}
-			g.hang()
-			g.connect(t, at)
-			g.readTo(t, plan.before(30))
-			return false
-		})
+	for _, dead := range c.nodes {
+		g, plan := p.speaksWith(t, c, at, dead)
 		dead.kill()
 		plan.release()
 		for range 10 {

@@ -17,6 +17,8 @@ export const open = (said) => tell({ do: 'open', said });
 export const asked = async () => (await tell({ do: 'asked' })).asked;
 /** Breaks the connections that lead through `line`, and the next ones after so many bytes. */
 export const cut = (...after) => tell({ do: 'cut', after });
+/** Kills the hub's process, and starts another on what that has kept. */
+export const restart = () => tell({ do: 'restart' });
 export const cuts = async () => (await tell({ do: 'cuts' })).cuts;
 
 /** The stored conversation. */

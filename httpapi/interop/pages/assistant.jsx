@@ -2,21 +2,22 @@
 import { useChat } from '@ai-sdk/react';
 import { AssistantRuntimeProvider, ComposerPrimitive, MessagePrimitive, ThreadPrimitive } from '@assistant-ui/react';
 import { useAISDKRuntime } from '@assistant-ui/react-ai-sdk';
-import { DefaultChatTransport } from 'ai';
 import { createRoot } from 'react-dom/client';
+import { options } from './setup.js';
 
-const query = new URLSearchParams(location.search);
-const hub = query.get('hub');
-const { HubChatTransport } = query.has('socket') ? await import(/* @vite-ignore */ hub + '/transport.js') : {};
-const transport = HubChatTransport ? new HubChatTransport({ url: hub }) : new DefaultChatTransport({ api: hub + '/api/chat' });
-
+const parts = {
+  Text: ({ text }) => <span data-text>{text}</span>,
+  Reasoning: ({ text, status }) => <i data-thought={status.type === 'running' ? 'streaming' : 'done'}>{text}</i>,
+};
 const message = (role) => () => (
-  <MessagePrimitive.Root data-role={role}><MessagePrimitive.Parts /></MessagePrimitive.Root>
+  <MessagePrimitive.Root data-role={role}><MessagePrimitive.Parts components={parts} /></MessagePrimitive.Root>
 );
+window.seen = () => [...document.querySelectorAll('[data-role]')]
+  .map((m) => m.dataset.role + ': ' + [...m.querySelectorAll('[data-text]')].map((p) => p.textContent).join(''));
 const components = { UserMessage: message('user'), AssistantMessage: message('assistant') };
 
 function Page() {
-  const chat = useChat({ id: query.get('id'), transport });
+  const chat = useChat(options);
   const runtime = useAISDKRuntime(chat);
   window.chat = chat;
   window.thread = runtime.thread;
