@@ -171,7 +171,9 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, rep *reply.Reply
 	var ping *time.Timer
 	ping = time.AfterFunc(pingEvery, func() {
 		out.Post([]byte(": ping\n\n"))
-		ping.Reset(pingEvery)
+		if ctx.Err() == nil { // Stop does not stop one that is under way
+			ping.Reset(pingEvery)
+		}
 	})
 	defer ping.Stop()
 	// An error means that the client has left or the store is away. The stream just ends.

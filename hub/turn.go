@@ -123,6 +123,7 @@ func (h *Hub) start(r *reply.Reply, said session.Said, from Caller) error {
 	})
 	if err != nil { // the hub has ended: the next process writes the reply, if there is one
 		h.turns.Delete(r.Reply)
+		h.uncountReply(from.Client, r.Reply)
 		h.yield(r)
 		return ErrDraining
 	}

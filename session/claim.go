@@ -72,7 +72,7 @@ func (m *Manager) Connect(ctx context.Context, ref Ref, c Claim) error {
 	}
 	var seen *Claimed // the connection that had the conversation when the peer last responded
 	for {
-		var asking *Claimed
+		var asking, from *Claimed
 		err := m.step(ctx, ref, func(e *cell) (*Change, error) {
 			had := e.c.Conn
 			vacant := had != nil && had.Node != m.kind.Node && !m.b.Alive(had.Node)
@@ -83,11 +83,15 @@ func (m *Manager) Connect(ctx context.Context, ref Ref, c Claim) error {
 				return nil, errAsk // returned only if it is still so after a load
 			}
 			ch, err := e.c.claim(mine, c.Mode, vacant)
-			if ch != nil && had != nil && had.Node == m.kind.Node {
-				m.events.Taken(ref, had.Connection)
+			if ch != nil {
+				from = had
 			}
 			return ch, err
 		})
+		// Only once it is stored: otherwise nobody would have the conversation.
+		if err == nil && from != nil && from.Node == m.kind.Node {
+			m.events.Taken(ref, from.Connection)
+		}
 		if !errors.Is(err, errAsk) {
 			return err
 		}

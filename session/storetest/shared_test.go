@@ -112,3 +112,38 @@ func TestFaults(t *testing.T) {
 		}
 	}
 }
+
+// taken is what a hub would hear.
+type taken struct {
+	session.Events
+	connections []uuid.UUID
+}
+
+func (e *taken) Taken(_ session.Ref, c uuid.UUID) { e.connections = append(e.connections, c) }
+
+// TestConnectFails: a connection whose claim could not be stored has taken the
+// conversation from nobody.
+func TestConnectFails(t *testing.T) {
+	b, kind := session.Memory()
+	f, heard := &Faults{Backend: b}, &taken{}
+	m := session.NewManager(f, kind, session.Config{})
+	m.Watch(heard)
+	ref := Made(t, m, session.Creation{ID: uuid.New()})
+	first, second := session.Claim{Connection: uuid.New()}, session.Claim{Connection: uuid.New()}
+	if err := m.Connect(t.Context(), ref, first); err != nil {
+		t.Fatal(err)
+	}
+	f.Set(func(c Call) error {
+		if c.Method == "Commit" {
+			return session.ErrUnavailable
+		}
+		return nil
+	})
+	if err := m.Connect(t.Context(), ref, second); !errors.Is(err, session.ErrUnavailable) || heard.connections != nil {
+		t.Errorf("%v, and taken from %v", err, heard.connections)
+	}
+	f.Set(nil)
+	if err := m.Connect(t.Context(), ref, second); err != nil || len(heard.connections) != 1 || heard.connections[0] != first.Connection {
+		t.Errorf("%v, and taken from %v", err, heard.connections)
+	}
+}
