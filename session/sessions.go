@@ -175,13 +175,17 @@ func (m *Manager) Delete(ctx context.Context, ref Ref) error {
 // Errors: ErrNotFound, ErrUnavailable.
 func (m *Manager) Hold(ctx context.Context, ref Ref) error {
 	held := false
-	return m.step(ctx, ref, func(e *cell) (*Change, error) {
+	err := m.step(ctx, ref, func(e *cell) (*Change, error) {
 		if !held {
 			held = true
 			e.holds++
 		}
 		return nil, nil
 	})
+	if err != nil && held { // who is told of an error releases nothing
+		m.Release(ref)
+	}
+	return err
 }
 
 // Subscribe has Events told at once of what other nodes do in a session that is

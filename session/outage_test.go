@@ -1,0 +1,52 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+	"lumos/backend/session/storetest"
+)
+
+// failingNode runs f in a bubble, on a node of a shared store whose calls may fail.
+func failingNode(t *testing.T, f func(t *testing.T, m *session.Manager, faults *storetest.Faults)) {
+	synctest.Test(t, func(t *testing.T) {
+		backend, kind := new(storetest.Shared).Node()
+		faults := &storetest.Faults{Backend: backend}
+		m := session.NewManager(faults, kind, session.Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		f(t, m, faults)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestHoldThatFails: a hold of which the store told nothing does not keep the session.
+func TestHoldThatFails(t *testing.T) {
+	failingNode(t, func(t *testing.T, m *session.Manager, faults *storetest.Faults) {
+		ref := newSession(t, m)
+		faults.Set(func(c storetest.Call) error {
+			if c.Method == "Load" {
+				return session.ErrUnavailable
+			}
+			return nil
+		})
+		if err := m.Hold(t.Context(), ref); !errors.Is(err, session.ErrUnavailable) {
+			t.Fatalf("hold: %v", err)
+		}
+		faults.Set(nil)
+		pass(10 * time.Minute)
+		if n := m.Stored(); n != 0 {
+			t.Errorf("%d sessions are kept in memory that nobody needs", n)
+		}
+	})
+}
