@@ -42,14 +42,14 @@ type Text struct {
 	// saved is how much the store has, as far as is known: less than Safe where a
 	// failover has lost some of it.
 	saved     atomic.Int64
-	elsewhere atomic.Int64 // when another node last told that it follows it, in Unix ns; 0: none has
-	answered  atomic.Bool  // the store has answered since Manager.sent last looked
-	moved     atomic.Bool  // the store says that another fence stands, or none
-	changed   atomic.Bool  // the store says that the conversation has changed
-	queue     queued       // guarded by the queue's lock
-	awaySince time.Time    // when the store first did not answer; zero: it does. The queue's goroutine's; once it is shut, Finish's
-	awayTold  bool         // the watcher knows that this lasts. As awaySince
-	sent      Cursor       // how far Unsaved came; whoever appends has it
+	elsewhere atomic.Pointer[time.Time] // when another node last told that it follows it; nil: none has
+	answered  atomic.Bool               // the store has answered since Manager.sent last looked
+	moved     atomic.Bool               // the store says that another fence stands, or none
+	changed   atomic.Bool               // the store says that the conversation has changed
+	queue     queued                    // guarded by the queue's lock
+	awaySince time.Time                 // when the store first did not answer; zero: it does. The queue's goroutine's; once it is shut, Finish's
+	awayTold  bool                      // the watcher knows that this lasts. As awaySince
+	sent      Cursor                    // how far Unsaved came; whoever appends has it
 }
 
 // TextEnd says how a Text ended. Exactly one of its fields is set, but for Keep.
@@ -245,8 +245,8 @@ func (t *Text) followed() bool {
 // FollowedElsewhere is when another node last told that it follows the text, which
 // is written here: one that does tells so every second. The zero time: none has.
 func (t *Text) FollowedElsewhere() time.Time {
-	if ns := t.elsewhere.Load(); ns != 0 {
-		return time.Unix(0, ns)
+	if at := t.elsewhere.Load(); at != nil {
+		return *at
 	}
 	return time.Time{}
 }
