@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -89,6 +90,9 @@ func (m *Manager) Connect(ctx context.Context, ref Ref, c Claim) error {
 			return ch, err
 		})
 		if !errors.Is(err, errAsk) {
+			if err != nil && !errors.Is(err, ErrTaken) && !errors.Is(err, ErrNotFound) {
+				m.vacateLater(ref, c.Connection) // it may be made all the same
+			}
 			return err
 		}
 		if c.Responds(ctx) != nil {
@@ -99,11 +103,47 @@ func (m *Manager) Connect(ctx context.Context, ref Ref, c Claim) error {
 }
 
 // Disconnect says that the connection has closed, taken over or not. When the
-// store is away, its claim ends with this node, or by another's.
+// store is away, it is told as soon as it is back.
 func (m *Manager) Disconnect(ref Ref, connection uuid.UUID) {
+	if m.vacate(ref, connection) != nil {
+		m.vacateLater(ref, connection)
+	}
+}
+
+func (m *Manager) vacate(ref Ref, connection uuid.UUID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
-	_ = m.step(ctx, ref, func(e *cell) (*Change, error) { return e.c.vacate(connection), nil })
+	err := m.step(ctx, ref, func(e *cell) (*Change, error) { return e.c.vacate(connection), nil })
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// vacateLater has the polls end a claim of which the store could not be told: nobody
+// else would, as long as this node lives.
+func (m *Manager) vacateLater(ref Ref, connection uuid.UUID) {
+	if m.kind.Alone {
+		return // it ends with this process
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left[connection] = ref
+}
+
+// vacateLeft ends the claims of vacateLater, as far as the store answers.
+func (m *Manager) vacateLeft() {
+	m.mu.Lock()
+	left := maps.Clone(m.left)
+	m.mu.Unlock()
+	for connection, ref := range left {
+		if m.vacate(ref, connection) != nil {
+			return
+		}
+		m.mu.Lock()
+		delete(m.left, connection)
+		m.mu.Unlock()
+	}
 }
 
 // claimChanged looks whether a claim of this node was taken, by what another node

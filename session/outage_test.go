@@ -50,3 +50,42 @@ func TestHoldThatFails(t *testing.T) {
 		}
 	})
 }
+
+// TestClaimBehindAnOutage: a claim ends whose connection closed, or could not be made,
+// while the store was away: nobody is refused for a connection that is not there.
+func TestClaimBehindAnOutage(t *testing.T) {
+	for name, during := range map[string]func(t *testing.T, m *session.Manager, ref session.Ref, c session.Claim, faults *storetest.Faults){
+		"closed": func(t *testing.T, m *session.Manager, ref session.Ref, c session.Claim, faults *storetest.Faults) {
+			if err := m.Connect(t.Context(), ref, c); err != nil {
+				t.Fatal(err)
+			}
+			faults.Set(func(storetest.Call) error { return session.ErrUnavailable })
+			m.Disconnect(ref, c.Connection)
+		},
+		"its answer lost": func(t *testing.T, m *session.Manager, ref session.Ref, c session.Claim, faults *storetest.Faults) {
+			faults.Set(func(c storetest.Call) error {
+				if c.Method == "Commit" && c.Done {
+					return session.ErrUnavailable
+				}
+				return nil
+			})
+			if err := m.Connect(t.Context(), ref, c); !errors.Is(err, session.ErrUnavailable) {
+				t.Fatalf("connect: %v", err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			failingNode(t, func(t *testing.T, m *session.Manager, faults *storetest.Faults) {
+				ref := newSession(t, m)
+				claim := func() session.Claim { return session.Claim{Connection: uuid.New(), Mode: session.FromNobody} }
+				during(t, m, ref, claim(), faults)
+				pass(10 * time.Second)
+				faults.Set(nil)
+				pass(5 * time.Second)
+				if err := m.Connect(t.Context(), ref, claim()); err != nil {
+					t.Errorf("connect behind the outage: %v", err)
+				}
+			})
+		})
+	}
+}

@@ -193,6 +193,7 @@ func (m *Manager) poll(ctx context.Context) {
 		}
 	}
 	m.touch(ctx)
+	m.vacateLeft()
 }
 
 // touch slides the time to live of what was used, or is held, since the last time.
