@@ -86,7 +86,7 @@ func (j *journal) mark() {
 	if !idle {
 		return
 	}
-	_, err := j.seg.f.Write(markFrame(synced))
+	_, err := j.seg.f.Write(markFrame(synced, j.run))
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err != nil {
