@@ -55,7 +55,8 @@ type Conn struct {
 	in   *bufio.Reader // the library's, over nc
 	post func(frame []byte, last bool)
 
-	active atomic.Int64 // Unix nanoseconds at which bytes last passed
+	began  time.Time    // what clock counts from
+	active atomic.Int64 // when bytes last passed, see clock
 	shut   atomic.Bool  // a close frame was handed on
 
 	// The reader's.
@@ -101,7 +102,7 @@ func (c *Conn) Write(p []byte, block bool) (n int, err error) {
 	now := time.Now()
 	if !block {
 		if n = c.writeNow(p); n > 0 && !isPing(p) {
-			c.active.Store(now.UnixNano())
+			c.active.Store(c.clock(now))
 		}
 		return n, nil
 	}
@@ -123,7 +124,7 @@ func (c *Conn) Write(p []byte, block bool) (n int, err error) {
 			c.armed = time.Time{}
 		}
 		if !isPing(p) {
-			c.active.Store(now.UnixNano())
+			c.active.Store(c.clock(now))
 		}
 	}
 	return n, nil
@@ -190,7 +191,11 @@ func (c *Conn) Ping() { c.post([]byte{pingOp, 0}, false) }
 func (c *Conn) Kill() { _ = c.nc.Close() }
 
 // Active implements hub.Socket.
-func (c *Conn) Active() time.Time { return time.Unix(0, c.active.Load()) }
+func (c *Conn) Active() time.Time { return c.began.Add(time.Duration(c.active.Load())) }
+
+// clock is a time as a number of nanoseconds, by the clock that nobody sets: where the
+// machine's is set back, a peer is neither too fast nor silent.
+func (c *Conn) clock(t time.Time) int64 { return int64(t.Sub(c.began)) }
 
 // underlay is the net.Conn that the library has. It writes whole control frames and
 // nothing else, and closes when it has answered a close frame, which the connection's
@@ -231,8 +236,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	c := h.c
-	c.nc, c.late = nc, c.cfg.Lateness()
-	c.active.Store(time.Now().UnixNano())
+	c.nc, c.late, c.began = nc, c.cfg.Lateness(), time.Now()
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n) // cannot fail: they are buffered
 		c.early = append([]byte(nil), early...)

@@ -21,8 +21,8 @@ const (
 
 var errFlood = errors.New("wsconn: the peer sends too much")
 
-// pace is how fast something happened: the time, in Unix nanoseconds, at which
-// all of its burst is there again (the generic cell rate algorithm). The zero
+// pace is how fast something happened: the time, as clock tells it, at which all of
+// its burst is there again (the generic cell rate algorithm). The zero
 // value is ready; it has no lock.
 type pace int64
 
