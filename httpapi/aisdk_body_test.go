@@ -206,3 +206,22 @@ func TestSDKBodyRefused(t *testing.T) {
 		{"the nil UUID as the conversation's", `{"id":"` + uuid.Nil.String() + `","trigger":"submit-message","messages":[` + message + `]}`, 404, ""},
 	})
 }
+
+// TestLongList: of a long list at least the last 1024 messages before the user's are
+// looked at.
+func TestLongList(t *testing.T) {
+	r := newRig(t)
+	id := newID()
+	r.submit(id, "u1", "one").rest()
+	reply := r.session(id).Messages[1]
+	list := []sdkMessage{sdkSays("user", "u1", "one"), sdkSays("assistant", reply.ID, reply.Content)}
+	for i := range 1023 { // which were refused
+		list = append(list, sdkSays("user", fmt.Sprint("x", i), "x"))
+	}
+	for i := range 200 {
+		list = append([]sdkMessage{sdkSays("user", fmt.Sprint("y", i), "y")}, list...)
+	}
+	list = append(list, sdkSays("user", "u2", "two"))
+	r.follow("POST", "/api/chat", sdkBody(t, id, "submit-message", "", list...)).rest()
+	r.wantSaid(id, "one", "You said: one", "two", "You said: two")
+}

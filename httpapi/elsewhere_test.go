@@ -109,3 +109,37 @@ func TestDeepChatLosesItsMessage(t *testing.T) {
 	p.say("lost, again")
 	p.wantShown("You said: lost, again")
 }
+
+// TestAnswerWhileTheStoreIsAsked: an answer that needs no store does not wait for what a
+// connection asks the store.
+func TestAnswerWhileTheStoreIsAsked(t *testing.T) {
+	shared, f := new(storetest.Shared), new(storetest.Faults)
+	r := newRig(t, withStore(store(shared.Node).behind(f)))
+	p := r.join("/ws")
+	elsewhere := session.NewManager(node(shared.Node()))
+	found, err := elsewhere.Check(t.Context(), uuid.MustParse(p.ready.Conversation), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var loads atomic.Int32
+	asked, answered := make(chan struct{}), make(chan struct{})
+	f.Set(func(c storetest.Call) error {
+		if c.Method == "Load" && !c.Done {
+			if n := loads.Add(1); n == 2 { // by the first the change is known
+				close(asked)
+			}
+			if loads.Load() > 1 {
+				<-answered
+			}
+		}
+		return nil
+	})
+	defer close(answered)
+	if _, err := elsewhere.Say(t.Context(), found.Ref(), storetest.Submit("hi")); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	p.patience = 5 * time.Second
+	p.ask(map[string]string{"type": "ping"})
+	p.want("pong")
+}

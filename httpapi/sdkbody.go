@@ -14,11 +14,11 @@ import (
 const (
 	// maxSDKID bounds an id that the AI SDK or a page has made, in bytes.
 	maxSDKID = 1 << 10
-	// mostShown and mostShownIDs bound the messages of the list, and the bytes of their
-	// ids, that are kept to find the message that the user's follows. That is nearly
-	// always the one right before it.
-	mostShown    = 1 << 10
-	mostShownIDs = 64 << 10
+	// leastShown and leastShownIDs are how many messages of the list, and bytes of
+	// their ids, are kept at least, and half of what is kept at most, to find the message
+	// that the user's follows. That is nearly always the one right before it.
+	leastShown    = 1 << 10
+	leastShownIDs = 64 << 10
 )
 
 // sdkRequest is what is taken of the body that the AI SDK's
@@ -62,8 +62,8 @@ func (l *shownList) add(m *sdkMessage) {
 	if len(id) > maxSDKID {
 		id = nil // no message has it
 	}
-	if len(l.shown) == mostShown || len(l.ids)+len(id) > mostShownIDs {
-		l.forget((len(l.shown) + 1) / 2)
+	if len(l.shown) == 2*leastShown || len(l.ids)+len(id) > 2*leastShownIDs {
+		l.forget()
 	}
 	if m.role == string(session.User) {
 		l.user = len(l.shown)
@@ -72,8 +72,12 @@ func (l *shownList) add(m *sdkMessage) {
 	l.shown = append(l.shown, shownMessage{len(l.ids), session.Role(m.role), m.sum, m.thought})
 }
 
-// forget drops the n oldest.
-func (l *shownList) forget(n int) {
+// forget drops the oldest, down to what is kept at least.
+func (l *shownList) forget() {
+	n := max(len(l.shown)-leastShown, 1)
+	for len(l.ids)-l.shown[n-1].end > leastShownIDs {
+		n++
+	}
 	gone := l.shown[n-1].end
 	l.ids = l.ids[:copy(l.ids, l.ids[gone:])]
 	l.shown = l.shown[:copy(l.shown, l.shown[n:])]
@@ -83,11 +87,26 @@ func (l *shownList) forget(n int) {
 	l.user, l.older = max(l.user-n, 0), true
 }
 
+// begin is where the id of the i-th begins, in ids.
+func (l *shownList) begin(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return l.shown[i-1].end
+}
+
 // page is the list around the user's last message.
 func (l *shownList) page(conversation uuid.UUID) *session.Page {
-	p := &session.Page{Before: make([]session.Shown, 0, l.user), Older: l.older}
-	begin := 0
+	first := max(l.user-leastShown, 0) // more is kept now and then, and not looked at
+	for first < l.user && l.begin(l.user)-l.begin(first) > leastShownIDs {
+		first++
+	}
+	p := &session.Page{Before: make([]session.Shown, 0, l.user-first), Older: l.older || first > 0}
+	begin := l.begin(first)
 	for i, m := range l.shown {
+		if i < first {
+			continue
+		}
 		s := session.Shown{Role: m.role, Text: m.sum, Thought: m.thought}
 		if id := l.ids[begin:m.end]; len(id) > 0 {
 			s.ID = sdkID(conversation, string(id))

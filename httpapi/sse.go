@@ -66,27 +66,27 @@ func (s *server) findReply(ctx context.Context, ref session.Ref, last string) (f
 	if running != nil && running.Reply == seen {
 		return running, honored(running, at), nil
 	}
-	next, err := s.replyBehind(ctx, ref, seen, whole)
+	if !whole {
+		m, err := s.Sessions.Reply(ctx, ref, seen)
+		if err != nil || m == nil {
+			return running, reply.Offset{}, err
+		}
+		ended := reply.Stored(ref, m) // maybe on another branch by now
+		return ended, honored(ended, at), nil
+	}
+	next, err := s.replyBehind(ctx, ref, seen)
 	if err != nil || next == nil {
-		return running, reply.Offset{}, err
+		next = running
 	}
-	if next.Reply == seen {
-		return next, honored(next, at), nil
-	}
-	return next, reply.Offset{}, nil
+	return next, reply.Offset{}, err
 }
 
-// replyBehind returns the first stored reply after the one that was seen; that one itself if
-// it was not seen whole; nil: there is none.
-func (s *server) replyBehind(ctx context.Context, ref session.Ref, seen uuid.UUID, whole bool) (*reply.Reply, error) {
+// replyBehind returns the first stored reply after one that was seen whole; nil: there is
+// none.
+func (s *server) replyBehind(ctx context.Context, ref session.Ref, seen uuid.UUID) (*reply.Reply, error) {
 	behind, err := s.Sessions.Get(ctx, ref, session.Position{ID: seen})
 	if err != nil || behind.After.ID != seen {
 		return nil, err
-	}
-	if !whole {
-		if behind, err = s.Sessions.Get(ctx, ref, session.Position{Seq: behind.After.Seq - 1}); err != nil {
-			return nil, err
-		}
 	}
 	for i, m := range behind.Messages {
 		if m.Role == session.Assistant {

@@ -186,3 +186,36 @@ func TestStreamOfAFailedReply(t *testing.T) {
 		t.Errorf("done %v, stored %+v", s.done, m)
 	}
 }
+
+// TestLastEventIDOnAnotherBranch: the rest of a reply comes also when another has taken
+// its place meanwhile, running or ended.
+func TestLastEventIDOnAnotherBranch(t *testing.T) {
+	r := newRig(t)
+	p := r.join("/ws")
+	path := "/sessions/" + p.ready.Conversation + "/stream"
+	p.say("", "go")
+	old := p.reply()
+	check := func(when string) {
+		t.Helper()
+		s := r.follow("GET", path, "", header("Last-Event-ID", old.id+":3"))
+		if events := s.rest(); s.text != old.text[3:] || events[0].Type != "text-delta" || !s.done {
+			t.Errorf("%s: %q beginning with %s, done %v", when, s.text, events[0].Type, s.done)
+		}
+		s = r.follow("GET", path, "", header("Last-Event-ID", old.id+":999"))
+		if events := s.rest(); s.text != old.text || events[0].MessageID != old.id {
+			t.Errorf("%s, from the beginning: %q of %+v", when, s.text, events[0])
+		}
+	}
+	p.ask(map[string]string{"type": "regenerate"})
+	p.reply()
+	check("behind the end of another")
+	r.do("GET", path, "", header("Last-Event-ID", old.id+":end")).want(http.StatusNoContent)
+	a, g := held(1, "an", "ew")
+	r.answer("go", a)
+	p.ask(map[string]string{"type": "regenerate"})
+	anew := p.begin()
+	g.wait(t)
+	check("while another runs")
+	g.open()
+	p.finish(&anew)
+}

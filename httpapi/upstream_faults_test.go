@@ -20,6 +20,7 @@ func gatewayError(code string) string {
 func TestUpstreamFaults(t *testing.T) {
 	words := []string{"one ", "two ", "three ", "four ", "five"}
 	const whole = "one two three four five"
+	const overloaded = "event: error\n" + `data: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}` + "\n\n" // as Anthropic's
 	good := mistralsim.Answer{Tokens: words}
 	with := func(change func(*mistralsim.Answer)) mistralsim.Answer {
 		a := good
@@ -53,6 +54,8 @@ func TestUpstreamFaults(t *testing.T) {
 		{"U4 429 as the first event", []mistralsim.Answer{raw(gatewayError("429")), good}, whole, "stop", 2, time.Second},
 		{"U4 a code of Mistral's", []mistralsim.Answer{raw(mistralsim.ErrorEvent("no", "x", "1100")), good}, whole, "stop", 2, time.Second},
 		{"U4 a type alone", []mistralsim.Answer{raw(`data: {"error":{"message":"no","type":"overloaded_error"}}` + "\n\n"), good}, whole, "stop", 2, time.Second},
+		{"U4 a type inside another", []mistralsim.Answer{raw(overloaded), good}, whole, "stop", 2, time.Second},
+		{"U5 a type inside another, behind text", []mistralsim.Answer{event(3, overloaded), good}, whole, "stop", 2, time.Second},
 		{"U4 a word for a code", []mistralsim.Answer{raw(gatewayError(`"overloaded"`)), good}, whole, "stop", 2, time.Second},
 		{"U4 a status of another name", []mistralsim.Answer{raw(`data: {"error":{"message":"no","code":"x","status":503}}` + "\n\n"), good}, whole, "stop", 2, time.Second},
 		{"U4 an error that is text", []mistralsim.Answer{raw(`data: {"error":"no"}` + "\n\n"), good}, whole, "stop", 2, time.Second},

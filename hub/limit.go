@@ -112,8 +112,12 @@ func (h *Hub) countReply(ctx context.Context, from Caller, reply uuid.UUID) erro
 		return nil
 	}
 	ok, err := h.counter.Enter(ctx, repliesOf(from.Client), reply, most)
-	if err != nil || ok {
+	switch {
+	case err != nil:
+		h.uncountReply(from.Client, reply) // it may be counted: the answer alone can be lost
 		return err
+	case ok:
+		return nil
 	}
 	return h.tooManyReplies()
 }

@@ -121,12 +121,26 @@ func (c *Conn) fail(err error) {
 // errUnread: the conversation could not be read.
 var errUnread = errors.New("hub: failed to read the conversation")
 
-// get reads the conversation after a position.
-func (c *Conn) get(after session.Position) (session.Session, error) {
-	s, err := c.hub.sessions.Get(context.Background(), c.ref, after)
-	if err != nil {
-		err = errors.Join(errUnread, err)
+// ask asks the store. What is encoded is sent before, and answers that need no store are
+// sent meanwhile: whoever has one may send it. Errors: errUnread with ask's; the Out's.
+func (c *Conn) ask(ask func() error) error {
+	if _, err := c.out.Flush(true); err != nil {
+		return err
 	}
+	c.out.Release()
+	defer c.out.Acquire()
+	if err := ask(); err != nil {
+		return errors.Join(errUnread, err)
+	}
+	return nil
+}
+
+// get reads the conversation behind a place.
+func (c *Conn) get(after session.Position) (s session.Session, err error) {
+	err = c.ask(func() (err error) {
+		s, err = c.hub.sessions.Get(context.Background(), c.ref, after)
+		return err
+	})
 	return s, err
 }
 
@@ -194,12 +208,13 @@ func (c *Conn) movedBack(s session.Session) (session.Session, error) {
 // running sends the running reply to its end. If it has ended meanwhile, nothing is
 // sent, and catchUp finds it stored.
 func (c *Conn) running(expected *session.Running) error {
-	if _, err := c.out.Flush(true); err != nil { // do not hold frames back while the store is read
+	var r *reply.Reply
+	err := c.ask(func() (err error) {
+		r, err = c.hub.Running(context.Background(), c.ref)
 		return err
-	}
-	r, err := c.hub.Running(context.Background(), c.ref)
+	})
 	if err != nil {
-		return errors.Join(errUnread, err)
+		return err
 	}
 	if r == nil || r.Reply != expected.Reply {
 		return nil

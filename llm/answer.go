@@ -62,7 +62,7 @@ func (c *call) read(ctx context.Context, body io.Reader, kind string, w *watch) 
 				drain(body, w)
 			}
 			unfinished := p.events.unfinished()
-			if err == io.EOF && unfinished && p.events.lastIs("[DONE]") {
+			if err == io.EOF && unfinished && p.events.endsDone() {
 				c.done = true
 			}
 			return c.end(ctx, p, err, unfinished)
@@ -95,7 +95,7 @@ func (c *call) take(p *parser) *failure {
 			return nil
 		}
 		if data[0] != '{' { // skip the checks for the usual case
-			if string(data) == "[DONE]" {
+			if isDone(data) {
 				c.done = true
 				return nil
 			}

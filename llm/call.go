@@ -103,7 +103,7 @@ func (c *call) run() *failure {
 			}
 			return f
 		}
-		c.m.log.Info("the model is asked again", "code", string(f.Code), "try", try+1, "wait", wait)
+		c.m.log.Info("the model is asked again", "code", string(f.Code), "try", try+1, "wait_s", wait.Seconds())
 		if c.m.onRetry != nil {
 			c.m.onRetry(wait, f.Error)
 		}

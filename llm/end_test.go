@@ -22,6 +22,8 @@ func TestDoneIsAnEnd(t *testing.T) {
 		"without a space":              {two + "data:[DONE]\n\n", "Hello"},
 		"with CR LF":                   {two + "data: [DONE]\r\n\r\n", "Hello"},
 		"without an empty line":        {two + "data: [DONE]\n", "Hello"},
+		"with spaces around it":        {two + "data:  [DONE] \n\n", "Hello"},
+		"with a space behind it":       {two + "data: [DONE] ", "Hello"},
 		"without a line end":           {two + "data: [DONE]", "Hello"},
 		"a reason of no letters":       {two + `data: {"choices":[{"index":0,"delta":{},"finish_reason":""}]}` + "\n\ndata: [DONE]\n\n", "Hello"},
 		"a null reason in a last one":  {two + `data: {"choices":[{"index":0,"delta":{},"finish_reason":null}]}` + "\n\ndata: [DONE]\n\n", "Hello"},

@@ -1,9 +1,14 @@
 package llm
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/tmc/langchaingo/llms"
 )
@@ -24,4 +29,24 @@ func TestLoggedRequestID(t *testing.T) {
 			t.Errorf("%q is logged: %v", id, got)
 		}
 	}
+}
+
+// TestLoggedWait: a wait is told in seconds, under a name that says so: a duration would
+// be a number of nanoseconds in JSON.
+func TestLoggedWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := &script{t: t, answers: []http.HandlerFunc{status(503, "Retry-After", "3"), streams(hello)}}
+		m, stop := inMemory(t, s.ServeHTTP, func(c *Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+		defer stop()
+		if _, err := m.GenerateContent(t.Context(), ask); err != nil {
+			t.Fatal(err)
+		}
+		var line struct {
+			Wait float64 `json:"wait_s"`
+		}
+		if err := json.Unmarshal(log.Bytes(), &line); err != nil || line.Wait < 3 || line.Wait > 10 {
+			t.Errorf("%s, %v", log.String(), err)
+		}
+	})
 }

@@ -28,7 +28,7 @@ func oracle(stream []byte) outcome {
 		if e.Data == "" {
 			continue
 		}
-		if e.Data == "[DONE]" {
+		if strings.TrimSpace(e.Data) == "[DONE]" {
 			done = true
 			break
 		}
@@ -57,7 +57,7 @@ func oracle(stream []byte) outcome {
 			}
 			last = e.Data
 		}
-		done = last == "[DONE]"
+		done = strings.TrimSpace(last) == "[DONE]"
 	}
 	if o.err == "" && done && o.finish == "" {
 		o.finish = "stop"

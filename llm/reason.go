@@ -67,8 +67,8 @@ func nestedReason(body []byte, model string, depth int) reason {
 		why.code = clean(code)
 	}
 	var kind string
-	if json.Unmarshal(object.Type, &kind) == nil && kind != "" {
-		why.kind = clean(kind)
+	if json.Unmarshal(object.Type, &kind) == nil && kind != "" && (kind != "error" || why.kind == "") {
+		why.kind = clean(kind) // around another error, "error" says nothing
 	}
 	for _, status := range []json.RawMessage{object.Raw, object.Status, object.Number} {
 		if n := count(status); 400 <= n && n < 600 {

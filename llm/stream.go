@@ -67,15 +67,19 @@ func (e *events) held() []byte { return e.buf[e.pos:e.end] }
 // unfinished says that the stream ended inside an event.
 func (e *events) unfinished() bool { return e.pos < e.end }
 
-// lastIs reports whether the event that the stream's end cut has just this data: some servers
+// isDone reports whether an event's data is the mark of an explicit end. Some gateways put
+// white space around it.
+func isDone(data []byte) bool { return string(bytes.TrimSpace(data)) == "[DONE]" }
+
+// endsDone reports whether the event that the stream's end cut is that mark: some servers
 // end without an empty line. Nothing can be read after it.
-func (e *events) lastIs(want string) bool {
+func (e *events) endsDone() bool {
 	for e.end+2 > len(e.buf) {
 		e.grow(max(minBuffer, 2*len(e.buf)))
 	}
 	e.end += copy(e.buf[e.end:], "\n\n")
 	data, ok, err := e.next()
-	return err == nil && ok && string(data) == want
+	return err == nil && ok && isDone(data)
 }
 
 func (e *events) grow(size int) {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,7 +69,7 @@ var errAsk = errors.New("session: the peer is to be asked")
 func (m *Manager) Connect(ctx context.Context, ref Ref, c Claim) error {
 	mine := Claimed{Node: m.kind.Node, Connection: c.Connection, Client: c.Client}
 	if !c.Arrived.IsZero() {
-		mine.Arrived = c.Arrived.UnixNano()
+		mine.Arrived = m.began.UnixNano() + int64(c.Arrived.Sub(m.began)) // by the clock that nobody sets
 	}
 	var seen *Claimed // the connection that had the conversation when the peer last responded
 	for {
@@ -93,6 +94,9 @@ func (m *Manager) Connect(ctx context.Context, ref Ref, c Claim) error {
 			m.events.Taken(ref, from.Connection)
 		}
 		if !errors.Is(err, errAsk) {
+			if err != nil && !errors.Is(err, ErrTaken) && !errors.Is(err, ErrNotFound) {
+				m.vacateLater(ref, c.Connection) // it may be made all the same
+			}
 			return err
 		}
 		if c.Responds(ctx) != nil {
@@ -102,12 +106,48 @@ func (m *Manager) Connect(ctx context.Context, ref Ref, c Claim) error {
 	}
 }
 
-// Disconnect removes the claim of a connection that has closed. If the store is away, the
-// claim ends when this node dies or another connection takes over.
+// Disconnect removes the claim of a connection that has closed, taken over or not. If the
+// store is away, that is done as soon as it is back.
 func (m *Manager) Disconnect(ref Ref, connection uuid.UUID) {
+	if m.vacate(ref, connection) != nil {
+		m.vacateLater(ref, connection)
+	}
+}
+
+func (m *Manager) vacate(ref Ref, connection uuid.UUID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
-	_ = m.step(ctx, ref, func(e *cell) (*Change, error) { return e.c.vacate(connection), nil })
+	err := m.step(ctx, ref, func(e *cell) (*Change, error) { return e.c.vacate(connection), nil })
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// vacateLater has the polls end a claim of which the store could not be told: nobody
+// else would, as long as this node lives.
+func (m *Manager) vacateLater(ref Ref, connection uuid.UUID) {
+	if m.kind.Alone {
+		return // it ends with this process
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left[connection] = ref
+}
+
+// vacateLeft ends the claims of vacateLater, as far as the store answers.
+func (m *Manager) vacateLeft() {
+	m.mu.Lock()
+	left := maps.Clone(m.left)
+	m.mu.Unlock()
+	for connection, ref := range left {
+		if m.vacate(ref, connection) != nil {
+			return
+		}
+		m.mu.Lock()
+		delete(m.left, connection)
+		m.mu.Unlock()
+	}
 }
 
 // claimChanged raises Taken if another node has taken the conversation from a connection of

@@ -336,10 +336,19 @@ func (c *Conversation) Known() (version string, messages int, last string) {
 // With returns a conversation with this head, c's first n messages, and then those of log.
 // c does not change. Errors: as for NewConversation.
 func (c *Conversation) With(h Head, n int, log []Message) (*Conversation, error) {
-	if n == 0 {
+	switch {
+	case n == 0:
 		return NewConversation(h, log)
+	case n < len(c.messages) || len(log) > 0:
+		return NewConversation(h, append(c.messages[:n:n], log...))
+	case n != h.Count:
+		return nil, fmt.Errorf("its head counts %d messages, its log has %d", h.Count, n)
 	}
-	return NewConversation(h, append(c.messages[:n:n], log...))
+	next := *c // a connection has come or gone: that costs nothing in a long conversation
+	if next.apply(&Change{Head: h}); next.tip() != h.Tip {
+		return nil, errors.New("its tip is not in its log")
+	}
+	return &next, nil
 }
 
 // Messages returns all messages that there are, in the order of their Seq.

@@ -100,3 +100,32 @@ func BenchmarkMemory(b *testing.B) {
 		})
 	}
 }
+
+// TestChangedHeadCostsNoMore: to learn that a connection has come or gone elsewhere costs
+// a node the same in any conversation.
+func TestChangedHeadCostsNoMore(t *testing.T) {
+	m := session.NewMemory(session.Config{})
+	costs := map[int]uint64{}
+	for _, n := range []int{10, 10_000} {
+		ref, _ := long(t, m, n)
+		err := m.Each(t.Context(), func(id uuid.UUID, c *session.Conversation, _ *session.Text) error {
+			if id != ref.ID {
+				return nil
+			}
+			costs[n] = allocated(100, func() {
+				h := c.Head
+				h.Version = "another"
+				if _, err := c.With(h, n, nil); err != nil {
+					t.Fatal(err)
+				}
+			})[1]
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if costs[10_000] > 2*costs[10] {
+		t.Errorf("%d bytes behind 10 messages, %d behind 10,000", costs[10], costs[10_000])
+	}
+}

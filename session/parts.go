@@ -2,6 +2,7 @@ package session
 
 import (
 	"encoding/json"
+	"iter"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -60,25 +61,35 @@ func LastPart(content string) Part {
 	return PartText
 }
 
+// PartsOf returns a stored content's parts of a kind, in order, without copying them.
+func PartsOf(content string, kind Part) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for part := PartText; ; {
+			n, more := strings.IndexByte(content, Mark), true
+			if n < 0 {
+				n, more = len(content), false
+			}
+			if part == kind && n > 0 && !yield(content[:n]) {
+				return
+			}
+			if !more || n+markLen > len(content) {
+				return
+			}
+			part, content = Part(content[n+1]), content[n+markLen:]
+		}
+	}
+}
+
 // partsOf joins a content's parts of a kind.
 func partsOf(content string, kind Part, between string) string {
 	var s strings.Builder
-	for part := PartText; ; {
-		n, more := strings.IndexByte(content, Mark), true
-		if n < 0 {
-			n, more = len(content), false
+	for part := range PartsOf(content, kind) {
+		if s.Len() > 0 {
+			s.WriteString(between)
 		}
-		if part == kind && n > 0 {
-			if s.Len() > 0 {
-				s.WriteString(between)
-			}
-			s.WriteString(content[:n])
-		}
-		if !more || n+markLen > len(content) {
-			return s.String()
-		}
-		part, content = Part(content[n+1]), content[n+markLen:]
+		s.WriteString(part)
 	}
+	return s.String()
 }
 
 // MarshalJSON returns MessageHistory of the contract.

@@ -144,7 +144,8 @@ func (m *Manager) heard(h Hint) {
 	m.mu.Unlock()
 	switch here := t != nil && t.Fence == h.Fence; {
 	case here && t.own:
-		t.elsewhere.Store(time.Now().UnixNano())
+		now := time.Now()
+		t.elsewhere.Store(&now)
 	case here:
 		m.feed(t, h)
 	case !here && FenceNode(h.Fence) == m.kind.Node:
@@ -192,6 +193,7 @@ func (m *Manager) poll(ctx context.Context) {
 		}
 	}
 	m.touch(ctx)
+	m.vacateLeft()
 }
 
 // touch tells the backend what was used since the last time, or is held, and forgets what

@@ -114,6 +114,16 @@ func (m *Manager) Get(ctx context.Context, ref Ref, after Position) (got Session
 	return got, err
 }
 
+// Reply returns a reply that has ended, on whatever branch; nil: there is none of this
+// id. Errors: ErrNotFound, ErrUnavailable.
+func (m *Manager) Reply(ctx context.Context, ref Ref, id uuid.UUID) (found *Message, err error) {
+	err = m.step(ctx, ref, func(e *cell) (*Change, error) {
+		found = e.c.reply(id)
+		return nil, nil
+	})
+	return found, err
+}
+
 // Say stores a user message, the name of its reply, and that this reply is
 // running, in one step. A turn whose Reply was started before is that same turn
 // asked once more, and gets the same answer (Ended, once it did).
@@ -175,13 +185,17 @@ func (m *Manager) Delete(ctx context.Context, ref Ref) error {
 // Errors: ErrNotFound, ErrUnavailable.
 func (m *Manager) Hold(ctx context.Context, ref Ref) error {
 	held := false
-	return m.step(ctx, ref, func(e *cell) (*Change, error) {
+	err := m.step(ctx, ref, func(e *cell) (*Change, error) {
 		if !held {
 			held = true
 			e.holds++
 		}
 		return nil, nil
 	})
+	if err != nil && held { // who is told of an error releases nothing
+		m.Release(ref)
+	}
+	return err
 }
 
 // Subscribe has Events told at once of what other nodes do in a held session. Without it

@@ -41,14 +41,14 @@ type Text struct {
 	// saved is how many bytes the store has, as far as is known: fewer than Safe if a
 	// failover has lost some.
 	saved     atomic.Int64
-	elsewhere atomic.Int64 // when another node last said that it follows the text, in Unix ns; 0: never
-	answered  atomic.Bool  // the store has answered since Manager.afterSend last looked
-	moved     atomic.Bool  // the store says that another fence stands, or none
-	changed   atomic.Bool  // the store says that the conversation has changed
-	queue     queued       // guarded by the queue's lock
-	awaySince time.Time    // since when the store has not answered; zero: it does. Owned by the flight; after shut, by Finish
-	awayTold  bool         // the watcher was told (Away). Owned as awaySince
-	unsavedAt Cursor       // where Unsaved last ended; owned by the flight, as awaySince
+	elsewhere atomic.Pointer[time.Time] // when another node last said that it follows the text; nil: never
+	answered  atomic.Bool               // the store has answered since Manager.afterSend last looked
+	moved     atomic.Bool               // the store says that another fence stands, or none
+	changed   atomic.Bool               // the store says that the conversation has changed
+	queue     queued                    // guarded by the queue's lock
+	awaySince time.Time                 // since when the store has not answered; zero: it does. Owned by the flight; after shut, by Finish
+	awayTold  bool                      // the watcher was told (Away). Owned as awaySince
+	unsavedAt Cursor                    // where Unsaved last ended; owned by the flight, as awaySince
 }
 
 // TextEnd says how a Text ended. Exactly one field besides Keep is set.
@@ -240,8 +240,8 @@ func (t *Text) followed() bool {
 // FollowedElsewhere is when another node last said that it follows the text, which is
 // written here. A following node says so every second. Zero: never.
 func (t *Text) FollowedElsewhere() time.Time {
-	if ns := t.elsewhere.Load(); ns != 0 {
-		return time.Unix(0, ns)
+	if at := t.elsewhere.Load(); at != nil {
+		return *at
 	}
 	return time.Time{}
 }

@@ -59,14 +59,18 @@ func (p *pieces) flush() {
 
 // message encodes a MessageHistory, whose content may be long.
 func (p *pieces) message(m session.Message) {
-	text, reasoning := m.Text(), m.Reasoning()
+	content := m.Content
 	m.Content = ""
 	head, tail := around(AppendJSON(nil, m), `"content":"`)
 	p.put(head)
-	p.text(text)
-	if reasoning != "" {
-		p.put([]byte(`","reasoning":"`))
-		p.text(reasoning)
+	for part := range session.PartsOf(content, session.PartText) {
+		p.text(part)
+	}
+	before := `","reasoning":"`
+	for part := range session.PartsOf(content, session.PartReasoning) {
+		p.put([]byte(before))
+		p.text(part)
+		before = `\n\n`
 	}
 	p.put(tail)
 }

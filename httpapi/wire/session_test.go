@@ -3,6 +3,8 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -51,4 +53,35 @@ func TestWriteSession(t *testing.T) {
 			t.Errorf("%d messages:\n%.300s\nwant\n%.300s", n, again(a), again(b))
 		}
 	}
+}
+
+// stalled is a reader that stalls at its first piece.
+type stalled func()
+
+func (s stalled) Write(p []byte) (int, error) {
+	s()
+	return 0, io.ErrShortWrite
+}
+
+// TestStalledReaderHoldsAPiece: nor does a message that has thoughts take its size once
+// more for everybody who is slow to read it.
+func TestStalledReaderHoldsAPiece(t *testing.T) {
+	const most = 1 << 20
+	long := strings.Repeat("a long message ", 8*most/15)
+	s := session.Session{ID: uuid.New(), Messages: []session.Message{
+		{Role: session.Assistant, Content: "\xff\x81" + long + "\xff\x80" + long, ID: uuid.New(), FinishReason: session.FinishStop},
+	}}
+	live := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := live()
+	var held int64
+	_ = WriteSession(stalled(func() { held = max(held, live()-before) }), s)
+	if held > most {
+		t.Errorf("%d bytes are held", held)
+	}
+	runtime.KeepAlive(s)
 }

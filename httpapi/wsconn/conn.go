@@ -54,7 +54,8 @@ type Conn struct {
 	in   *bufio.Reader // the library's, over nc
 	post func(frame []byte, last bool)
 
-	active atomic.Int64 // Unix nanoseconds at which bytes last passed
+	began  time.Time    // what clock counts from
+	active atomic.Int64 // when bytes last passed, see clock
 	shut   atomic.Bool  // a close frame was posted
 
 	// Owned by the reader.
@@ -99,7 +100,7 @@ func (c *Conn) Write(p []byte, block bool) (n int, err error) {
 	now := time.Now()
 	if !block {
 		if n = c.writeNow(p); n > 0 && !isPing(p) {
-			c.active.Store(now.UnixNano())
+			c.active.Store(c.clock(now))
 		}
 		return n, nil
 	}
@@ -121,7 +122,7 @@ func (c *Conn) Write(p []byte, block bool) (n int, err error) {
 			c.armed = time.Time{}
 		}
 		if !isPing(p) {
-			c.active.Store(now.UnixNano())
+			c.active.Store(c.clock(now))
 		}
 	}
 	return n, nil
@@ -187,7 +188,11 @@ func (c *Conn) Ping() { c.post([]byte{pingOp, 0}, false) }
 func (c *Conn) Kill() { _ = c.nc.Close() }
 
 // Active implements hub.Socket.
-func (c *Conn) Active() time.Time { return time.Unix(0, c.active.Load()) }
+func (c *Conn) Active() time.Time { return c.began.Add(time.Duration(c.active.Load())) }
+
+// clock is a time as a number of nanoseconds, by the clock that nobody sets: where the
+// machine's is set back, a peer is neither too fast nor silent.
+func (c *Conn) clock(t time.Time) int64 { return int64(t.Sub(c.began)) }
 
 // underlay is the net.Conn that the library has. The library writes only control frames,
 // each by one Write: they go to the outbox. Its Close does nothing, since Kill closes.
@@ -227,8 +232,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	c := h.c
-	c.nc, c.lateness = nc, c.cfg.Lateness()
-	c.active.Store(time.Now().UnixNano())
+	c.nc, c.lateness, c.began = nc, c.cfg.Lateness(), time.Now()
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n) // cannot fail: they are buffered
 		c.early = append([]byte(nil), early...)

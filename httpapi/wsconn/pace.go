@@ -20,7 +20,7 @@ const (
 
 var errFlood = errors.New("wsconn: the peer sends too much")
 
-// pace limits a rate by the generic cell rate algorithm: it is the time, in Unix nanoseconds,
+// pace limits a rate by the generic cell rate algorithm: it is the time, as clock tells it,
 // at which the whole burst is allowed again. The zero value is ready; it has no lock.
 type pace int64
 

@@ -50,7 +50,7 @@ func (c *Conn) receive(p []byte) (int, error) {
 	}
 	n, err := c.nc.Read(p)
 	if n > 0 {
-		now := time.Now().UnixNano()
+		now := c.clock(time.Now())
 		c.active.Store(now)
 		if err := c.slow(now, n, len(p)); err != nil {
 			return 0, err

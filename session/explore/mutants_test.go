@@ -77,7 +77,7 @@ var mutants = []mutant{
 	{"load: whatever the last message was", "redisstore/lua/load.lua", `~= last .. ' ' then at, off = 0, 0 end`, `~= last .. ' ' then at = n end`, "redis"},
 	{"load: whatever the version", "redisstore/lua/load.lua", `if version == known or not state then`, `if known ~= '' or not state then`, "redis"},
 
-	{"replay: frames without their checksum", "filestore/replay.go", `if l.valid < 0 && markedBehind(data[at:], 0) <= at {`, `if false {`, "file"},
+	{"replay: frames without their checksum", "filestore/replay.go", `if l.valid < 0 && markedBehind(data, int(at), l.run) <= at {`, `if false {`, "file"},
 	{"replay: all of a segment that failed", "filestore/replay.go", `		end = l.valid
 `, ``, "file"},
 	{"a failed batch is not undone", "filestore/batch.go", "		j.undoLocked(b)\n", "", "file"},

@@ -118,7 +118,7 @@ func (j *journal) write(b *batch) {
 	buf := b.buf[markSize:]
 	if j.seg.synced-j.seg.marked >= markEvery {
 		buf = b.buf
-		copy(buf, markFrame(j.seg.synced))
+		copy(buf, markFrame(j.seg.synced, j.run))
 		j.seg.marked = j.seg.synced
 	}
 	j.mu.Unlock()

@@ -121,7 +121,7 @@ func readSegmentHeader(files files, name string) (h header, torn bool, err error
 		return h, false, fmt.Errorf("failed to read %s: %w", name, err)
 	}
 	if end, ok := isReady(data); !ok {
-		return header{}, markedBehind(data, end) <= int64(end), nil
+		return header{}, markedBehind(data, end, h.run) <= int64(end), nil
 	}
 	return h, false, nil
 }

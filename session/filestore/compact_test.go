@@ -1,7 +1,10 @@
 package filestore
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -140,4 +143,50 @@ func TestErasureThatFails(t *testing.T) {
 			t.Errorf("what was deleted is on disk, where call %s has failed", d.at(d.failAt))
 		}
 	}
+}
+
+// TestFailedSyncAmidACompaction: where a sync fails for which a compaction waits, with a
+// conversation locked, the log goes on in a new segment all the same.
+func TestFailedSyncAmidACompaction(t *testing.T) {
+	d := newDisk()
+	store, err := open(d, "disk", quiet(Config{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newScript(store)
+	s.must(t, create("a"), say("a", "hi"), write("a", "ho"))
+	j := store.b.j
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+
+	j.syncing.Lock() // a sync is under way
+	locked, compacted := make(chan struct{}), make(chan error, 1)
+	go func() {
+		compacted <- store.Each(ctx, func(uuid.UUID, *session.Conversation, *session.Text) error {
+			close(locked)
+			return j.sync()
+		})
+	}()
+	<-locked
+	j.mu.Lock()
+	j.lost = true
+	j.failLocked("sync", errCrashed)
+	j.mu.Unlock()
+	recovered := make(chan error, 1)
+	go func() { recovered <- store.b.recover(ctx) }()
+	for len(j.writer) == 0 { // which it takes before it looks at conversations
+		time.Sleep(time.Millisecond)
+	}
+	j.syncing.Unlock()
+
+	if err := <-compacted; !errors.Is(err, session.ErrUnavailable) {
+		t.Errorf("the compaction's sync: %v", err)
+	}
+	if err := <-recovered; err != nil {
+		t.Error(err)
+	}
+	if err := store.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	s.must(t, write("a", "ho"), finish("a", ""))
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -245,7 +246,7 @@ func FuzzReplay(f *testing.F) {
 		f.Add(file.data[headerFrame:], true)
 	}
 	f.Add([]byte{}, false)
-	f.Add(append(markFrame(1<<40), readyFrame()...), false)
+	f.Add(append(markFrame(1<<40, 0), readyFrame()...), false)
 	f.Fuzz(func(t *testing.T, data []byte, sums bool) {
 		if sums {
 			resum(data)
@@ -278,5 +279,37 @@ func resum(data []byte) {
 		}
 		endFrame(data[at:at+frameHeader+n], 0)
 		at += frameHeader + n
+	}
+}
+
+// TestForgedMark: what somebody has said is no mark of a sync, whatever its bytes are, so
+// the torn frame that it is in does not keep the store from starting.
+func TestForgedMark(t *testing.T) {
+	forged := "\xff"
+	for n := int64(1) << 40; !utf8.ValidString(forged); n++ {
+		forged = string(markFrame(n, 0))
+	}
+	d := newDisk()
+	store, err := open(d, "disk", quiet(Config{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newScript(store)
+	s.must(t, create("a"))
+	want := dump(t, store)
+	s.must(t, say("a", forged+" and more"))
+	killed := d.afterProcess()
+	for _, f := range killed.names { // there is one
+		f.data = f.data[:len(f.data)-len("more")]
+		if !strings.Contains(string(f.data), forged) {
+			t.Fatal("it was not written")
+		}
+	}
+	again, err := open(killed, "disk", quiet(Config{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, dump(t, again)); diff != "" {
+		t.Error(diff)
 	}
 }

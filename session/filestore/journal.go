@@ -33,11 +33,12 @@ type journal struct {
 	mu        sync.Mutex // guards what follows
 	next      *batch     // the batch that changes go into; nil: none
 	seg       segment
-	tried     uint64 // the last segment that was begun, successfully or not
-	base      uint64 // see header
-	failed    error  // nil: all is well. Wraps session.ErrUnavailable
-	ended     bool   // failed for good
-	lost      bool   // a sync failed: only what was synced before counts of the segment
+	tried     uint64        // the last segment that was begun, successfully or not
+	base      uint64        // see header
+	failed    error         // nil: all is well. Wraps session.ErrUnavailable
+	broken    chan struct{} // closed when failed is set; another one when it is mended
+	ended     bool          // failed for good
+	lost      bool          // a sync failed: only what was synced before counts of the segment
 	entries   map[uuid.UUID]*entry
 	streams   uint64 // the last entry.stream that was given
 	scratch   []byte
@@ -78,7 +79,7 @@ func (s slot) unlock() { <-s }
 func newJournal(files files, dir string, cfg Config) *journal {
 	return &journal{
 		files: files, mode: cfg.Sync, segmentBytes: cfg.segmentBytes, log: cfg.Logger.With(slog.String("directory", dir)),
-		writer: make(slot, 1), run: rand.Uint64(), start: uint64(time.Now().Unix()),
+		writer: make(slot, 1), broken: make(chan struct{}), run: rand.Uint64(), start: uint64(time.Now().Unix()),
 		entries: make(map[uuid.UUID]*entry), deleted: make(map[uuid.UUID]uint64), sizes: make(map[uint64]int64),
 	}
 }
@@ -95,6 +96,7 @@ func (j *journal) failLocked(step string, err error) {
 		return
 	}
 	j.failures++
+	close(j.broken)
 	j.failed = fmt.Errorf("%w: failed to %s the log: %w", session.ErrUnavailable, step, err)
 	j.log.Error("conversations cannot be stored; trying again in a new file every second",
 		slog.String("step", step), slog.Any("error", err))

@@ -59,7 +59,7 @@ func (b *backend) recover(ctx context.Context) error {
 	j.round++
 	j.clean = j.round
 	clear(j.deleted)
-	j.failed = nil
+	j.failed, j.broken = nil, make(chan struct{})
 	j.log.Info("conversations are stored again")
 	return nil
 }

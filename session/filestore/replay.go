@@ -106,7 +106,7 @@ func (r *replay) segment(l *link, data []byte) error {
 	for at < end {
 		payload, n := nextFrame(data[at:end])
 		if n == 0 {
-			if l.valid < 0 && markedBehind(data[at:], 0) <= at {
+			if l.valid < 0 && markedBehind(data, int(at), l.run) <= at {
 				break // a torn tail: it was never acknowledged as synced
 			}
 			return r.torn(l, at, "a frame does not have its checksum")

@@ -73,10 +73,11 @@ func segmentSeq(name string) (seq uint64, ok bool) {
 }
 
 // markFrame says how many bytes of its segment were synced: damage before them is not just a
-// torn tail.
-func markFrame(synced int64) []byte {
+// torn tail. run is the segment's, see header: somebody may say what looks like a mark, but
+// does not know that number.
+func markFrame(synced int64, run uint64) []byte {
 	at, buf := beginFrame(nil, kindMark)
-	buf = binary.LittleEndian.AppendUint64(buf, uint64(synced))
+	buf = binary.LittleEndian.AppendUint64(buf, uint64(synced)^run)
 	endFrame(buf, at)
 	return buf
 }
@@ -85,13 +86,15 @@ const markSize = frameHeader + 1 + 8
 
 // markedBehind returns how many bytes of a segment were synced, as marks after offset at say,
 // where no frame can be read.
-func markedBehind(data []byte, at int) (synced int64) {
+func markedBehind(data []byte, at int, run uint64) (synced int64) {
 	for ; at+markSize <= len(data); at++ {
 		if binary.LittleEndian.Uint32(data[at:]) != markSize-frameHeader || kind(data[at+frameHeader]) != kindMark {
 			continue
 		}
 		if p, size := nextFrame(data[at:]); size == markSize {
-			synced = max(synced, int64(binary.LittleEndian.Uint64(p[1:])))
+			if n := binary.LittleEndian.Uint64(p[1:]) ^ run; n <= uint64(at) { // else it is no mark of this segment's
+				synced = max(synced, int64(n))
+			}
 		}
 	}
 	return synced

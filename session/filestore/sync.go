@@ -1,10 +1,19 @@
 package filestore
 
+import "lumos/backend/session"
+
 // sync syncs what is written.
 func (j *journal) sync() error {
 	j.syncing.Lock()
 	defer j.syncing.Unlock()
-	j.writer.lock()
+	j.mu.Lock()
+	broken := j.broken
+	j.mu.Unlock()
+	select {
+	case j.writer <- struct{}{}:
+	case <-broken: // recover may hold writer, and wait for a conversation that the caller has locked
+		return session.ErrUnavailable
+	}
 	j.mu.Lock()
 	idle := j.failed != nil || j.seg.synced == j.seg.good
 	err := j.failed
@@ -77,7 +86,7 @@ func (j *journal) mark() {
 	if !idle {
 		return
 	}
-	_, err := j.seg.f.Write(markFrame(synced))
+	_, err := j.seg.f.Write(markFrame(synced, j.run))
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err != nil {

@@ -1,0 +1,32 @@
+package wsconn
+
+import (
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// setBack is t as a clock tells it that was set back by d before. The seconds of the
+// wall clock are 33 bits of a Time's first word (see package time).
+func setBack(t time.Time, d time.Duration) time.Time {
+	*(*uint64)(unsafe.Pointer(&t)) -= uint64(d/time.Second) << 30
+	return t
+}
+
+// TestClockThatIsSetBack: a peer is not too fast because the machine's clock was set back,
+// and what it has sent since counts as a sign of life.
+func TestClockThatIsSetBack(t *testing.T) {
+	before := time.Now()
+	c := Conn{began: before}
+	after := setBack(before.Add(time.Second), time.Hour)
+	if wait := c.reads.next(c.clock(before), 1); wait > 0 {
+		t.Errorf("the first read waits %v", wait)
+	}
+	if wait := c.reads.next(c.clock(after), 1); wait > 0 {
+		t.Errorf("behind the change a read waits %v", wait)
+	}
+	c.active.Store(c.clock(after))
+	if c.Active().Before(before) {
+		t.Error("it was last active before the change")
+	}
+}

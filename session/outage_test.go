@@ -1,0 +1,91 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lumos/backend/session"
+	"lumos/backend/session/storetest"
+)
+
+// failingNode runs f in a bubble, on a node of a shared store whose calls may fail.
+func failingNode(t *testing.T, f func(t *testing.T, m *session.Manager, faults *storetest.Faults)) {
+	synctest.Test(t, func(t *testing.T) {
+		backend, kind := new(storetest.Shared).Node()
+		faults := &storetest.Faults{Backend: backend}
+		m := session.NewManager(faults, kind, session.Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		f(t, m, faults)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestHoldThatFails: a hold of which the store told nothing does not keep the session.
+func TestHoldThatFails(t *testing.T) {
+	failingNode(t, func(t *testing.T, m *session.Manager, faults *storetest.Faults) {
+		ref := newSession(t, m)
+		faults.Set(func(c storetest.Call) error {
+			if c.Method == "Load" {
+				return session.ErrUnavailable
+			}
+			return nil
+		})
+		if err := m.Hold(t.Context(), ref); !errors.Is(err, session.ErrUnavailable) {
+			t.Fatalf("hold: %v", err)
+		}
+		faults.Set(nil)
+		pass(10 * time.Minute)
+		if n := m.Stored(); n != 0 {
+			t.Errorf("%d sessions are kept in memory that nobody needs", n)
+		}
+	})
+}
+
+// TestClaimBehindAnOutage: a claim ends whose connection closed, or could not be made,
+// while the store was away: nobody is refused for a connection that is not there.
+func TestClaimBehindAnOutage(t *testing.T) {
+	for name, during := range map[string]func(t *testing.T, m *session.Manager, ref session.Ref, c session.Claim, faults *storetest.Faults){
+		"closed": func(t *testing.T, m *session.Manager, ref session.Ref, c session.Claim, faults *storetest.Faults) {
+			if err := m.Connect(t.Context(), ref, c); err != nil {
+				t.Fatal(err)
+			}
+			faults.Set(func(storetest.Call) error { return session.ErrUnavailable })
+			m.Disconnect(ref, c.Connection)
+		},
+		"its answer lost": func(t *testing.T, m *session.Manager, ref session.Ref, c session.Claim, faults *storetest.Faults) {
+			faults.Set(func(c storetest.Call) error {
+				if c.Method == "Commit" && c.Done {
+					return session.ErrUnavailable
+				}
+				return nil
+			})
+			if err := m.Connect(t.Context(), ref, c); !errors.Is(err, session.ErrUnavailable) {
+				t.Fatalf("connect: %v", err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			failingNode(t, func(t *testing.T, m *session.Manager, faults *storetest.Faults) {
+				ref := newSession(t, m)
+				claim := func() session.Claim { return session.Claim{Connection: uuid.New(), Mode: session.FromNobody} }
+				during(t, m, ref, claim(), faults)
+				pass(10 * time.Second)
+				faults.Set(nil)
+				pass(5 * time.Second)
+				if err := m.Connect(t.Context(), ref, claim()); err != nil {
+					t.Errorf("connect behind the outage: %v", err)
+				}
+			})
+		})
+	}
+}
