@@ -236,16 +236,18 @@ func (m *pageModel) differs() string {
 		if !m.hers[id] || s.apart {
 			continue // the page's own, or refused
 		}
-		for at < len(path) && path[at].id != id {
-			at++
-		}
-		if at == len(path) {
+		refused := s.role == "user" && !m.hers[id+" "+s.text] // or never sent with this text
+		found := slices.IndexFunc(path[at:], func(p shown) bool { return p.id == id })
+		switch {
+		case found < 0 && refused:
+			continue
+		case found < 0:
 			return fmt.Sprintf("%q is on the page, and not in its place in the conversation", s.text)
 		}
-		last = path[at]
-		at++
-		if s.role == "user" && !m.hers[id+" "+s.text] {
-			continue // it was refused with this text, or never sent
+		last = path[at+found]
+		at += found + 1
+		if refused {
+			continue
 		}
 		whole := last.text == s.text || running && at == len(path)
 		if !whole && !(s.part && strings.HasPrefix(last.text, s.text)) {
@@ -313,7 +315,9 @@ func (f *follower) wantPath(p *pageRig) {
 	}
 	for limit := time.Now().Add(rigPatience); !same(); runtime.Gosched() {
 		if time.Now().After(limit) {
-			p.t.Fatalf("the WebSocket's client has\n%q, want\n%q", got, want)
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			p.t.Fatalf("the WebSocket's client has\n%q, want\n%q\nframes:\n%s", got, want, strings.Join(f.raw, "\n"))
 		}
 	}
 	if f.err != nil {

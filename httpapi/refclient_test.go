@@ -251,7 +251,7 @@ func (p *refPage) ready(f *refFrame, size int) error {
 }
 
 func (p *refPage) message(f *refFrame) error {
-	if at := p.find(f.ID); at >= 0 && p.messages[at].Content == f.Content {
+	if at := p.find(f.ID); at >= 0 && p.messages[at].Content == f.Content && (at == 0 || p.messages[at-1].ID == f.After) {
 		p.messages[at].Timestamp = f.Timestamp
 		return nil // only an acknowledgement; or an edit that changed nothing
 	}

@@ -100,20 +100,28 @@ func (c *Conversation) ownEnd(p *Page) bool {
 	return !known
 }
 
-// seqOf returns the message that a page shows behind others, or the running reply. Of
-// several with this id it is one with the text, if there is one: it may have been
-// refused. Of these it is one that follows what the page shows before it.
+// seqOf returns the message that a page shows behind others, or the running reply. A
+// message of the user's may have several instances under its id. Those with the page's text
+// count, and all where the page shows a text that was refused; of these the ones that follow
+// what the page shows before. Where that is none, a refused text counts as not there.
 func (c *Conversation) seqOf(s Shown, before []Shown) (seq int64, ok bool) {
-	known := c.byID[s.ID]
-	if len(known) < 2 {
-		return c.only(s.ID)
+	if seq, ok := c.only(s.ID); ok && (s.Role != User || len(before) == 0) {
+		return seq, true
 	}
-	known = among(known, func(i int) bool { return s.Text == (Sum{}).Add([]byte(c.messages[i].Content)) })
+	known := c.byID[s.ID]
+	same := c.among(known, func(m Message) bool { return s.Text == (Sum{}).Add([]byte(m.Content)) })
+	if len(same) > 0 {
+		known = same
+	}
 	for _, b := range slices.Backward(before) {
-		if after, ok := c.only(b.ID); ok {
-			known = among(known, func(i int) bool { return c.follows(c.messages[i], after) })
-			break
+		after, ok := c.only(b.ID)
+		if !ok {
+			continue
 		}
+		if follow := c.among(known, func(m Message) bool { return c.follows(m, after) }); len(follow) > 0 || len(same) == 0 {
+			known = follow
+		}
+		break
 	}
 	for _, i := range known {
 		seq = c.messages[i].Seq
@@ -121,7 +129,7 @@ func (c *Conversation) seqOf(s Shown, before []Shown) (seq int64, ok bool) {
 			break
 		}
 	}
-	return seq, true
+	return seq, len(known) > 0
 }
 
 // only returns the one message with this id, or the running reply; !ok: there is none,
@@ -136,16 +144,12 @@ func (c *Conversation) only(id uuid.UUID) (seq int64, ok bool) {
 	return 0, false
 }
 
-// among returns those that are right, or all where none is.
-func among(all []int, right func(int) bool) []int {
-	var some []int
-	for _, i := range all {
-		if right(i) {
+// among returns those of the messages with these indexes that are right.
+func (c *Conversation) among(known []int, right func(Message) bool) (some []int) {
+	for _, i := range known {
+		if right(c.messages[i]) {
 			some = append(some, i)
 		}
-	}
-	if some == nil {
-		return all
 	}
 	return some
 }
@@ -203,6 +207,10 @@ func (c *Conversation) named(t Turn, at place) (found Message, same bool, err er
 // follows tells whether the message seq is among those before m; 0 is before all.
 func (c *Conversation) follows(m Message, seq int64) bool {
 	for m.Parent > seq {
+		if _, on := c.onPath(m.Seq); on { // no need to walk
+			_, on = c.onPath(seq)
+			return on || seq == 0
+		}
 		i, ok := c.find(m.Parent)
 		if !ok {
 			return false

@@ -146,7 +146,7 @@ func explored(t *testing.T, dir, overlay string, m mutant) {
 		return cmd.CombinedOutput()
 	}
 	began := time.Now()
-	out, err := go1(append([]string{"test", "-count=1", "-failfast", "-vet=off", "-overlay", overlay, "-timeout", "10m"}, runs[m.run]...)...)
+	out, err := go1(append([]string{"test", "-count=1", "-failfast", "-vet=off", "-overlay", overlay, "-timeout", "4m"}, runs[m.run]...)...)
 	took := time.Since(began).Round(100 * time.Millisecond)
 	if err == nil {
 		t.Errorf("NOT NOTICED by %s in %v", m.run, took)

@@ -386,6 +386,7 @@ class ChatWidget extends HTMLElement {
     if (state === 'waiting') this.live.textContent = say(state);
     const action = trouble && state !== 'unavailable' && (say(state + '-action') ?? say(away ? 'now' : 'retry'));
     this.notice.replaceChildren(trouble || this.word, action ? box('button', 'again', {}, action) : '');
+    this.follow(); // it may have taken room
     if (told !== state) this.emit('state', { state });
   }
 }
