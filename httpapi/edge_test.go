@@ -105,6 +105,9 @@ func TestLoopbackHostOfAnOrigin(t *testing.T) {
 	}
 	r.do("POST", "/sessions", "", func(req *http.Request) { req.Host = "shop.example" }, header("Origin", shop)).want(201)
 	a := r.do("GET", "/", "", func(req *http.Request) { req.Host = "evil.example" }, header("Origin", evil)).wantError(403, "forbidden_origin")
+	if told := strings.Count(r.log.String(), "host=evil.example "); told != 1 {
+		t.Errorf("the log tells of the host %d times, want 1:\n%s", told, r.log.String())
+	}
 	if _, text := a.failure(); !strings.Contains(text, `"evil.example"`) || !strings.Contains(text, `"`+evil+`"`) || !strings.Contains(text, "ALLOWED_ORIGINS") {
 		t.Errorf("refused with %q", text)
 	}
@@ -114,7 +117,7 @@ func TestLoopbackHostOfAnOrigin(t *testing.T) {
 // and origin, in the log, both bounded.
 func TestForbiddenOriginTells(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		told := func(origin string) int { return strings.Count(r.log.String(), "origin="+logged(origin)+" ") }
+		told := func(origin string) int { return strings.Count(r.log.String(), "origin="+origin+" ") }
 		from := func(origin string) answered {
 			return r.do("POST", "/sessions", "", header("Origin", origin), header("X-Forwarded-Host", "chat.example")).wantError(403, "forbidden_origin")
 		}
@@ -159,8 +162,6 @@ func TestForbiddenOriginTells(t *testing.T) {
 }
 
 // logged is a value as slog's text handler writes what quotes show.
-func logged(origin string) string { return `"\"` + origin + `\""` }
-
 // tokenOfSize is a good token of so many bytes.
 func tokenOfSize(t *testing.T, size int) string {
 	t.Helper()

@@ -38,7 +38,7 @@ func (s *server) guardOrigin(next http.Handler) http.Handler {
 				s.foreign.log(s.Logger, r, origin, hosts)
 				return refuse(codeForbidden, fmt.Sprintf(
 					"Pages of the origin %s may not use the hub, whose host is %s here. ALLOWED_ORIGINS lists the origins that may.",
-					quoted(origin), hostNames(hosts)))
+					quoted(origin), hostNames(hosts, quoted)))
 			}
 		}
 		next.ServeHTTP(w, r)
@@ -107,63 +107,71 @@ func withPort(host, port string) string {
 	return host + port
 }
 
-func hostNames(hosts []ownHost) string {
-	names := make([]string, len(hosts))
-	for i, h := range hosts {
-		names[i] = quoted(h.name)
+// hostNames lists hosts, each once and as show has it.
+func hostNames(hosts []ownHost, show func(string) string) string {
+	var names []string
+	for _, h := range hosts {
+		if name := show(h.name); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
 	return strings.Join(names, " or ")
 }
 
-// quoted quotes what a client has sent, cut to a sensible length.
-func quoted(s string) string {
+// shortened cuts what a client has sent to a sensible length.
+func shortened(s string) string {
 	const most = 200
 	if len(s) > most {
 		s = s[:most] + "…"
 	}
-	return fmt.Sprintf("%q", s)
+	return s
 }
 
+// quoted is shortened in quotes, for a sentence. The log quotes by itself.
+func quoted(s string) string { return fmt.Sprintf("%q", shortened(s)) }
+
 const (
-	// foreignEvery is how often the log tells of one origin that was refused.
+	// foreignEvery is how often the log tells of one origin, or host, that was refused.
 	foreignEvery = time.Minute
-	// maxForeign is how many origins it tells of in that time: a client can make up
-	// any number.
+	// maxForeign is how many it tells of in that time: a client can make up any number.
 	maxForeign = 1000
 )
 
-// foreignOrigins are those that were refused lately. The zero value is ready.
-type foreignOrigins struct {
+// foreignNames are the origins, or the hosts, that were refused lately. The zero value
+// is ready.
+type foreignNames struct {
 	mu     sync.Mutex // guards what follows
 	since  time.Time
 	logged map[string]bool // since then
 }
 
 // log tells of a refused origin, once in each foreignEvery.
-func (f *foreignOrigins) log(log *slog.Logger, r *http.Request, origin string, hosts []ownHost) {
-	if shown := quoted(origin); f.due(shown, time.Now()) {
+func (f *foreignNames) log(log *slog.Logger, r *http.Request, origin string, hosts []ownHost) {
+	if shown := shortened(origin); f.due(shown, time.Now()) {
 		log.LogAttrs(context.Background(), slog.LevelWarn, "refused: neither the hub's own origin nor one of ALLOWED_ORIGINS",
-			slog.String("origin", shown), slog.String("host", hostNames(hosts)), slog.String("path", logPath(r)))
+			slog.String("origin", shown), slog.String("host", hostNames(hosts, shortened)), slog.String("path", logPath(r)))
 	}
 }
 
-func (f *foreignOrigins) due(origin string, now time.Time) bool {
+func (f *foreignNames) due(name string, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if now.Sub(f.since) >= foreignEvery {
 		f.since, f.logged = now, make(map[string]bool)
 	}
-	if f.logged[origin] || len(f.logged) >= maxForeign {
+	if f.logged[name] || len(f.logged) >= maxForeign {
 		return false
 	}
-	f.logged[origin] = true
+	f.logged[name] = true
 	return true
 }
 
 // GuardHost serves, for a listener on a loopback address, only that address's own
 // names and the hosts of the origins that are listed, so that a foreign page cannot
-// reach it through a name of its own (DNS rebinding).
-func GuardHost(next http.Handler, origins []string) http.Handler {
+// reach it through a name of its own (DNS rebinding). The log tells of each host that
+// was refused, once in each foreignEvery: behind a proxy, who runs the hub sees only that.
+func GuardHost(next http.Handler, origins []string, log *slog.Logger) http.Handler {
+	var foreign foreignNames
 	served := map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true}
 	for _, origin := range origins {
 		if u, err := url.Parse(origin); err == nil && u.Hostname() != "" {
@@ -178,6 +186,10 @@ func GuardHost(next http.Handler, origins []string) http.Handler {
 		if served[strings.ToLower(strings.Trim(host, "[]"))] {
 			next.ServeHTTP(w, r)
 			return
+		}
+		if shown := shortened(r.Host); foreign.due(shown, time.Now()) {
+			log.LogAttrs(r.Context(), slog.LevelWarn, "refused: this hub listens for its own machine only, and ALLOWED_ORIGINS does not list the host",
+				slog.String("host", shown), slog.String("path", logPath(r)))
 		}
 		from := ""
 		if origin := r.Header.Get("Origin"); origin != "" {

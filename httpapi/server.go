@@ -55,7 +55,7 @@ type server struct {
 	Config
 	Metrics   *hub.Metrics // the hub's
 	addresses addresses
-	foreign   foreignOrigins
+	foreign   foreignNames
 	sockets   wsconn.Config
 	requests  *prometheus.CounterVec
 }
@@ -134,7 +134,7 @@ func (s *server) router() *mux.Router {
 func (s *server) outside(h http.Handler) http.Handler {
 	h = s.guardOrigin(h)
 	if s.LoopbackOnly {
-		h = GuardHost(h, s.AllowedOrigins)
+		h = GuardHost(h, s.AllowedOrigins, s.Logger)
 	}
 	return s.logRequests(h)
 }

@@ -144,7 +144,11 @@ func parse(args, environ []string, dotenv string, out io.Writer) (config, error)
 		return cfg.config, nil
 	}
 	cfg.unknown = file.unknown(parser.Model.Flags)
-	return cfg.config.settle()
+	settled, err := cfg.config.settle()
+	if err != nil && len(cfg.unknown) > 0 { // what is missing may be there, misspelt
+		err = fmt.Errorf("%w\n.env sets what is no setting of the hub: %s", err, strings.Join(cfg.unknown, ", "))
+	}
+	return settled, err
 }
 
 // settle fills in what depends on other settings and refuses settings that contradict each other.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -82,6 +83,19 @@ func TestConfigurationByProcess(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMisspeltKey: a name in .env that is no setting is told, too, when what it should have
+// been is missing.
+func TestMisspeltKey(t *testing.T) {
+	path := noFile(t)
+	if err := os.WriteFile(path, []byte("MISTRAL_API_KYE=x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := parse(nil, nil, path, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "MISTRAL_API_KEY is not set") || !strings.Contains(err.Error(), "MISTRAL_API_KYE in line 1") {
+		t.Errorf("%v, want both names", err)
 	}
 }
 

@@ -81,7 +81,7 @@ func serve(signals <-chan os.Signal, cfg config, log *slog.Logger) (err error) {
 		if !boundToLoopback(debug) {
 			return fmt.Errorf("DEBUG_ADDR: %s is no loopback address, and pprof is for this machine alone", debug.Addr())
 		}
-		go func() { _ = newServer(httpapi.GuardHost(http.DefaultServeMux, nil), log).Serve(debug) }()
+		go func() { _ = newServer(httpapi.GuardHost(http.DefaultServeMux, nil, log), log).Serve(debug) }()
 		log.Info("pprof", "url", "http://"+debug.Addr().String()+"/debug/pprof/")
 	}
 

@@ -110,6 +110,9 @@ func Open(dir string, cfg Config) (*Store, error) {
 	return s, nil
 }
 
+// errLocked is flock's error when another process has the lock.
+var errLocked = errors.New("locked by another process")
+
 // lockDirectory keeps other processes out until the file that it returns is
 // closed.
 func lockDirectory(dir string) (*os.File, error) {
@@ -117,9 +120,13 @@ func lockDirectory(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("failed to lock the directory: %w", err)
 	}
-	if err := flock(f); err != nil {
+	switch err := flock(f); {
+	case errors.Is(err, errLocked):
 		_ = f.Close()
-		return nil, fmt.Errorf("the directory %s is in use by another process: %w", dir, err)
+		return nil, fmt.Errorf("the directory %s is in use by another process", dir)
+	case err != nil:
+		_ = f.Close()
+		return nil, fmt.Errorf("failed to lock the directory %s: %w", dir, err)
 	}
 	return f, nil
 }

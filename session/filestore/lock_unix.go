@@ -3,11 +3,16 @@
 package filestore
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
 
 // flock takes a lock that ends with the process.
 func flock(f *os.File) error {
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return errLocked
+	}
+	return err
 }
