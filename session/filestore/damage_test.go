@@ -46,12 +46,15 @@ func TestDamage(t *testing.T) {
 		for at := 0; at < len(d.names[name].data); at += stride {
 			m := d.afterProcess()
 			m.names[name].data[at] ^= 0x10
-			_, err := open(m, "disk", quiet(Config{}))
+			var log strings.Builder
+			cfg := quiet(Config{})
+			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			_, err := open(m, "disk", cfg)
 			var damage *DamageError
 			switch {
 			case last && int64(at) >= headerFrame:
-				if err != nil {
-					t.Fatalf("the tail of %s, damaged at %d: %v", name, at, err)
+				if err != nil || !strings.Contains(log.String(), "the end of the log does not count") {
+					t.Fatalf("the tail of %s, damaged at %d: %v\n%s", name, at, err, log.String())
 				}
 				continue
 			case last && err == nil:

@@ -30,6 +30,7 @@ type replay struct {
 	strings map[string]string  // that many messages share
 	last    int64              // the time of the last frame, in Unix seconds
 	erased  bool               // some text was deleted
+	cut     int64              // bytes at the end of the last segment that are no whole frame
 	behind  map[uuid.UUID]bool // conversations of which a change was skipped
 }
 
@@ -107,6 +108,7 @@ func (r *replay) segment(l *link, data []byte) error {
 		payload, n := nextFrame(data[at:end])
 		if n == 0 {
 			if l.valid < 0 && markedBehind(data, int(at), l.run) <= at {
+				r.cut = end - at
 				break // a torn tail: it was never acknowledged as synced
 			}
 			return r.torn(l, at, "a frame does not have its checksum")

@@ -45,6 +45,9 @@ func (b *backend) start(r *replay) error {
 	if err := b.startSegment(r); err != nil {
 		return err
 	}
+	if r.cut > 0 {
+		j.log.Warn("the end of the log does not count: a write did not finish, or the file was damaged", slog.Int64("bytes", r.cut))
+	}
 	if err := b.deleteExpired(expired); err != nil {
 		return err
 	}
