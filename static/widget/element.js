@@ -284,12 +284,12 @@ class ChatWidget extends HTMLElement {
 
   on(what, message, delta) {
     if (what === 'text') {
-      if (!delta) return this.think?.(message);
       const row = this.rows.get(message.id);
       row.add(delta);
       this.frame ??= requestAnimationFrame(() => {
         this.frame = null;
         row.flush();
+        this.think?.(message);
         this.follow();
         this.status();
       });
