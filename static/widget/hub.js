@@ -277,7 +277,7 @@ class Hub {
         reply.offset = f.offset;
         reply.parts.at(-1).text += f.delta;
         if (said) reply.content += f.delta;
-        this.on('text', reply, said ? f.delta : '');
+        this.on('text', reply, said && f.delta);
         break;
       case 'finish':
         if (reply) reply.timestamp = f.messageMetadata.timestamp;
