@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -231,6 +232,50 @@ func TestNoStream(t *testing.T) {
 	if e := wantError(t, err, llms.ErrCodeProviderUnavailable); !strings.Contains(e.Message, "application/json") {
 		t.Errorf("message %q", e.Message)
 	}
+}
+
+// TestCompressed: a stream that a proxy compresses is read as it comes, and so is an error.
+func TestCompressed(t *testing.T) {
+	read := make(chan struct{})
+	packed := func(w http.ResponseWriter, status int, texts ...string) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.WriteHeader(status)
+		z := gzip.NewWriter(w)
+		for i, text := range texts {
+			if i > 0 {
+				<-read
+			}
+			_, _ = io.WriteString(z, text)
+			_ = z.Flush()
+			w.(http.Flusher).Flush()
+		}
+		_ = z.Close()
+	}
+	m := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		packed(w, 200, event(`"a"`), event(`"b"`)+finish("stop"))
+	})
+	text := ""
+	_, err := m.GenerateContent(t.Context(), ask, llms.WithStreamingFunc(func(_ context.Context, p []byte) error {
+		if text += string(p); text == "a" {
+			close(read)
+		}
+		return nil
+	}))
+	if err != nil || text != "ab" {
+		t.Errorf("got %q, %v", text, err)
+	}
+	m = serve(t, func(w http.ResponseWriter, r *http.Request) { packed(w, 400, `{"message":"no","code":"1500"}`) })
+	_, err = m.GenerateContent(t.Context(), ask)
+	if e := wantError(t, err, llms.ErrCodeInvalidRequest); !strings.Contains(e.Message, "code 1500") {
+		t.Errorf("message %q", e.Message)
+	}
+	m = serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = io.WriteString(w, "not gzip at all")
+	})
+	_, err = m.GenerateContent(t.Context(), ask)
+	wantError(t, err, llms.ErrCodeProviderUnavailable)
 }
 
 func TestRetryAfter(t *testing.T) {
