@@ -85,6 +85,8 @@ func TestRatio(t *testing.T) {
 func TestFinishReason(t *testing.T) {
 	for reason, want := range map[string]string{
 		"stop": session.FinishStop, "": session.FinishStop, "length": session.FinishLength, "model_length": session.FinishLength,
+		"STOP": session.FinishStop, "eos": session.FinishStop, "eos_token": session.FinishStop, "end_turn": session.FinishStop, "stop_sequence": session.FinishStop,
+		"MAX_TOKENS": session.FinishLength, "abort": session.FinishOther,
 		"content_filter": session.FinishContentFilter, "tool_calls": session.FinishOther, "new one": session.FinishOther,
 	} {
 		if got := finishReason(reason); got != want {
