@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -242,14 +243,14 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	value := h.Get("Retry-After")
 	whole, fraction, _ := strings.Cut(value, ".")
 	if n, err := strconv.Atoi(whole); err == nil || errors.Is(err, strconv.ErrRange) {
-		n = min(max(n, 0), 1<<31)
+		n = min(max(n, 0), math.MaxInt32-1)
 		if strings.Trim(fraction, "0") != "" {
 			n++
 		}
 		return time.Duration(n) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {
-		return max(at.Sub(now), 0)
+		return min(max(at.Sub(now), 0), math.MaxInt32*time.Second)
 	}
 	return 0
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -281,9 +282,10 @@ func TestCompressed(t *testing.T) {
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 9, 1, 12, 0, 40, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
-		"": 0, "0": 0, "-5": 0, "x": 0, "7": 7 * time.Second, "99999999999999999999": 1 << 31 * time.Second, "-99999999999999999999": 0,
+		"": 0, "0": 0, "-5": 0, "x": 0, "7": 7 * time.Second, "99999999999999999999": (math.MaxInt32 - 1) * time.Second, "-99999999999999999999": 0,
 		"1.5": 2 * time.Second, "0.001": time.Second, "3.0": 3 * time.Second,
 		"Tue, 01 Sep 2026 12:01:00 GMT": 20 * time.Second, "Tue, 01 Sep 2026 11:00:00 GMT": 0,
+		"Fri, 31 Dec 9999 23:59:59 GMT": math.MaxInt32 * time.Second,
 	} {
 		if got := retryAfter(http.Header{"Retry-After": {value}}, now); got != want {
 			t.Errorf("%q: got %v, want %v", value, got, want)
