@@ -123,6 +123,8 @@ func TestSDKBodyText(t *testing.T) {
 		{"what was refused before stays in the page's list", list(`{"id":"a","role":"user","parts":[` + part(over) + `]}`), 200, "right"},
 		{"a long answer before", list(`{"id":"a","role":"assistant","parts":[` + part(strings.Repeat(over, 1000)) + `]}`), 200, "right"},
 		{"a long part of another kind", says(`{"type":"data-a","text":"` + over + `"},` + part("right") + `,{"text":"` + over + `","type":"data-b"}`), 200, "right"},
+		{"data with a text of its own", says(`{"type":"data-a","text":7},{"text":{"type":"file"},"type":"data-b"},{"type":"data-c","text":["x"],"data":null},` + part("right")), 200, "right"},
+		{"data with a text of its own, and a wrong text", says(`{"type":"text","text":7},{"type":"data-a","text":7},` + part("x")), 400, ""},
 		{"surrogates", says(part(`\ud83d\ude00`) + "," + part(`\ud83d`) + "," + part(`\ude00x\ud83d\u0041\ud83d\ud83d\ude00`)), 200, "😀\ufffd\ufffdx\ufffdA\ufffd😀"},
 		{"escapes", says(part(`\"\\\/\b\f\n\r\t\u0000\u2028`)), 200, "\"\\/\b\f\n\r\t\x00\u2028"},
 		{"wide letters", says(part("é€👋")), 200, "é€👋"},

@@ -105,18 +105,20 @@ func oracleText(raw json.RawMessage) (text, thought []byte, fault error) {
 		if err != nil {
 			return nil, nil, err
 		}
+		if strings.HasPrefix(typ, "data-") {
+			continue
+		}
 		t, err := decoded[string](p["text"])
 		if err != nil {
 			return nil, nil, err
 		}
-		switch {
-		case typ == "text":
+		if typ == "text" {
 			text = append(text, t...)
-		case !strings.HasPrefix(typ, "data-"):
-			fault = errOtherPart
-			if typ == "reasoning" {
-				thought = append(thought, t...)
-			}
+			continue
+		}
+		fault = errOtherPart
+		if typ == "reasoning" {
+			thought = append(thought, t...)
 		}
 	}
 	return text, thought, fault

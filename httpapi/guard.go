@@ -20,7 +20,7 @@ import (
 func (s *server) guardOrigin(next http.Handler) http.Handler {
 	c := cors.New(cors.Options{
 		AllowOriginFunc: s.listed,
-		AllowedMethods:  []string{"GET", "POST", "DELETE"},
+		AllowedMethods:  []string{"GET", "HEAD", "POST", "DELETE"},
 		AllowedHeaders:  []string{"*"}, // what the preflight asks for: tracing adds its own
 		ExposedHeaders:  []string{"Location", "Retry-After", "X-Request-Id"},
 	})

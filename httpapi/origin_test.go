@@ -113,7 +113,7 @@ func TestCORS(t *testing.T) {
 				t.Errorf("%s: exposed are %q", tt.origin, exposed)
 			}
 		}
-		for _, method := range []string{"GET", "POST", "DELETE"} {
+		for _, method := range []string{"GET", "HEAD", "POST", "DELETE"} {
 			a := r.do("OPTIONS", "/sessions/"+someID, "", from, header("Access-Control-Request-Method", method),
 				header("Access-Control-Request-Headers", "authorization,baggage,content-type,idempotency-key,last-event-id,sentry-trace,traceparent,x-other"))
 			a.want(http.StatusNoContent)

@@ -247,7 +247,7 @@ var errOtherPart = hub.Invalid(`A message may have parts of type "text" and "dat
 // part reads one part of a message. What its text counts as depends on its type, which may
 // follow the text.
 func (s *sdkReader) part() error {
-	begin, before, thought := len(s.this.text), s.this.sum, s.this.thought
+	begin, before, thought, fault := len(s.this.text), s.this.sum, s.this.thought, s.this.fault
 	var isText, isReasoning, isData bool
 	err := s.in.Object(func(name string) error {
 		var err error
@@ -265,7 +265,9 @@ func (s *sdkReader) part() error {
 	}
 	if !isText {
 		s.this.text, s.this.sum = s.this.text[:begin], before
-		if !isData && s.this.fault == nil {
+		if isData { // its fields are the page's own, whatever their names
+			s.this.fault = fault
+		} else if s.this.fault == nil {
 			s.this.fault = errOtherPart
 		}
 	}

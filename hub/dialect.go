@@ -71,10 +71,11 @@ var errNoUUID = errors.New("must be a UUID in the 36-character form")
 
 // ParseID parses a UUID in the 36-character form, the only one that the contract allows.
 func ParseID(s string) (uuid.UUID, error) {
-	if len(s) != 36 {
+	id, err := uuid.Parse(s)
+	if len(s) != 36 || err != nil { // whose words do not fit into the hub's sentence
 		return uuid.Nil, errNoUUID
 	}
-	return uuid.Parse(s)
+	return id, nil
 }
 
 // Seconds returns d in whole seconds, rounded up, as Retry-After has it.

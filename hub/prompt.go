@@ -87,8 +87,8 @@ const bytesPerToken = 4
 
 // finishReason maps Mistral's reasons, and Ollama's, to the contract's.
 func finishReason(reason string) string {
-	switch reason {
-	case "stop", "":
+	switch strings.ToLower(reason) {
+	case "stop", "", "eos", "eos_token", "end_turn", "stop_sequence": // as servers of open weights and gateways name it
 		return session.FinishStop
 	case "length", "model_length", "max_tokens":
 		return session.FinishLength

@@ -85,6 +85,8 @@ func TestRatio(t *testing.T) {
 func TestFinishReason(t *testing.T) {
 	for reason, want := range map[string]string{
 		"stop": session.FinishStop, "": session.FinishStop, "length": session.FinishLength, "model_length": session.FinishLength,
+		"STOP": session.FinishStop, "eos": session.FinishStop, "eos_token": session.FinishStop, "end_turn": session.FinishStop, "stop_sequence": session.FinishStop,
+		"MAX_TOKENS": session.FinishLength, "abort": session.FinishOther,
 		"content_filter": session.FinishContentFilter, "tool_calls": session.FinishOther, "new one": session.FinishOther,
 	} {
 		if got := finishReason(reason); got != want {
@@ -97,5 +99,18 @@ func TestShortID(t *testing.T) {
 	id := uuid.New()
 	if got := ShortID(id); len(got) != 8 || !strings.HasPrefix(id.String(), got) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestParseID: one form is taken, and what is wrong is said in the hub's own words.
+func TestParseID(t *testing.T) {
+	const id = "7d0f6a52-2f5e-4c53-9a07-3a0a3f7f1c11"
+	if got, err := ParseID(strings.ToUpper(id)); err != nil || got.String() != id {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, s := range []string{"", id[1:], "{" + id + "}", "urn:uuid:" + id, strings.ReplaceAll(id, "-", ""), strings.Repeat("-", 36), "x" + id[1:], id[:35] + "\x00"} {
+		if got, err := ParseID(s); err != errNoUUID || got != uuid.Nil {
+			t.Errorf("%q: got %v, %v", s, got, err)
+		}
 	}
 }

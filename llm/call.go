@@ -2,8 +2,10 @@ package llm
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -141,6 +143,9 @@ func (c *call) attempt() *failure {
 		return unreached(c.ctx, ctx, err)
 	}
 	defer resp.Body.Close()
+	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+		resp.Body = &gunzip{Closer: resp.Body, packed: resp.Body}
+	}
 	if resp.StatusCode != http.StatusOK {
 		f := c.m.refused(resp)
 		if gone := gaveUp(c.ctx, ctx); gone != nil {
@@ -156,4 +161,21 @@ func (c *call) attempt() *failure {
 		}
 	}
 	return f
+}
+
+// gunzip is the body of a compressed answer, unpacked. The request asks for none, but one that
+// names no encodings allows them all (RFC 9110 section 12.5.3), and some proxies compress.
+type gunzip struct {
+	io.Closer
+	packed io.Reader
+	text   *gzip.Reader // nil before the first read
+}
+
+func (g *gunzip) Read(p []byte) (n int, err error) {
+	if g.text == nil {
+		if g.text, err = gzip.NewReader(g.packed); err != nil {
+			return 0, err
+		}
+	}
+	return g.text.Read(p)
 }

@@ -125,7 +125,7 @@ func (d *decoder) topRest(b []byte, i int, first, chose bool) int {
 			object = i > 0 && bytes.EqualFold(b[at:i], []byte(`"error"`))
 		case "error":
 			i = skip(b, at, maxDepth)
-			named = !isNull(b, at)
+			named = i > 0 && !noError(b[at:i])
 		case "message", "detail":
 			i = skip(b, at, maxDepth)
 			message = true
@@ -141,6 +141,11 @@ func (d *decoder) topRest(b []byte, i int, first, chose bool) int {
 			return -1
 		}
 	}
+}
+
+// noError reports whether the value of "error" says that there is none.
+func noError(value []byte) bool {
+	return string(value) == "null" || string(value) == "false" || string(value) == `""`
 }
 
 func (d *decoder) choices(b []byte, at int) int {
@@ -192,8 +197,9 @@ func (d *decoder) choiceRest(b []byte, i int, first, ours bool) int {
 		switch string(key) {
 		case "index":
 			if i = skip(b, at, maxDepth); i > 0 {
-				value := string(b[at:i])
-				ours = value == "0" || value == "null"
+				// Whatever is no other number: some gateways write "0" or 0.0.
+				value := bytes.Trim(b[at:i], `"-`)
+				ours = isNull(b, at) || len(bytes.Trim(value, "0.")) == 0
 			}
 			if !ours {
 				d.repeat.odd()
@@ -269,7 +275,8 @@ func (d *decoder) delta(b []byte, i int, first bool) int {
 				d.repeat.content(at+1, i-1)
 			}
 		case "reasoning_content", "reasoning":
-			if i = skip(b, at, maxDepth); i > 0 && b[at] == '"' {
+			// Some servers send both names, and one of them empty.
+			if i = skip(b, at, maxDepth); i > 0 && b[at] == '"' && (reasoning == 0 || i > at+2) {
 				d.repeat.odd()
 				reasoning = at
 			}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tmc/langchaingo/llms"
@@ -235,14 +237,20 @@ func requestID(h http.Header) string {
 	return h.Get("x-kong-request-id")
 }
 
-// retryAfter reads Retry-After (RFC 9110 section 10.2.3): seconds or a date.
+// retryAfter reads Retry-After (RFC 9110 section 10.2.3): seconds or a date. Seconds that no
+// int holds are still a time not to come back in; a fraction is rounded up.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	value := h.Get("Retry-After")
-	if n, err := strconv.Atoi(value); err == nil {
-		return time.Duration(min(max(n, 0), 1<<31)) * time.Second
+	whole, fraction, _ := strings.Cut(value, ".")
+	if n, err := strconv.Atoi(whole); err == nil || errors.Is(err, strconv.ErrRange) {
+		n = min(max(n, 0), math.MaxInt32-1)
+		if strings.Trim(fraction, "0") != "" {
+			n++
+		}
+		return time.Duration(n) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {
-		return max(at.Sub(now), 0)
+		return min(max(at.Sub(now), 0), math.MaxInt32*time.Second)
 	}
 	return 0
 }

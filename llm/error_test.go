@@ -1,9 +1,11 @@
 package llm
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -233,11 +235,57 @@ func TestNoStream(t *testing.T) {
 	}
 }
 
+// TestCompressed: a stream that a proxy compresses is read as it comes, and so is an error.
+func TestCompressed(t *testing.T) {
+	read := make(chan struct{})
+	packed := func(w http.ResponseWriter, status int, texts ...string) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.WriteHeader(status)
+		z := gzip.NewWriter(w)
+		for i, text := range texts {
+			if i > 0 {
+				<-read
+			}
+			_, _ = io.WriteString(z, text)
+			_ = z.Flush()
+			w.(http.Flusher).Flush()
+		}
+		_ = z.Close()
+	}
+	m := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		packed(w, 200, event(`"a"`), event(`"b"`)+finish("stop"))
+	})
+	text := ""
+	_, err := m.GenerateContent(t.Context(), ask, llms.WithStreamingFunc(func(_ context.Context, p []byte) error {
+		if text += string(p); text == "a" {
+			close(read)
+		}
+		return nil
+	}))
+	if err != nil || text != "ab" {
+		t.Errorf("got %q, %v", text, err)
+	}
+	m = serve(t, func(w http.ResponseWriter, r *http.Request) { packed(w, 400, `{"message":"no","code":"1500"}`) })
+	_, err = m.GenerateContent(t.Context(), ask)
+	if e := wantError(t, err, llms.ErrCodeInvalidRequest); !strings.Contains(e.Message, "code 1500") {
+		t.Errorf("message %q", e.Message)
+	}
+	m = serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = io.WriteString(w, "not gzip at all")
+	})
+	_, err = m.GenerateContent(t.Context(), ask)
+	wantError(t, err, llms.ErrCodeProviderUnavailable)
+}
+
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 9, 1, 12, 0, 40, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
-		"": 0, "0": 0, "-5": 0, "x": 0, "7": 7 * time.Second, "99999999999999999999": 0,
+		"": 0, "0": 0, "-5": 0, "x": 0, "7": 7 * time.Second, "99999999999999999999": (math.MaxInt32 - 1) * time.Second, "-99999999999999999999": 0,
+		"1.5": 2 * time.Second, "0.001": time.Second, "3.0": 3 * time.Second,
 		"Tue, 01 Sep 2026 12:01:00 GMT": 20 * time.Second, "Tue, 01 Sep 2026 11:00:00 GMT": 0,
+		"Fri, 31 Dec 9999 23:59:59 GMT": math.MaxInt32 * time.Second,
 	} {
 		if got := retryAfter(http.Header{"Retry-After": {value}}, now); got != want {
 			t.Errorf("%q: got %v, want %v", value, got, want)

@@ -189,8 +189,9 @@ func understand(data json.RawMessage) (said saying, ok bool) {
 			if counts, ok := pairs(p.value); ok {
 				said.usage = &usage{}
 				for _, c := range counts {
-					n, err := strconv.ParseUint(string(c.value), 10, 32)
-					if err != nil || n > 999_999_999 || len(c.value) > 9 {
+					digits := strings.TrimSuffix(strings.Trim(string(c.value), `"`), ".0")
+					n, err := strconv.ParseUint(digits, 10, 32)
+					if err != nil || n > 999_999_999 || len(digits) > 9 {
 						n = 0
 					}
 					switch c.key {
@@ -202,11 +203,14 @@ func understand(data json.RawMessage) (said saying, ok bool) {
 						said.usage.total = int(n)
 					}
 				}
+				if said.usage.prompt == 0 && said.usage.completion == 0 {
+					said.usage = nil
+				}
 			}
 		case "object":
 			object = strings.EqualFold(string(p.value), `"error"`)
 		case "error":
-			named = string(p.value) != "null"
+			named = string(p.value) != "null" && string(p.value) != "false" && string(p.value) != `""`
 		case "message", "detail":
 			message = true
 		}
@@ -225,7 +229,7 @@ func (said *saying) choose(choice json.RawMessage) bool {
 	for _, p := range members {
 		switch p.key {
 		case "index":
-			ours = string(p.value) == "0" || string(p.value) == "null"
+			ours = string(p.value) == "null" || strings.Trim(strings.Trim(string(p.value), `"-`), "0.") == ""
 		case "finish_reason":
 			finish = ""
 			if json.Unmarshal(p.value, &finish) != nil {
@@ -249,7 +253,7 @@ func (said *saying) choose(choice json.RawMessage) bool {
 						return false
 					}
 				case "reasoning", "reasoning_content":
-					if d.value[0] == '"' {
+					if d.value[0] == '"' && (reasoning == "" || string(d.value) != `""`) {
 						reasoning = unquote(d.value)
 					}
 				}

@@ -82,7 +82,8 @@ func nestedReason(body []byte, model string, depth int) reason {
 var statuses = map[string]int{
 	"rate_limited": 429, "rate_limit_error": 429, "rate_limit_exceeded": 429,
 	"service_tier_capacity_exceeded": 503, "overloaded_error": 503, "unreachable_backend": 503,
-	"overloaded": 503, "service_unavailable": 503, "unavailable": 503,
+	"overloaded": 503, "service_unavailable": 503, "unavailable": 503, "engine_overloaded_error": 503, "ServiceUnavailableError": 503,
+	"RateLimitError": 429, "TooManyRequestsError": 429,
 	"server_error": 500, "internal_error": 500, "internal_server_error": 500, "InternalServerError": 500, "api_error": 500,
 	"timeout_error": 504, "authentication_error": 401, "permission_error": 403, "not_found_error": 404, "NotFoundError": 404,
 	"invalid_request_error": 400, "BadRequestError": 400,

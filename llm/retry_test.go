@@ -58,6 +58,8 @@ func TestRetry(t *testing.T) {
 		{"connection", []http.HandlerFunc{drop, drop, good}, 3, "", 2 * time.Second},
 		{"cut before the first token", []http.HandlerFunc{breaks, good}, 2, "", time.Second},
 		{"rate event", []http.HandlerFunc{streams(`data: {"object":"error","code":"1300"}` + "\n\n"), good}, 2, "", time.Second},
+		{"overload by its name", []http.HandlerFunc{streams(`data: {"error":{"type":"engine_overloaded_error","message":"x"}}` + "\n\n"),
+			streams(`data: {"error":{"type":"ServiceUnavailableError"}}` + "\n\n"), streams(`data: {"error":{"code":"RateLimitError"}}` + "\n\n"), good}, 4, "", 4 * time.Second},
 		{"stays down", []http.HandlerFunc{status(503)}, 6, llms.ErrCodeProviderUnavailable, 16 * time.Second},
 		{"stays cut", []http.HandlerFunc{breaks}, 6, llms.ErrCodeProviderUnavailable, 16 * time.Second},
 		{"refused", []http.HandlerFunc{status(400), good}, 1, llms.ErrCodeInvalidRequest, 0},

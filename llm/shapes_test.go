@@ -35,6 +35,10 @@ func TestShapes(t *testing.T) {
 		{name: "no choices", body: `data: {"choices":[]}` + "\n\n" + event(`"a"`) + `data: {"choices":null}` + "\n\n" + stop, text: "a", reason: "stop"},
 		{name: "usage null", body: `data: {"choices":[{"index":0,"delta":{"content":"a"}}],"usage":null}` + "\n\n" + stop, text: "a", reason: "stop"},
 		{name: "other choices", body: `data: {"choices":[{"index":1,"delta":{"content":"x"},"finish_reason":"length"},{"index":0,"delta":{"content":"a"}},{"delta":{"content":"y"},"index":2}]}` + "\n\n" + stop, text: "a", reason: "stop"},
+		{name: "an index that is written in another way", body: `data: {"choices":[{"index":"0","delta":{"content":"a"}}]}` + "\n\n" + `data: {"choices":[{"index":0.0,"delta":{"content":"b"}},{"index":"1","delta":{"content":"x"}},{"index":1.0,"delta":{"content":"x"}},{"index":10,"delta":{"content":"x"}}]}` + "\n\n" + stop, text: "ab", reason: "stop"},
+		{name: "no error", body: `data: {"error":false,"choices":[{"index":0,"delta":{"content":"a"}}]}` + "\n\n" + `data: {"choices":[{"index":0,"delta":{"content":"b"}}],"error":""}` + "\n\n" + stop, text: "ab", reason: "stop"},
+		{name: "both names of thinking, one of them empty", body: `data: {"choices":[{"index":0,"delta":{"reasoning":"Let","reasoning_content":""}}]}` + "\n\n" + `data: {"choices":[{"index":0,"delta":{"reasoning":"","reasoning_content":" me"}}]}` + "\n\n" +
+			`data: {"choices":[{"index":0,"delta":{"reasoning":" see","reasoning_content":" see"}}]}` + "\n\n" + event(`"a"`) + stop, text: "a", thought: "Let me see", reason: "stop"},
 		{name: "keys in another order", body: `data: {"p":"x","choices":[{"finish_reason":null,"delta":{"content":"a","role":"assistant"},"index":0}],"object":"chat.completion.chunk"}` + "\n\n" + stop, text: "a", reason: "stop"},
 		{name: "white space anywhere", body: "data:   { \"choices\" :\t[ { \"index\" : 0 , \"delta\" : { \"content\" : \"a\" } } ] }  \n\n" + stop, text: "a", reason: "stop"},
 		{name: "escapes", body: event(`"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00\u4F60"`) + stop, text: "\"\\/\b\f\n\r\té😀你", reason: "stop"},
@@ -98,5 +102,15 @@ func TestUsage(t *testing.T) {
 	resp, err = serve(t, streams(event(`"a"`)+finish("stop"))).GenerateContent(t.Context(), ask)
 	if err != nil || len(resp.Choices[0].GenerationInfo) != 0 {
 		t.Errorf("without usage: %v, %v", resp, err)
+	}
+	for usage, want := range map[string]any{
+		`{"prompt_tokens":"13","completion_tokens":"8","total_tokens":"21"}`: 13, `{"prompt_tokens":13.0,"completion_tokens":8.0}`: 13,
+		`{"prompt_tokens":13,"completion_tokens":0}`: 13, `{}`: nil, `{"prompt_tokens":null,"completion_tokens":null}`: nil,
+		`{"prompt_tokens":"many","completion_tokens":[]}`: nil, `[]`: nil, `13`: nil,
+	} {
+		resp, err := serve(t, streams(event(`"a"`)+"data: {\"choices\":[],\"usage\":"+usage+"}\n\n"+finish("stop"))).GenerateContent(t.Context(), ask)
+		if err != nil || resp.Choices[0].GenerationInfo["PromptTokens"] != want {
+			t.Errorf("%s: %v, %v", usage, resp, err)
+		}
 	}
 }

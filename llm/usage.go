@@ -1,20 +1,23 @@
 package llm
 
+import "bytes"
+
 // usage is what a request cost, in tokens.
 type usage struct{ prompt, completion, total, cached int }
 
-// counts reads a usage object; anything else in its place is skipped.
+// counts reads a usage object; anything else in its place is skipped, and so is one that
+// counts nothing, since a reply without usage is better than one of no tokens.
 func (d *decoder) counts(b []byte, at int) int {
 	d.usage, d.hasUsage = usage{}, false
 	if at >= len(b) || b[at] != '{' {
 		return skip(b, at, maxDepth)
 	}
-	d.hasUsage = true
 	d.repeat.odd()
 	i := at + 1
 	for first := true; ; first = false {
 		key, at := member(b, i, first)
 		if key == nil {
+			d.hasUsage = d.usage.prompt+d.usage.completion > 0
 			return at
 		}
 		if i = skip(b, at, maxDepth); i < 0 {
@@ -52,8 +55,10 @@ func numberIn(b []byte, name string) int {
 	}
 }
 
-// count returns a whole number of at most nine digits; anything else is 0.
+// count returns a whole number of at most nine digits, which some gateways write as "12" or
+// 12.0; anything else is 0.
 func count(b []byte) int {
+	b = bytes.TrimSuffix(bytes.Trim(b, `"`), []byte(".0"))
 	n := 0
 	for _, c := range b {
 		if c < '0' || c > '9' || len(b) > 9 {

@@ -141,7 +141,12 @@ func TestBrokenStorage(t *testing.T) {
 	h, p := newFakeHub(t), newTab(t)
 	h.serve("/shop", shopPage)
 	p.Open(h.URL + "/shop")
-	for _, value := range []string{"{bad", "null", "[]", `"text"`, "5", `{"id":5}`, `{"id":null,"unsent":"x"}`, `{"unsent":[null,5,{"id":1},{"id":"a","role":"user"}]}`, ""} {
+	for _, value := range []string{"{bad", "null", "[]", `"text"`, "5", `{"id":5}`, `{"id":null,"unsent":"x"}`, `{"unsent":[null,5,{"id":1},{"id":"a","role":"user"}]}`, "",
+		`{"id":"."}`, `{"id":[]}`, `{"id":"chat one"}`,
+		`{"unsent":[{"id":5,"role":"user","content":"x"},{"id":"a","role":"user","content":"x"},{"id":{},"role":"user","content":"x"}]}`,
+		`{"unsent":[{"id":"0B9A1F6E-6A0E-4F3B-8F0A-5D2C9E1B7A10","role":"user","content":"x"},{"id":["0b9a1f6e-6a0e-4f3b-8f0a-5d2c9e1b7a1"],"role":"user","content":"x"}]}`,
+		`{"unsent":[{"id":"0b9a1f6e-6a0e-4f3b-8f0a-5d2c9e1b7a10","content":"x"},{"id":"0b9a1f6e-6a0e-4f3b-8f0a-5d2c9e1b7a11","role":"assistant","content":"x"}]}`,
+	} {
 		p.Do("for (const name of ['', ' list']) localStorage.setItem('chat ' + location.origin + '/' + name, " + literal(value) + ")")
 		p.Run(chromedp.Reload())
 		p.Click(".toggle")
@@ -151,6 +156,9 @@ func TestBrokenStorage(t *testing.T) {
 		}
 		c.ready()
 		p.Until("w.state === 'ready'")
+		if n := eval[int](p, "w.hub.unsent.length + $$('.msg').length"); n != 0 {
+			t.Errorf("%s: shows or sends what it never wrote", value)
+		}
 	}
 }
 

@@ -80,3 +80,34 @@ func TestThoughts(t *testing.T) {
 	p.Until("w.shadowRoot.querySelector('.assistant details summary')?.textContent === 'Thoughts'")
 	p.MustContain("Yes")
 }
+
+// TestLongThinking: a delta costs the same however much was thought before it, and what
+// the reader has opened grows without being written anew.
+func TestLongThinking(t *testing.T) {
+	_, p, c := openPage(t)
+	p.Say("think")
+	m := c.expect("message")
+	c.send(ack(m, ""))
+	r := &reply{c: c, id: "c2f0c3a4-5a43-4d0e-9a53-0c8f5c1b2d77"}
+	c.send(frame{"type": "start", "messageId": r.id, "after": m["id"], "offset": 0, "messageMetadata": frame{"conversation_id": c.conversation, "model": "m"}})
+	r.part("", "reasoning").thought("so ")
+	p.Until("$('.assistant details div')?.textContent === 'so'")
+	p.Do("window.first = $('details div').firstChild")
+	// 1 MiB in deltas of 32 bytes, as they would come in 64 a time.
+	took := eval[float64](p, `(async () => {
+		const from = performance.now(), delta = 'a word and another, or a third.\n';
+		for (let i = 0; i < 32768; i++) {
+			w.hub.take({ type: 'reasoning-delta', id: `+literal(r.id)+`, delta, offset: 0 });
+			if (i % 64 === 63) await new Promise((then) => setTimeout(then));
+		}
+		return performance.now() - from;
+	})()`)
+	t.Logf("%.0f ms", took)
+	if took > 12000 {
+		t.Errorf("1 MiB of thoughts took %.0f ms", took)
+	}
+	p.Until("$('details div').textContent.length > 1048570")
+	if !eval[bool](p, "window.first === $('details div').firstChild") {
+		t.Error("what was shown already was written anew")
+	}
+}

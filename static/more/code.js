@@ -69,9 +69,7 @@ export const colour = (code, language) => {
       if (to > end) break;
     }
     parts.push(text.slice(at - start));
-    const content = new DocumentFragment();
-    for (const part of parts) content.append(part);
-    piece.replaceChildren(content);
+    piece.replaceChildren(...parts);
     start = end;
   }
 };

@@ -14,14 +14,17 @@ const think = (widget, message) => {
     row.thoughts.append(document.createElement('summary'), document.createElement('div'));
     row.thoughts.lastChild.dir = 'auto';
     row.since = thinking && now;
+    row.told = '';
   }
   if (!row.thoughts.isConnected) row.body.before(row.thoughts);
   const [summary, body] = row.thoughts.children;
-  body.textContent = text;
+  // Only what came since is added: to write all anew for each word would take its square in time.
+  if (!text.startsWith(row.told)) body.textContent = row.told = '';
+  if (text !== row.told) body.append(text.slice(row.told.length));
+  row.told = text;
   if (row.since && (thinking || row.thinking)) row.took = Math.round((now - row.since) / 1000);
   row.thinking = thinking;
   summary.textContent = widget.say(thinking ? 'waiting' : 'thought') + (row.since ? ' ' + new Intl.NumberFormat(widget.language || undefined, { style: 'unit', unit: 'second' }).format(row.took) : '');
-  widget.follow();
   clearTimeout(row.clock);
   if (thinking) row.clock = setTimeout(() => think(widget, message), 1000);
 };

@@ -5,6 +5,8 @@ const sheet = new CSSStyleSheet();
 sheet.replaceSync(STYLE);
 const coarse = matchMedia('(pointer: coarse)');
 const small = matchMedia('(max-width: 480px)');
+// An id that is the hub's or hub.js's. A refusal of another names no message, which would be sent again for ever.
+const OURS = /^[\da-f]{8}(-[\da-f]{4}){4}[\da-f]{8}$/;
 
 class ChatWidget extends HTMLElement {
   static observedAttributes = ['server', 'conversation', 'token', 'title', 'greeting', 'inline'];
@@ -114,10 +116,11 @@ class ChatWidget extends HTMLElement {
     this.stuck = true;
     // What is said above the composer until it no longer holds.
     this.word = '';
-    const { id, unsent } = this.kept();
+    const { id, unsent } = this.stored();
     const own = !conversation || id === conversation;
     this.hub = new Hub({
-      server, id: conversation ?? id, unsent: own ? unsent : [], token: this.getAttribute('token'), on: (...args) => this.on(...args),
+      server, token: this.getAttribute('token'), on: (...args) => this.on(...args), id: conversation ?? (OURS.test(id) ? id : ''),
+      unsent: [unsent].flat().filter((m) => own && OURS.test(m?.id) && m.role === 'user' && typeof m.content === 'string'),
     });
     this.input.value ||= this.store(null, ' draft') ?? '';
     this.sync();
@@ -144,14 +147,6 @@ class ChatWidget extends HTMLElement {
     } catch {
       return {};
     }
-  }
-
-  kept() {
-    const { id, unsent } = this.stored();
-    return {
-      id: typeof id === 'string' ? id : '',
-      unsent: Array.isArray(unsent) ? unsent.filter((m) => m?.id && typeof m.content === 'string') : [],
-    };
   }
 
   build() {
@@ -284,12 +279,12 @@ class ChatWidget extends HTMLElement {
 
   on(what, message, delta) {
     if (what === 'text') {
-      if (!delta) return this.think?.(message);
       const row = this.rows.get(message.id);
-      row.add(delta);
+      if (delta) row.add(delta);
       this.frame ??= requestAnimationFrame(() => {
         this.frame = null;
         row.flush();
+        this.think?.(message);
         this.follow();
         this.status();
       });

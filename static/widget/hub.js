@@ -12,7 +12,7 @@ const uuid = () => crypto.randomUUID?.() ?? URL.createObjectURL(new Blob()).slic
 /**
  * `on(what, message, delta)` is told of every change: 'state'; 'unanswered', a connection ended before it began, which
  * may mean that the hub does not let this page in; 'list', messages came, went or were replaced;
- * 'text', a reply grew by delta, or, without one, its reasoning; 'end', a reply ended; 'refused', with the error in place of the message, and in place
+ * 'text', a reply grew by delta, or, where that is empty, its reasoning; 'end', a reply ended; 'refused', with the error in place of the message, and in place
  * of delta the text that was refused, if it was one.
  * State: idle, connecting, ready, reconnecting, or one that lasts until connect() is called: denied (the token), expired
  * (no such conversation), failed (the hub will not have us); or unavailable: the hub does not list this page's origin,
