@@ -451,6 +451,9 @@ func TestSDKUnknownAnswers(t *testing.T) {
 		"behind an unknown question": {"v x u3", 409, "u1 a1 u2 a2"},
 		"none, an unknown question":  {"u1 a1 v u3", 200, "u1 a1 u3"},
 		"last":                       {"u1 a1 u2 x", 409, "u1 a1 u2 a2"},
+		"last, to another question":  {"u1 a1 u2 a1", 409, "u1 a1 u2 a2"},
+		"last, and an edit before":   {"u1 a1 e2 a2", 409, "u1 a1 u2 a2"},
+		"last, to a new message":     {"u1 a1 u3 a2", 409, "u1 a1 u2 a2"},
 		"an edit behind a hole":      {"u1 e2", 200, "u1 a1 e2"},
 	} {
 		t.Run(name, func(t *testing.T) {

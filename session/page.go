@@ -90,14 +90,14 @@ func (c *Conversation) placeOn(p *Page) place {
 	return place{changed: p.Answered()}
 }
 
-// ownEnd tells whether the page ends with an answer that is not stored: the SDK would
-// write the reply into it.
-func (c *Conversation) ownEnd(p *Page) bool {
-	if p == nil || p.Last.Role != Assistant {
+// ownEnd tells whether the page ends with an answer to something other than what is said:
+// the SDK would write the reply into it.
+func (c *Conversation) ownEnd(t Turn) bool {
+	if t.Page == nil || t.Page.Last.Role != Assistant {
 		return false
 	}
-	_, known := c.seqOf(p.Last, nil)
-	return !known
+	i, ok := c.find(c.answeredOn(t.Page))
+	return !ok || c.messages[i].ID != t.User.ID || c.messages[i].Content != t.User.Content
 }
 
 // seqOf returns the message that a page shows behind others, or the running reply. A

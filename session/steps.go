@@ -116,7 +116,7 @@ func (c *Conversation) say(t Turn, fence string) (Said, *Change, error) {
 	switch {
 	case err != nil:
 		return Said{}, nil, err
-	case c.ownEnd(t.Page):
+	case c.ownEnd(t):
 		return Said{}, nil, ErrChanged
 	case same && t.Page != nil && t.Page.Anew:
 		return c.answerAgain(m, t, fence)
