@@ -167,7 +167,7 @@ func TestConversationOfOnePage(t *testing.T) {
 	const fixed = "0c6f2a52-6e3b-4a7e-9d5e-0a4f8f1d2b3c"
 	h, p := newFakeHub(t), newTab(t)
 	h.serve("/shop", shopPage)
-	h.serve("/order", page(`<!doctype html><html lang="en"><title>Order</title><chat-widget conversation="`+fixed+`"></chat-widget><script src="/widget.js" defer></script>`))
+	h.serve("/order", page(`<!doctype html><html lang="en"><title>Order</title><chat-widget conversation="`+strings.ToUpper(fixed)+`"></chat-widget><script src="/widget.js" defer></script>`))
 	p.Open(h.URL + "/shop")
 	p.Click(".toggle")
 	c := h.next()
@@ -181,9 +181,10 @@ func TestConversationOfOnePage(t *testing.T) {
 	p.Open(h.URL + "/order")
 	p.Click(".toggle")
 	c = h.next()
-	if c.conversation != fixed {
+	if c.conversation != strings.ToUpper(fixed) {
 		t.Errorf("the page's conversation is %s", c.conversation)
 	}
+	c.conversation = fixed // as the hub answers
 	c.ready()
 	p.Until("w.state === 'ready'")
 	p.Say("About my order")
@@ -191,6 +192,7 @@ func TestConversationOfOnePage(t *testing.T) {
 	p.Run(chromedp.Reload()) // what is not acknowledged survives here, too
 	p.Click(".toggle")
 	c = h.next()
+	c.conversation = fixed
 	c.ready()
 	if again := c.expect("message"); again["id"] != m["id"] {
 		t.Errorf("sent again %v, want %v", again, m)

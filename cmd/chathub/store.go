@@ -50,7 +50,7 @@ func newStore(cfg config, metrics *hub.Metrics, registry *prometheus.Registry, l
 		}
 		file, err := filestore.Open(cfg.DataDir, filestore.Config{Config: kept, Sync: sync, Repair: cfg.Repair})
 		if err != nil {
-			return store{}, fmt.Errorf("DATA_DIR: %w (set DATA_DIR to a directory that this hub alone may write, or to none: conversations are in memory then)", err)
+			return store{}, fmt.Errorf("DATA_DIR: %w (set DATA_DIR to a directory that this hub alone may write; with DATA_DIR=none conversations are in memory)", err)
 		}
 		s = store{file.Manager, cfg.DataDir, new(session.Counts), file.Close}
 	}

@@ -117,10 +117,9 @@ class ChatWidget extends HTMLElement {
     // What is said above the composer until it no longer holds.
     this.word = '';
     const { id, unsent } = this.stored();
-    const own = !conversation || id === conversation;
     this.hub = new Hub({
       server, token: this.getAttribute('token'), on: (...args) => this.on(...args), id: conversation ?? (OURS.test(id) ? id : ''),
-      unsent: [unsent].flat().filter((m) => own && OURS.test(m?.id) && m.role === 'user' && typeof m.content === 'string'),
+      unsent: [unsent].flat().filter((m) => OURS.test(m?.id) && m.role === 'user' && typeof m.content === 'string'),
     });
     this.input.value ||= this.store(null, ' draft') ?? '';
     this.sync();
