@@ -399,7 +399,7 @@ func (p *proxy) speaksWith(t *testing.T, c *cluster, at, hub *node) (*page, *pla
 
 // drains: SIGTERM to the node that a page is connected with, in the middle of a reply. The
 // page is told to come back, and as often as it meets that node again, until it is with
-// the other and gets the exact rest. Who begins anew meanwhile is served or told to wait.
+// the other and gets the exact rest. Who begins anew meanwhile is served or told to come again.
 func (p *proxy) drains(t *testing.T, c *cluster, at *node) {
 	for _, old := range c.nodes {
 		g, plan := p.speaksWith(t, c, at, old)
@@ -410,7 +410,10 @@ func (p *proxy) drains(t *testing.T, c *cluster, at *node) {
 		g.hang()
 		plan.release()
 		for range 10 {
-			if a := at.call(t, "POST", "/sessions", nil, nil); a.status != http.StatusCreated && a.code() != "draining" {
+			// A proxy does not send a POST twice: where the hub ended under it, it says so.
+			switch a := at.call(t, "POST", "/sessions", nil, nil); a.status {
+			case http.StatusCreated, http.StatusBadGateway, http.StatusServiceUnavailable:
+			default:
 				t.Errorf("POST /sessions: %d %s", a.status, a.body)
 			}
 		}
@@ -428,10 +431,16 @@ func (p *proxy) drains(t *testing.T, c *cluster, at *node) {
 		}
 		g.hang()
 		old.wait()
-		at.call(t, "POST", "/sessions", nil, nil).must(t, http.StatusCreated)
+		eventually(t, "the other serves everybody", func() bool {
+			return at.call(t, "POST", "/sessions", nil, nil).status == http.StatusCreated
+		})
 		if err := old.start(); err != nil {
 			t.Fatal(err)
 		}
+		// It is in use again: Caddy leaves a hub that failed out for 2 s.
+		g, plan = p.speaksWith(t, c, at, old)
+		plan.release()
+		g.hang()
 	}
 }
 
