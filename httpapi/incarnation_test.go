@@ -69,7 +69,7 @@ func (x *tenants) wantAnns() {
 // wantNoSecret fails if mallory was sent something of ann's.
 func (x *tenants) wantNoSecret(what string, sent any) {
 	x.t.Helper()
-	if got := fmt.Sprintf("%s", sent); strings.Contains(got, "4711") {
+	if got := fmt.Sprintf("%s", sent); strings.Contains(got, secret) {
 		x.t.Errorf("%s: mallory was sent ann's message: %.300s", what, got)
 	}
 }
