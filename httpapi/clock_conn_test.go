@@ -105,7 +105,7 @@ func TestWriteTimeout(t *testing.T) {
 			if _, err := r.dial(path).read(); err == nil {
 				break
 			}
-			time.Sleep(100 * time.Millisecond)
+			pass(100 * time.Millisecond)
 		}
 		// The deadline of a write may be an eighth old.
 		if cut := time.Since(stopped); cut < httpapi.DefaultWriteTimeout*7/8 || cut > httpapi.DefaultWriteTimeout+2*pause {
@@ -130,7 +130,7 @@ func TestSlowReader(t *testing.T) {
 		reply := p.begin()
 		p.open(&reply, p.want("text-start"))
 		for len(reply.text) < 100<<10 {
-			time.Sleep(5 * time.Second) // 4 KiB, what the client reads at once, in 20 s
+			pass(5 * time.Second) // 4 KiB, what the client reads at once, in 20 s
 			p.take(&reply, p.want("text-delta"))
 		}
 		p.finish(&reply)

@@ -2,10 +2,10 @@ package session_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/google/uuid"
 
@@ -13,24 +13,17 @@ import (
 	"lumos/backend/session/storetest"
 )
 
-// setBack is t as a clock tells it that was set back by d before. The seconds of the
-// wall clock are 33 bits of a Time's first word (see package time).
-func setBack(t time.Time, d time.Duration) time.Time {
-	*(*uint64)(unsafe.Pointer(&t)) -= uint64(d/time.Second) << 30
-	return t
-}
-
 // TestNewestWinsWhereTheClockIsSetBack: of two connections the later one wins, also when
 // the machine's clock was set back in between.
 func TestNewestWinsWhereTheClockIsSetBack(t *testing.T) {
 	m := session.NewMemory(session.Config{})
 	ref := newSession(t, m)
-	for _, back := range []time.Duration{0, time.Hour} {
-		c := session.Claim{Connection: uuid.New(), Arrived: setBack(time.Now(), back)}
+	first := time.Now()
+	for _, arrived := range []time.Time{first, storetest.SetBack(first.Add(time.Second), time.Hour)} {
+		c := session.Claim{Connection: uuid.New(), Arrived: arrived}
 		if err := m.Connect(t.Context(), ref, c); err != nil {
-			t.Errorf("set back by %v: %v", back, err)
+			t.Errorf("arrived at %v: %v", arrived, err)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -58,7 +51,7 @@ func TestFollowedElsewhereByTheSteadyClock(t *testing.T) {
 	}
 	at := said.Text.FollowedElsewhere()
 	for ; at.IsZero(); at = said.Text.FollowedElsewhere() {
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	if at == at.Round(0) {
 		t.Errorf("followed at %v, by the clock that can be set", at)

@@ -3,22 +3,16 @@ package wsconn
 import (
 	"testing"
 	"time"
-	"unsafe"
-)
 
-// setBack is t as a clock tells it that was set back by d before. The seconds of the
-// wall clock are 33 bits of a Time's first word (see package time).
-func setBack(t time.Time, d time.Duration) time.Time {
-	*(*uint64)(unsafe.Pointer(&t)) -= uint64(d/time.Second) << 30
-	return t
-}
+	"lumos/backend/session/storetest"
+)
 
 // TestClockThatIsSetBack: a peer is not too fast because the machine's clock was set back,
 // and what it has sent since counts as a sign of life.
 func TestClockThatIsSetBack(t *testing.T) {
 	before := time.Now()
 	c := Conn{began: before}
-	after := setBack(before.Add(time.Second), time.Hour)
+	after := storetest.SetBack(before.Add(time.Second), time.Hour)
 	if wait := c.reads.next(c.clock(before), 1); wait > 0 {
 		t.Errorf("the first read waits %v", wait)
 	}

@@ -3,8 +3,8 @@ package filestore
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -175,7 +175,7 @@ func TestFailedSyncAmidACompaction(t *testing.T) {
 	recovered := make(chan error, 1)
 	go func() { recovered <- store.b.recover(ctx) }()
 	for len(j.writer) == 0 { // which it takes before it looks at conversations
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	j.syncing.Unlock()
 
