@@ -49,15 +49,15 @@ func appendScripted(t *testing.T, url, there string, at int, bytes, want, publis
 		t.Fatal(err)
 	}
 	var ids []uuid.UUID
-	keys, args := make([]string, 12), []string{"self", "10000"}
+	keys, args := make([]string, 9), []string{"self", "10000", "3"}
 	for i := range 3 {
 		id := uuid.New()
 		ids = append(ids, id)
 		k := keysOf(id)
-		keys[i], keys[3+i], keys[6+i], keys[9+i] = k[fenceKey], k[textKey], k[followersKey], k[headKey]
+		keys[i], keys[3+i], keys[6+i] = k[fenceKey], k[textKey], k[followersKey]
 		n.raw(t, "SET", k[fenceKey], "self fence")
 		if i == 1 {
-			args = append(args, "self fence", strconv.Itoa(at), bytes, "", "text it self fence")
+			args = append(args, "self fence", strconv.Itoa(at), bytes)
 			if there != "" {
 				n.raw(t, "SET", k[textKey], there, "PX", "5000000")
 			}
@@ -66,7 +66,7 @@ func appendScripted(t *testing.T, url, there string, at int, bytes, want, publis
 			}
 			continue
 		}
-		args = append(args, "self fence", "0", "beside", "", "text x self fence")
+		args = append(args, "self fence", "0", "beside")
 	}
 	sizes, err := c.Do(t.Context(), appendScript.command(c, keys, args)).AsIntSlice()
 	if err != nil {
@@ -86,7 +86,7 @@ func appendScripted(t *testing.T, url, there string, at int, bytes, want, publis
 		}
 	}
 	if published != "" {
-		if got, want := hears(t), "text it self fence "+published; got != want {
+		if got, want := hears(t), "text "+ids[1].String()+" self fence "+published; got != want {
 			t.Errorf("told %q, want %q", got, want)
 		}
 	}

@@ -30,7 +30,6 @@ type ownText struct {
 	version string    // of the conversation, as this node last committed or loaded it
 	asked   time.Time // when an append last compared the version
 	keys    []string  // see keysOf
-	hint    string    // the beginning of its hints
 }
 
 // trackOwn notes the conversation's version, if this node writes its reply.
@@ -51,7 +50,7 @@ func (s *Store) trackOwn(id uuid.UUID, h *session.Head) {
 }
 
 func newOwnText(id uuid.UUID, fence string) *ownText {
-	return &ownText{fence: fence, asked: time.Now(), keys: keysOf(id), hint: "text " + id.String() + " " + fence}
+	return &ownText{fence: fence, asked: time.Now(), keys: keysOf(id)}
 }
 
 // ownTextOf returns what is known of a text's conversation, and, once in askEvery, the
@@ -136,19 +135,25 @@ func (s *Store) appended(t *session.Text, stored, size int, push bool) {
 func (s *Store) appendCommand(c rueidis.CoreClient, texts []*session.Text) (_ rueidis.Completed, stored []int) {
 	n, now := len(texts), time.Now()
 	stored = make([]int, n)
-	keys := make([]string, 4*n)
-	args := make([]string, 0, 2+5*n)
-	args = append(args, s.node, millis(max(s.cfg.TTL, usedTTL)))
+	keys := make([]string, 3*n, 4*n)
+	args := make([]string, 0, 3+5*n)
+	args = append(args, s.node, millis(max(s.cfg.TTL, usedTTL)), strconv.Itoa(n))
 	var buf []byte
+	var versions []string
 	for i, t := range texts {
 		w, version := s.ownTextOf(t, now)
-		for j, key := range []int{fenceKey, textKey, followersKey, headKey} {
+		for j, key := range []int{fenceKey, textKey, followersKey} {
 			keys[j*n+i] = w.keys[key]
 		}
 		from := len(buf)
 		stored[i], buf = t.Unsaved(buf, maxAppend)
-		args = append(args, t.Fence, strconv.Itoa(stored[i]), rueidis.BinaryString(buf[from:]), version, w.hint)
+		args = append(args, t.Fence, strconv.Itoa(stored[i]), rueidis.BinaryString(buf[from:]))
+		if version != "" {
+			keys = append(keys, w.keys[headKey])
+			versions = append(versions, strconv.Itoa(i+1), version)
+		}
 	}
+	args = append(args, versions...)
 	return appendScript.command(c, keys, args), stored
 }
 
