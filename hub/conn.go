@@ -59,7 +59,7 @@ type Conn struct {
 
 	// Owned by the writer, while it holds the right to send.
 	pos         session.Position // the client has everything up to here
-	resume      resumption       // the part of a reply that the client has
+	resume      *resumption      // the part of a reply that the client has; nil: none
 	repliesOnly bool             // the dialect has no frames for messages
 	unanswered  bool             // the last message's reply was not sent to its end
 
@@ -67,12 +67,17 @@ type Conn struct {
 	writing     chan struct{} // closed when the writer has returned; nil: there is none
 	dirty       bool          // the conversation has changed: the writer calls catchUp
 	posted      bool          // the writer flushes what was posted
+	ended       bool          // the socket is closed, or about to be
 	news        *turn         // the one change, if dirty for a new turn; nil: catchUp reads the store
 	lastSentSeq int64         // the writer's copy of pos.Seq
 	pending     []*pending    // answers that wait until the writer has reached their place
-	closing     CloseCode     // close with this when nothing is left to send; 0: stay
-	why         string        // the reason that goes with closing
-	ended       bool          // the socket is closed, or about to be
+	closing     *closing      // close when nothing is left to send; nil: stay
+}
+
+// closing is what a close frame says.
+type closing struct {
+	code   CloseCode
+	reason string
 }
 
 // resumption is the part of a reply that a client has.
@@ -115,7 +120,7 @@ func (h *Hub) serve(ctx context.Context, sock Socket, j Join) (err error) {
 		c.expires = j.Expires.Unix()
 	}
 	if j.Offset >= 0 {
-		c.resume = resumption{j.After, reply.Offset{Epoch: j.Epoch, N: j.Offset, TextOnly: j.Text}}
+		c.resume = &resumption{j.After, reply.Offset{Epoch: j.Epoch, N: j.Offset, TextOnly: j.Text}}
 	}
 	c.out = reply.NewOutbox(guardedOut{c}, true, c.kick)
 	c.out.Meter = h.metrics
@@ -250,8 +255,8 @@ func (c *Conn) sendClose(code CloseCode, reason string, send func(frame []byte))
 // closeWhenIdle closes the connection once nothing is left to send.
 func (c *Conn) closeWhenIdle(code CloseCode, reason string) {
 	c.mu.Lock()
-	if c.closing == 0 {
-		c.closing, c.why = code, reason
+	if c.closing == nil {
+		c.closing = &closing{code, reason}
 	}
 	idle := c.writing == nil
 	c.mu.Unlock()

@@ -41,7 +41,7 @@ func (c *Conn) ready(j *Join) error {
 			return err
 		}
 		known, r.After = s.After.ID != uuid.Nil, s.After.ID
-		c.resume = resumption{}
+		c.resume = nil
 		c.hub.metrics.resumed(resumeWhole)
 	}
 	var last session.Position

@@ -71,10 +71,10 @@ func (c *Conn) write() {
 			c.out.Rest()
 			close(c.writing)
 			c.writing = nil
-			closing, why := c.closing, c.why
+			closing := c.closing
 			c.mu.Unlock()
-			if closing != 0 {
-				c.sendClose(closing, why, c.out.Last)
+			if closing != nil {
+				c.sendClose(closing.code, closing.reason, c.out.Last)
 			}
 			return
 		}
@@ -102,20 +102,20 @@ func (c *Conn) tryStep(step func() error) {
 func (c *Conn) fail(err error) {
 	_, _ = c.out.Flush(true) // frames that were encoded before the error are still valid
 	c.mu.Lock()
-	closing, why := c.closing, c.why
+	closing := c.closing
 	c.ended = true
 	c.mu.Unlock()
 	switch {
 	case errors.Is(err, reply.ErrClosed):
-		return // the reader's next read fails, and ends the connection
-	case closing != 0:
+		// The reader's next read fails, and ends the connection.
+	case closing != nil:
+		c.sendClose(closing.code, closing.reason, c.out.Last)
 	case errors.Is(err, errUnread), errors.Is(err, reply.ErrCut), panicked(err):
-		closing, why = c.hub.CloseFor(c.ref, err)
+		code, reason := c.hub.CloseFor(c.ref, err)
+		c.sendClose(code, reason, c.out.Last)
 	default: // the write failed: the peer takes nothing, or has left
 		c.end()
-		return
 	}
-	c.sendClose(closing, why, c.out.Last)
 }
 
 // errUnread: the conversation could not be read.
@@ -233,12 +233,12 @@ func (c *Conn) message(m session.Message) {
 // reply sends one reply to its end.
 func (c *Conn) reply(r *reply.Reply) error {
 	var from reply.Offset
-	if c.resume.reply == r.Reply {
+	if c.resume != nil && c.resume.reply == r.Reply {
 		from = c.resume.offset
 		_, exact := r.Place(from)
 		c.hub.metrics.Resumed(exact)
 	}
-	c.resume = resumption{}
+	c.resume = nil
 	end, err := r.Follow(context.Background(), c.dialect, c.out, from)
 	switch {
 	case err != nil:

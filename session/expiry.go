@@ -115,9 +115,7 @@ func (m *Manager) evict(mine *cell) {
 		if e == mine {
 			return true
 		}
-		select {
-		case e.lock <- struct{}{}:
-		default:
+		if !e.lock.TryLock() {
 			return true // it is in use
 		}
 		if e.there() && !e.gone && e.holds == 0 && e.c.Running == nil {
@@ -126,7 +124,7 @@ func (m *Manager) evict(mine *cell) {
 				all = append(all, c)
 			}
 		}
-		<-e.lock
+		e.lock.Unlock()
 		return true
 	})
 	slices.SortFunc(all, func(a, b candidate) int {
@@ -145,9 +143,7 @@ func (m *Manager) evict(mine *cell) {
 				break
 			}
 		}
-		select {
-		case c.e.lock <- struct{}{}:
-		default:
+		if !c.e.lock.TryLock() {
 			continue
 		}
 		if c.e.there() && !c.e.gone && c.e.holds == 0 && c.e.c.Running == nil && c.e.c.empty() == c.empty {

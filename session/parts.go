@@ -138,15 +138,3 @@ func wholeRunes(p []byte) int {
 	}
 	return n
 }
-
-// commonPrefix returns the length in bytes of the longest common prefix of whole characters.
-func commonPrefix(a, b string) int {
-	n := 0
-	for n < min(len(a), len(b)) && a[n] == b[n] {
-		n++
-	}
-	for n > 0 && n < len(a) && !utf8.RuneStart(a[n]) {
-		n--
-	}
-	return n
-}

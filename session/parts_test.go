@@ -126,7 +126,37 @@ func TestTextCutInMarks(t *testing.T) {
 			t.Errorf("behind %d it is %q", cut, got)
 		}
 	}
-	if n := commonPrefix("a\xff\x80b", "a\xff\x81b"); n != 1 {
-		t.Errorf("a text and reasoning have %d bytes in common", n)
+}
+
+// TestCommonPrefix: whole characters, and of texts in many blocks.
+func TestCommonPrefix(t *testing.T) {
+	for _, tt := range []struct {
+		text, content string
+		bound, want   int
+	}{
+		{"a\xff\x80b", "a\xff\x81b", 4, 1}, // text and reasoning
+		{"aé", "aê", 3, 1},
+		{"abc", "abd", 2, 2},
+		{"abc", "ab", 3, 2},
+		{"ab", "abc", 2, 2},
+		{"ab", "ab", 0, 0},
+		{"", "ab", 0, 0},
+		{"xb", "ab", 2, 0},
+	} {
+		text := StoredText(Ref{}, &Message{Content: tt.text})
+		if n := text.commonPrefix(tt.content, tt.bound); n != tt.want {
+			t.Errorf("%q and %q have %d bytes in common below %d, want %d", tt.text, tt.content, n, tt.bound, tt.want)
+		}
+	}
+	var text Text // of many blocks
+	b := &block{buf: make([]byte, firstBlock)}
+	text.first, text.last = b, b
+	content := strings.Repeat("né", 10_000)
+	text.append([]byte(content))
+	if n := text.commonPrefix(content, len(content)); n != len(content) {
+		t.Errorf("equal texts have %d bytes of %d in common", n, len(content))
+	}
+	if n := text.commonPrefix(content[:20_001]+"x"+content[20_002:], len(content)); n != 20_001 {
+		t.Errorf("%d bytes in common before a difference at 20,001", n)
 	}
 }

@@ -205,9 +205,7 @@ func (m *Manager) touch(ctx context.Context) {
 	var uses []Use
 	m.cells.Range(func(_, v any) bool {
 		e := v.(*cell)
-		select {
-		case e.lock <- struct{}{}:
-		default:
+		if !e.lock.TryLock() {
 			return true
 		}
 		held := e.holds > 0 || e.text != nil && !e.text.own

@@ -256,6 +256,27 @@ func (t *Text) Safe() int     { return int(t.safe.Load()) }
 // End returns how the text ended; nil: it has not. After that Safe does not grow.
 func (t *Text) End() *TextEnd { return t.end.Load() }
 
+// commonPrefix returns how many bytes, whole characters, the text's first bound bytes and
+// content have in common. It copies nothing: a reply may have megabytes.
+func (t *Text) commonPrefix(content string, bound int) int {
+	bound = min(bound, len(content))
+	n := 0
+	for c := t.start(); c.off < bound; n = c.off {
+		p := c.next(bound, bound)
+		if string(p) == content[n:c.off] {
+			continue
+		}
+		for p[0] == content[n] {
+			p, n = p[1:], n+1
+		}
+		break
+	}
+	for n > 0 && n < len(content) && !utf8.RuneStart(content[n]) {
+		n--
+	}
+	return n
+}
+
 // String returns the first n bytes.
 func (t *Text) String(n int) string {
 	var s strings.Builder

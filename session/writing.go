@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -142,19 +141,19 @@ func (m *Manager) endText(e *cell, end *TextEnd) {
 	m.replace(e, nil)
 	e.tooOld = false
 	if end.Message != nil {
-		content, have := end.Message.Content, t.String(t.Appended())
+		content, have, safe := end.Message.Content, t.Appended(), t.Safe()
+		keep := t.commonPrefix(content, have)
 		switch {
-		case t.own && content == t.String(t.Safe()):
-		case t.own && content == have && m.appends.isDrained(t):
+		case t.own && len(content) == safe && keep >= safe:
+		case t.own && len(content) == have && keep == have && m.appends.isDrained(t):
 			t.show(len(content), false)
-		case t.own || !strings.HasPrefix(content, have):
-			keep := commonPrefix(content, t.String(t.Safe()))
+		case t.own || keep < have:
 			next := StoredText(t.Ref, end.Message)
 			next.User = t.User
-			t.finish(&TextEnd{Next: next, Keep: keep})
+			t.finish(&TextEnd{Next: next, Keep: t.commonPrefix(content, safe)})
 			return
 		default:
-			t.append([]byte(content[len(have):]))
+			t.append(bytesOf(content)[have:])
 			t.show(t.Appended(), false)
 		}
 		t.share(content)

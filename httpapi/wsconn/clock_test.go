@@ -13,10 +13,10 @@ func TestClockThatIsSetBack(t *testing.T) {
 	before := time.Now()
 	c := Conn{began: before}
 	after := storetest.SetBack(before.Add(time.Second), time.Hour)
-	if wait := c.reads.next(c.clock(before), 1); wait > 0 {
+	if wait := c.reads.next(c.clock(before)); wait > 0 {
 		t.Errorf("the first read waits %v", wait)
 	}
-	if wait := c.reads.next(c.clock(after), 1); wait > 0 {
+	if wait := c.reads.next(c.clock(after)); wait > 0 {
 		t.Errorf("behind the change a read waits %v", wait)
 	}
 	c.active.Store(c.clock(after))

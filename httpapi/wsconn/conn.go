@@ -24,9 +24,11 @@ import (
 const (
 	// writeChunk is how much is written under one deadline.
 	writeChunk = 32 << 10
-	// buffer is the size of the buffers that a WebSocket keeps while idle: net/http's
-	// own have 4 KiB each.
-	buffer = 256
+	// readBuffer and writeBuffer are the sizes of the buffers that a WebSocket keeps while
+	// idle: net/http's own have 4 KiB each. Messages are read past the first, and the
+	// second takes the largest control frame.
+	readBuffer  = 32
+	writeBuffer = 2 + 125
 	// closeWait is how long the peer may take to read a close frame and answer it.
 	closeWait = 2 * time.Second
 	// maxEarly bounds the bytes held of a peer that sends before it answers a ping.
@@ -64,13 +66,12 @@ type Conn struct {
 	first     [6]byte // Await's buffer
 	reads     pace
 	waited    time.Duration // how long reads were slowed since the last floodBreak
-	filled    bool          // the last read filled the library's buffer
 	lateness  time.Duration // Config.Lateness as of the last read
 	freeReads int           // reads that are not slowed, since this process was late
 
 	// Guarded by the right to send.
-	armed   time.Time // when the write deadline was set
-	instant *instant  // nil: not used yet
+	armed   int64    // when the write deadline was set, see clock; 0: it is not
+	instant *instant // nil: not used yet
 }
 
 // Accept upgrades a request. If it fails, it has answered the request.
@@ -119,7 +120,7 @@ func (c *Conn) Write(p []byte, block bool) (n int, err error) {
 				}
 				return n, err
 			}
-			c.armed = time.Time{}
+			c.armed = 0
 		}
 		if !isPing(p) {
 			c.active.Store(c.clock(now))
@@ -131,10 +132,11 @@ func (c *Conn) Write(p []byte, block bool) (n int, err error) {
 // arm sets the write deadline, unless that was done less than an eighth of the timeout ago:
 // it costs as much as a small frame.
 func (c *Conn) arm(now time.Time) error {
-	if now.Sub(c.armed) <= c.cfg.WriteTimeout/8 {
+	at := c.clock(now)
+	if c.armed != 0 && at-c.armed <= int64(c.cfg.WriteTimeout/8) {
 		return nil
 	}
-	c.armed = now
+	c.armed = at
 	return c.nc.SetWriteDeadline(now.Add(c.cfg.WriteTimeout))
 }
 
@@ -196,10 +198,7 @@ func (c *Conn) clock(t time.Time) int64 { return int64(t.Sub(c.began)) }
 
 // underlay is the net.Conn that the library has. The library writes only control frames,
 // each by one Write: they go to the outbox. Its Close does nothing, since Kill closes.
-type underlay struct {
-	net.Conn
-	c *Conn
-}
+type underlay struct{ c *Conn }
 
 func (u underlay) Read(p []byte) (int, error) { return u.c.read(p) }
 
@@ -217,7 +216,12 @@ func (u underlay) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (u underlay) Close() error { return nil }
+func (u underlay) Close() error                       { return nil }
+func (u underlay) LocalAddr() net.Addr                { return u.c.nc.LocalAddr() }
+func (u underlay) RemoteAddr() net.Addr               { return u.c.nc.RemoteAddr() }
+func (u underlay) SetDeadline(t time.Time) error      { return u.c.nc.SetDeadline(t) }
+func (u underlay) SetReadDeadline(t time.Time) error  { return u.c.nc.SetReadDeadline(t) }
+func (u underlay) SetWriteDeadline(t time.Time) error { return u.c.nc.SetWriteDeadline(t) }
 
 // hijacker is a ResponseWriter whose Hijack gives out an underlay with small buffers.
 type hijacker struct {
@@ -240,6 +244,6 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	// The server may have set deadlines for the request. A client that is gone by now
 	// is told of by the first read.
 	_ = nc.SetDeadline(time.Time{})
-	c.in = bufio.NewReaderSize(underlay{nc, c}, buffer)
-	return underlay{nc, c}, bufio.NewReadWriter(c.in, bufio.NewWriterSize(underlay{nc, c}, buffer)), nil
+	c.in = bufio.NewReaderSize(underlay{c}, readBuffer)
+	return underlay{c}, bufio.NewReadWriter(c.in, bufio.NewWriterSize(underlay{c}, writeBuffer)), nil
 }

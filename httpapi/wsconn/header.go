@@ -9,10 +9,10 @@ import (
 // before the library does, which would read a message that is too large up to its
 // limit. The zero value is ready. It belongs to the reader.
 type headers struct {
-	head    [10]byte // of the frame that begins, without its mask
-	n       int      // bytes of head
 	skip    uint64   // bytes of mask and payload until the next header
 	message uint64   // bytes of the message so far, as its frames declare
+	head    [10]byte // of the frame that begins, without its mask
+	n       uint8    // bytes of head
 	broken  bool     // this is no valid frame: the library will end the connection
 	over    bool     // the message is too large
 }

@@ -6,14 +6,13 @@ import (
 )
 
 // How fast a WebSocket's peer is read: readsAtOnce reads at once, then readsPerSecond. A read
-// that fills the small buffer right after another such read costs fullReadCost, since it
-// carries many tiny frames. A peer that was slowed by maxFloodWait in all without a floodBreak
-// is dropped; reads into a message's own buffer are slowed but do not count for that. After
-// this process was suspended, as many reads are free as would have been allowed meanwhile.
+// carries few frames, since the buffer is small. A peer that was slowed by maxFloodWait in all
+// without a floodBreak is dropped; reads into a message's own buffer are slowed but do not
+// count for that. After this process was suspended, as many reads are free as would have been
+// allowed meanwhile.
 const (
 	readsAtOnce    = 1000
 	readsPerSecond = 100
-	fullReadCost   = 10
 	maxFloodWait   = 3 * time.Second
 	floodBreak     = time.Second
 )
@@ -24,33 +23,28 @@ var errFlood = errors.New("wsconn: the peer sends too much")
 // at which the whole burst is allowed again. The zero value is ready; it has no lock.
 type pace int64
 
-// next counts one more of this cost at now, and returns how long it has to wait; a negative
-// result is how long ago it could have come.
-func (p *pace) next(now int64, cost int) time.Duration {
+// next counts one more at now, and returns how long it has to wait; a negative result is how
+// long ago it could have come.
+func (p *pace) next(now int64) time.Duration {
 	const every = pace(time.Second / readsPerSecond)
-	*p = max(*p, pace(now)) + pace(cost)*every
+	*p = max(*p, pace(now)) + every
 	return time.Duration(*p - pace(now) - readsAtOnce*every)
 }
 
-// slow counts a read of n bytes into a buffer of size, and sleeps if the peer is too fast.
+// slow counts a read into a buffer of size bytes, and sleeps if the peer is too fast.
 // Errors: errFlood, after which nothing may be read.
-func (c *Conn) slow(now int64, n, size int) error {
-	cost, before := 1, c.filled
-	c.filled = n == size && size <= buffer && size > len(c.first) // a frame's first bytes are always there
-	if c.filled && before {
-		cost = fullReadCost
-	}
+func (c *Conn) slow(now int64, size int) error {
 	if c.excused() {
 		return nil
 	}
-	wait := c.reads.next(now, cost)
+	wait := c.reads.next(now)
 	if wait <= 0 {
 		if wait <= -floodBreak {
 			c.waited = 0
 		}
 		return nil
 	}
-	if size <= buffer { // not a message's own buffer
+	if size <= readBuffer { // not a message's own buffer
 		c.waited += wait
 	}
 	if c.waited > maxFloodWait {

@@ -52,7 +52,7 @@ func (c *Conn) receive(p []byte) (int, error) {
 	if n > 0 {
 		now := c.clock(time.Now())
 		c.active.Store(now)
-		if err := c.slow(now, n, len(p)); err != nil {
+		if err := c.slow(now, len(p)); err != nil {
 			return 0, err
 		}
 	}

@@ -27,9 +27,10 @@ type Outbox struct {
 	// These do not change.
 	Meter  Meter // nil: nothing is counted
 	to     Out
-	frames bool          // each message is a WebSocket text frame
-	wake   chan struct{} // one slot
-	kick   func()        // has posted messages flushed
+	frames bool   // each message is a WebSocket text frame
+	kick   func() // has posted messages flushed
+
+	wake atomic.Pointer[chan struct{}] // see slot; nil between Rest and the next Poke or Wait
 
 	// sendMu is the right to send. The client's writer holds it, except while it
 	// waits; then the reply's writer may deliver through it. Acquire it before
@@ -42,7 +43,7 @@ type Outbox struct {
 	err    error // of the first write that failed
 
 	posts sync.Mutex  // guards what follows; held for an append only
-	room  sync.Cond   // on posts: count is below maxPosted
+	room  *sync.Cond  // on posts: count is below maxPosted; nil: nobody has waited for that yet
 	any   atomic.Bool // there is something to collect; read without the lock
 	post  []byte      // whole messages that were posted
 	count int         // messages that were posted and not sent
@@ -53,8 +54,7 @@ type Outbox struct {
 // NewOutbox returns an Outbox whose right to send the caller holds. kick has posted
 // messages flushed; nil: the goroutine in Wait does that.
 func NewOutbox(to Out, frames bool, kick func()) *Outbox {
-	o := &Outbox{to: to, frames: frames, wake: make(chan struct{}, 1), kick: kick, mark: -1}
-	o.room.L = &o.posts
+	o := &Outbox{to: to, frames: frames, kick: kick, mark: -1}
 	if kick == nil {
 		o.kick = o.Poke
 	}
@@ -71,8 +71,20 @@ func (o *Outbox) Release() { o.sendMu.Unlock() }
 // Poke wakes the goroutine in Wait, or the next one. It does not block.
 func (o *Outbox) Poke() {
 	select {
-	case o.wake <- struct{}{}:
+	case o.slot() <- struct{}{}:
 	default:
+	}
+}
+
+// slot returns the channel, of one slot, that wakes the goroutine in Wait. An idle
+// connection has none: it would be a tenth of its memory here.
+func (o *Outbox) slot() chan struct{} {
+	for {
+		if wake := o.wake.Load(); wake != nil {
+			return *wake
+		}
+		fresh := make(chan struct{}, 1)
+		o.wake.CompareAndSwap(nil, &fresh)
 	}
 }
 
@@ -82,7 +94,7 @@ func (o *Outbox) Wait(ctx context.Context) error {
 	o.sendMu.Unlock()
 	var err error
 	select {
-	case <-o.wake:
+	case <-o.slot():
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
@@ -156,7 +168,7 @@ func (o *Outbox) Flush(block bool) (all bool, err error) {
 	case n < len(o.buf):
 		o.buf = append(o.buf[:0], o.buf[n:]...)
 	case cap(o.buf) > keepBuffer:
-		o.Rest()
+		o.shrink()
 	default:
 		o.buf = o.buf[:0]
 	}
@@ -177,9 +189,9 @@ func (o *Outbox) postsSent() {
 	}
 	o.posts.Lock()
 	o.count -= o.taken
+	o.makeRoomLocked()
 	o.posts.Unlock()
 	o.taken = 0
-	o.room.Broadcast()
 }
 
 // dropOpen drops a message that was begun and not ended, by an encoder that panicked.
@@ -199,8 +211,22 @@ func (o *Outbox) reserve(n int) {
 	}
 }
 
-// Rest gives the empty buffer up, since nothing will be sent for a while.
+// makeRoomLocked wakes all who wait to post.
+func (o *Outbox) makeRoomLocked() {
+	if o.room != nil {
+		o.room.Broadcast()
+	}
+}
+
+// Rest gives memory up, since nothing will be sent for a while. The caller holds the right to
+// send, the buffer is empty, and nobody waits: a Poke that came before it counts no more.
 func (o *Outbox) Rest() {
+	o.shrink()
+	o.wake.Store(nil)
+}
+
+// shrink gives the empty buffer up.
+func (o *Outbox) shrink() {
 	if b := o.buf[:0]; cap(b) >= flushAt && cap(b) <= 4*flushAt {
 		large.Put(&b)
 	}
@@ -238,6 +264,9 @@ func (o *Outbox) Post(message []byte) {
 func (o *Outbox) PostRaw(frame []byte, last bool) {
 	o.posts.Lock()
 	for o.count >= maxPosted && !o.dead && !o.last && !last {
+		if o.room == nil {
+			o.room = sync.NewCond(&o.posts)
+		}
 		o.room.Wait()
 	}
 	if !o.last && !o.dead {
@@ -275,7 +304,7 @@ func (o *Outbox) Kill() {
 	defer o.posts.Unlock()
 	o.dead = true
 	o.any.Store(true)
-	o.room.Broadcast()
+	o.makeRoomLocked()
 	o.Poke()
 }
 
