@@ -12,15 +12,26 @@ const (
 	overlap = 5 * time.Millisecond
 	// retryAfter is the pause before what failed is sent again.
 	retryAfter = 100 * time.Millisecond
-	// busyRate is the number of texts a second above which run waits before it takes a
-	// batch: for gather, or, on the way to a disk, for gatherDisk. A longer wait saves
-	// nothing more, and users notice it.
-	busyRate   = 10_000
-	gather     = 200 * time.Microsecond
-	gatherDisk = 50 * time.Microsecond
 	// maxBatch bounds the texts of one batch.
 	maxBatch = 1024
 )
+
+// gather returns how long run waits before it takes a batch, at so many texts a second: until
+// three more have come. A longer wait saves little more, and users notice it.
+func gather(rate float64) time.Duration {
+	if rate < 3_000 {
+		return 0
+	}
+	return time.Duration(3 / rate * float64(time.Second))
+}
+
+// gatherForDisk is gather on the way to a disk, where a batch costs less.
+func gatherForDisk(rate float64) time.Duration {
+	if rate < 10_000 {
+		return 0
+	}
+	return 50 * time.Microsecond
+}
 
 // queue has a Backend append or read many texts in batches. A text is in at most one batch
 // at a time. wake only says that a text has something to send; what it sends is read when
@@ -31,6 +42,7 @@ type queue struct {
 	// afterSend returns what becomes of a text that was sent.
 	afterSend func(t *Text) verdict
 	serial    bool // one batch at a time, on run's goroutine
+	gather    func(rate float64) time.Duration
 	unused    bool // wake does nothing, since this process has everything; run is not called
 	// instant: wake calls send itself, and afterSend is not called.
 	instant bool
@@ -67,7 +79,7 @@ const (
 )
 
 func newQueue(send func(context.Context, []*Text), afterSend func(*Text) verdict, serial bool) *queue {
-	return &queue{send: send, afterSend: afterSend, serial: serial, signal: make(chan struct{}, 1)}
+	return &queue{send: send, afterSend: afterSend, serial: serial, gather: gather, signal: make(chan struct{}, 1)}
 }
 
 // wake has the text sent soon.
@@ -138,18 +150,15 @@ func (q *queue) run(ctx context.Context) {
 	defer flights.Wait()
 	pause := time.NewTimer(time.Hour)
 	defer pause.Stop()
-	n, since, busy, gathers := 0, time.Now(), false, gather
-	if q.serial {
-		gathers = gatherDisk
-	}
+	n, since, wait := 0, time.Now(), time.Duration(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-q.signal:
 		}
-		if busy {
-			pause.Reset(gathers)
+		if wait > 0 {
+			pause.Reset(wait)
 			<-pause.C
 		}
 		batch := q.take()
@@ -158,7 +167,7 @@ func (q *queue) run(ctx context.Context) {
 		}
 		n += len(batch)
 		if passed := time.Since(since); passed > 100*time.Millisecond {
-			busy = float64(n) > busyRate*passed.Seconds()
+			wait = q.gather(float64(n) / passed.Seconds())
 			n, since = 0, time.Now()
 		}
 		if q.serial {
