@@ -40,7 +40,7 @@ type memory struct{ Alone }
 // process.
 func Memory() (Backend, Kind) {
 	b := &memory{Alone{Node: randomName()}}
-	return b, Kind{Node: b.Node, Alone: true, Fleeting: true, Instant: true}
+	return b, Kind{Node: b.Node, Alone: true, Fleeting: true}
 }
 
 // NewMemory returns a Manager of Memory.
