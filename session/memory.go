@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"sync"
 
 	"github.com/google/uuid"
 )
@@ -9,8 +10,8 @@ import (
 // Alone is the common part of the Backends of stores that one process uses alone: the
 // Manager has everything in memory, so nothing is loaded.
 type Alone struct {
-	Node string
-	Keys Keys
+	Node   string
+	claims sync.Map // uuid.UUID of the session, by the name of the claim
 }
 
 // Load implements Backend.
@@ -21,10 +22,36 @@ func (*Alone) Load(_ context.Context, _ uuid.UUID, have *Conversation) (*Convers
 	return have, nil
 }
 
-// Claim implements Backend. Keys are kept in memory: after a restart they are restored from
-// the sessions' heads.
+// Claim implements Backend.
 func (a *Alone) Claim(_ context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error) {
-	return a.Keys.Claim(key, id, stale), nil
+	if id == uuid.Nil {
+		a.claims.CompareAndDelete(key, stale)
+		return id, nil
+	}
+	for {
+		v, known := a.claims.LoadOrStore(key, id)
+		if !known || v != stale {
+			return v.(uuid.UUID), nil
+		}
+		if a.claims.CompareAndSwap(key, stale, id) {
+			return id, nil
+		}
+	}
+}
+
+// RestoreClaim notes the idempotency key that made a session, if one did. Claims are in
+// memory alone: a start restores them from the heads.
+func (a *Alone) RestoreClaim(id uuid.UUID, h Head) {
+	if h.Key != uuid.Nil {
+		a.claims.Store(ClaimName(h.Owner, h.Key), id)
+	}
+}
+
+// EndClaim ends the claim of a session that is gone.
+func (a *Alone) EndClaim(id uuid.UUID, h Head) {
+	if h.Key != uuid.Nil {
+		a.claims.CompareAndDelete(ClaimName(h.Owner, h.Key), id)
+	}
 }
 
 // Read implements Backend.
@@ -52,7 +79,7 @@ func NewMemory(cfg Config) *Manager {
 // Commit implements Backend. It needs no checks: was is what the locked cell has.
 func (b *memory) Commit(_ context.Context, id uuid.UUID, was *Conversation, ch *Change) error {
 	if ch.Born == "" {
-		b.Keys.Forget(id, was.Head)
+		b.EndClaim(id, was.Head)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (b *backend) delete(id uuid.UUID, was *session.Conversation) error {
 		return err
 	}
 	if was != nil {
-		b.Keys.Forget(id, was.Head)
+		b.EndClaim(id, was.Head)
 	}
 	return nil
 }

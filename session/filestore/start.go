@@ -40,7 +40,7 @@ func (b *backend) start(r *replay) error {
 			expired = append(expired, one.ID)
 			continue
 		}
-		b.Keys.Restore(one.ID, one.Head)
+		b.RestoreClaim(one.ID, one.Head)
 	}
 	if err := b.startSegment(r); err != nil {
 		return err
