@@ -156,20 +156,6 @@ func (c *Conversation) onPath(seq int64) (int, bool) {
 	return sort.Find(len(c.path), func(i int) int { return cmp.Compare(seq, c.path[i].Seq) })
 }
 
-// lookup returns the message with this id; of several the one on the path, else the newest.
-func (c *Conversation) lookup(id uuid.UUID) (m Message, ok bool) {
-	known := c.byID[id]
-	for _, i := range slices.Backward(known) {
-		if _, on := c.onPath(c.messages[i].Seq); on {
-			return c.messages[i], true
-		}
-	}
-	if len(known) == 0 {
-		return Message{}, false
-	}
-	return c.messages[known[len(known)-1]], true
-}
-
 // reply returns the stored reply with this id; nil: there is none.
 func (c *Conversation) reply(id uuid.UUID) *Message {
 	for _, i := range c.byID[id] {
