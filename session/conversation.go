@@ -339,11 +339,3 @@ func (c *Conversation) With(h Head, n int, log []Message) (*Conversation, error)
 
 // Messages returns all messages that there are, in the order of their Seq.
 func (c *Conversation) Messages() []Message { return c.messages }
-
-// version returns c's version; "" for nil.
-func version(c *Conversation) string {
-	if c == nil {
-		return ""
-	}
-	return c.Version
-}

@@ -38,14 +38,6 @@ func (m *Manager) drop(e *cell) {
 	})
 }
 
-// forget removes a session that was deleted in the store from its locked cell.
-func (m *Manager) forget(e *cell) {
-	if m.kind.Alone {
-		m.count.Add(-1)
-	}
-	m.set(e, nil)
-}
-
 // weigh notes how much memory the cell takes.
 func (m *Manager) weigh(e *cell) {
 	const perSession, perMessage = 1 << 10, 300
