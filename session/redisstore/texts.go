@@ -34,11 +34,10 @@ type ownText struct {
 
 // trackOwn notes the conversation's version, if this node writes its reply.
 func (s *Store) trackOwn(id uuid.UUID, h *session.Head) {
-	mine := h != nil && h.Running != nil && session.FenceNode(h.Running.Fence) == s.node
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch w := s.ownTexts[id]; {
-	case !mine:
+	case h == nil || !s.writes(h):
 		delete(s.ownTexts, id)
 	case w == nil || w.fence != h.Running.Fence:
 		w = newOwnText(id, h.Running.Fence)
