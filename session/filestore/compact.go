@@ -76,8 +76,12 @@ func (b *backend) compact(ctx context.Context) (err error) {
 func (j *journal) wantsCompaction(mayErase, mayShrink bool) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	garbage := j.total - j.live
-	return mayErase && j.erased || mayShrink && garbage > minGarbage && garbage > j.total/2
+	total := j.seg.good
+	for _, size := range j.sizes {
+		total += size
+	}
+	garbage := total - j.live
+	return mayErase && j.erased || mayShrink && garbage > minGarbage && garbage > total/2
 }
 
 // checkRoom returns an error unless the disk has room for a copy of all conversations and a
@@ -186,7 +190,6 @@ func (j *journal) removeOld() error {
 			return err
 		}
 		j.mu.Lock()
-		j.total -= j.sizes[seq]
 		delete(j.sizes, seq)
 		j.mu.Unlock()
 	}

@@ -41,10 +41,7 @@ func (j *journal) useLocked(f file, h header, size int64) {
 	}
 	j.base = h.base
 	j.seg = segment{seq: h.seq, f: f, good: size, synced: size, marked: size}
-	j.wroteLocked(size)
 }
-
-func (j *journal) wroteLocked(n int64) { j.total, j.written = j.total+n, j.written+n }
 
 // begin makes a segment with this header, and what more writes into it. writer is
 // held. Errors: errDisplaced.

@@ -63,7 +63,6 @@ func (b *backend) startSegment(r *replay) error {
 	j.tried, j.erased = r.chain.last, r.erased
 	for _, l := range r.links {
 		j.sizes[l.seq] = r.size[l.name]
-		j.total += r.size[l.name]
 		h.pred, h.valid, h.base = l.seq, uint64(r.size[l.name]), max(h.base, l.base)
 	}
 	if h.pred != 0 {
