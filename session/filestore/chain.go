@@ -29,74 +29,66 @@ type link struct {
 	valid int64 // how many bytes of it count; -1: up to its last whole frame
 }
 
-// chain is what findChain makes of the files of a directory.
-type chain struct {
-	links   []link         // the oldest first
-	stale   []string       // segments that do not count any more, the oldest first
-	damaged []*DamageError // with repair only
-	last    uint64         // the highest number that a file has
-}
-
 // findChain finds the segments that count. Each names the one before it. Errors:
 // *DamageError; a format that is newer.
-func findChain(files files, repair bool) (c chain, err error) {
-	names, err := files.List()
+func (r *replay) findChain() error {
+	names, err := r.files.List()
 	if err != nil {
-		return c, fmt.Errorf("failed to list the directory: %w", err)
+		return fmt.Errorf("failed to list the directory: %w", err)
 	}
 	segments := sortedSegments(names)
 	if len(segments) > 0 {
-		c.last, _ = segmentSeq(segments[len(segments)-1])
+		r.newest, _ = segmentSeq(segments[len(segments)-1])
 	}
 	want, valid, base := uint64(math.MaxUint64), int64(-1), uint64(0)
 	for _, name := range slices.Backward(segments) {
 		seq, _ := segmentSeq(name)
 		if seq > want || seq < base || want == 0 {
-			c.stale = append(c.stale, name)
+			r.stale = append(r.stale, name)
 			continue
 		}
 		if seq < want && want != math.MaxUint64 {
-			if err := c.damage(repair, segmentName(want), 0, missing); err != nil {
-				return c, err
+			if err := r.damage(segmentName(want), 0, missing); err != nil {
+				return err
 			}
 			valid = -1
 		}
-		h, torn, err := readSegmentHeader(files, name)
+		h, torn, err := readSegmentHeader(r.files, name)
 		switch {
 		case err != nil:
-			return c, err
+			return err
 		case h.seq == seq:
-			c.links = append(c.links, link{header: h, name: name, valid: valid})
+			r.links = append(r.links, link{header: h, name: name, valid: valid})
 			want, valid, base = h.pred, int64(h.valid), max(base, h.base)
 			if want < base {
 				want = 0
 			}
 		case torn && want == math.MaxUint64:
-			c.stale = append(c.stale, name) // its making was cut short
+			r.stale = append(r.stale, name) // its making was cut short
 		default:
-			if err := c.damage(repair, name, 0, "it does not begin with its header"); err != nil {
-				return c, err
+			if err := r.damage(name, 0, "it does not begin with its header"); err != nil {
+				return err
 			}
 			want, valid = math.MaxUint64, -1
 		}
 	}
 	if want != 0 && want != math.MaxUint64 {
-		if err := c.damage(repair, segmentName(want), 0, missing); err != nil {
-			return c, err
+		if err := r.damage(segmentName(want), 0, missing); err != nil {
+			return err
 		}
 	}
-	slices.Reverse(c.links)
-	slices.Reverse(c.stale)
-	return c, nil
+	slices.Reverse(r.links)
+	slices.Reverse(r.stale)
+	return nil
 }
 
 // damage notes damage. Errors: *DamageError, without repair.
-func (c *chain) damage(repair bool, name string, at int64, reason string) error {
+func (r *replay) damage(name string, at int64, reason string) error {
 	d := &DamageError{File: name, Offset: at, Reason: reason}
-	if !repair {
+	if !r.repair {
 		return d
 	}
-	c.damaged = append(c.damaged, d)
+	r.damaged = append(r.damaged, d)
 	return nil
 }
 

@@ -21,7 +21,11 @@ type replay struct {
 	files  files
 	repair bool
 
-	chain
+	links   []link         // the segments that count, the oldest first
+	stale   []string       // segments that do not count any more, the oldest first
+	newest  uint64         // the highest number that a file has
+	damaged []*DamageError // with repair only
+
 	size    map[string]int64 // of each link's file, as far as it counts
 	found   map[uuid.UUID]*found
 	streams map[uint64]*stream // of process
@@ -51,10 +55,10 @@ type stream struct {
 }
 
 // run reads all that there is. Errors: *DamageError.
-func (r *replay) run() (err error) {
+func (r *replay) run() error {
 	r.size, r.found, r.behind = make(map[string]int64), make(map[uuid.UUID]*found), make(map[uuid.UUID]bool)
 	r.strings = make(map[string]string)
-	if r.chain, err = findChain(r.files, r.repair); err != nil {
+	if err := r.findChain(); err != nil {
 		return err
 	}
 	next := r.read(0)
@@ -94,7 +98,7 @@ func (r *replay) segment(l *link, data []byte) error {
 	end := int64(len(data))
 	if l.valid >= 0 {
 		if l.valid > end {
-			return r.damage(r.repair, l.name, end, "it is shorter than it was")
+			return r.damage(l.name, end, "it is shorter than it was")
 		}
 		end = l.valid
 	}
@@ -125,7 +129,7 @@ func (r *replay) segment(l *link, data []byte) error {
 // torn notes damage; the frames before it count.
 func (r *replay) torn(l *link, at int64, reason string) error {
 	r.size[l.name] = at
-	return r.damage(r.repair, l.name, at, reason)
+	return r.damage(l.name, at, reason)
 }
 
 // frame makes the change of a frame. ok is false if it cannot be read.

@@ -60,7 +60,7 @@ func (b *backend) start(r *replay) error {
 func (b *backend) startSegment(r *replay) error {
 	j := b.j
 	h := header{}
-	j.tried, j.erased = r.chain.last, r.erased
+	j.tried, j.erased = r.newest, r.erased
 	for _, l := range r.links {
 		j.sizes[l.seq] = r.size[l.name]
 		h.pred, h.valid, h.base = l.seq, uint64(r.size[l.name]), max(h.base, l.base)
