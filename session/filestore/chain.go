@@ -27,6 +27,7 @@ type link struct {
 	header
 	name  string
 	valid int64 // how many bytes of it count; -1: up to its last whole frame
+	size  int64 // how many that is
 }
 
 // findChain finds the segments that count. Each names the one before it. Errors:

@@ -26,7 +26,6 @@ type replay struct {
 	newest  uint64         // the highest number that a file has
 	damaged []*DamageError // with repair only
 
-	size    map[string]int64 // of each link's file, as far as it counts
 	found   map[uuid.UUID]*found
 	streams map[uint64]*stream // of process
 	process uint64             // header.run of the segment that is read
@@ -56,7 +55,7 @@ type stream struct {
 
 // run reads all that there is. Errors: *DamageError.
 func (r *replay) run() error {
-	r.size, r.found, r.behind = make(map[string]int64), make(map[uuid.UUID]*found), make(map[uuid.UUID]bool)
+	r.found, r.behind = make(map[uuid.UUID]*found), make(map[uuid.UUID]bool)
 	r.strings = make(map[string]string)
 	if err := r.findChain(); err != nil {
 		return err
@@ -122,13 +121,13 @@ func (r *replay) segment(l *link, data []byte) error {
 		}
 		at += int64(n)
 	}
-	r.size[l.name] = at
+	l.size = at
 	return nil
 }
 
 // torn notes damage; the frames before it count.
 func (r *replay) torn(l *link, at int64, reason string) error {
-	r.size[l.name] = at
+	l.size = at
 	return r.damage(l.name, at, reason)
 }
 

@@ -62,8 +62,8 @@ func (b *backend) startSegment(r *replay) error {
 	h := header{}
 	j.tried, j.erased = r.newest, r.erased
 	for _, l := range r.links {
-		j.sizes[l.seq] = r.size[l.name]
-		h.pred, h.valid, h.base = l.seq, uint64(r.size[l.name]), max(h.base, l.base)
+		j.sizes[l.seq] = l.size
+		h.pred, h.valid, h.base = l.seq, uint64(l.size), max(h.base, l.base)
 	}
 	if h.pred != 0 {
 		if err := j.files.Sync(segmentName(h.pred)); err != nil {
