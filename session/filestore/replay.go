@@ -178,9 +178,8 @@ func (r *replay) commit(p reader) (ok bool) {
 			return false
 		}
 		messages = append(messages, m)
-		e.size += perMessage + int64(len(m.Content))
 	}
-	e.size += int64(e.text - f.text)
+	e.size += weight(messages[len(f.messages):]) + int64(e.text-f.text)
 	if e.fence != f.fence {
 		f.fenceSum = fenceSum(e.fence)
 	}
@@ -209,11 +208,10 @@ func (r *replay) state(p reader) (ok bool) {
 			return false
 		}
 		f.messages = append(f.messages, m)
-		f.size += perMessage + int64(len(m.Content))
 	}
 	f.said = append(f.said, c.rest.block()...)
 	f.text = len(f.said)
-	f.size += int64(f.text)
+	f.size = weight(f.messages) + int64(f.text)
 	r.found[c.id] = f
 	return !c.rest.failed
 }
