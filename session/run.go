@@ -148,7 +148,7 @@ func (m *Manager) heard(h Hint) {
 		t.elsewhere.Store(&now)
 	case here:
 		m.feed(t, h)
-	case !here && FenceNode(h.Fence) == m.kind.Node:
+	case FenceNode(h.Fence) == m.kind.Node:
 		m.refresh(h.ID) // a reply of ours is followed but has no text here: the answer to its Say was lost
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -85,12 +86,7 @@ func (s *Store) retryable(err error) (again bool, _ error) {
 
 func isPrefixed(err *rueidis.RedisError, prefixes ...string) bool {
 	code, _, _ := strings.Cut(err.Error(), " ")
-	for _, p := range prefixes {
-		if code == p {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(prefixes, code)
 }
 
 // warn logs why Redis did not do what it was asked to: Redis' own words if it
