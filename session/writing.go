@@ -67,7 +67,7 @@ func (m *Manager) afterSend(t *Text) verdict {
 // refreshLater runs refresh in the background.
 func (m *Manager) refreshLater(t *Text) {
 	m.work.Go(func() {
-		_ = m.rescue("a look at a conversation", t.Ref.ID, func() error { m.refresh(t.Ref.ID); return nil })
+		m.rescue("a look at a conversation", t.Ref.ID, func() { m.refresh(t.Ref.ID) })
 	})
 }
 
