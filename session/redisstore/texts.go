@@ -73,13 +73,13 @@ func (s *Store) Append(ctx context.Context, texts []*session.Text) {
 		s.warn(err)
 		return // neither Saved nor Moved is called, which means that it failed
 	}
-	together := maxTogether
-	if isCluster(shared) {
+	together, cluster := maxTogether, shared.Mode() == rueidis.ClientModeCluster
+	if cluster {
 		together = 1 // each conversation has its slot
 	}
 	groups := slices.Collect(slices.Chunk(texts, together))
 	c := rueidis.CoreClient(shared)
-	if ctx.Done() == nil && !isCluster(shared) && s.appendConn.mu.TryLock() {
+	if ctx.Done() == nil && !cluster && s.appendConn.mu.TryLock() {
 		defer s.appendConn.mu.Unlock()
 		c = s.appendConn.open(shared)
 	} else {
