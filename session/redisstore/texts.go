@@ -40,30 +40,25 @@ func (s *Store) trackOwn(id uuid.UUID, h *session.Head) {
 	case h == nil || !s.writes(h):
 		delete(s.ownTexts, id)
 	case w == nil || w.fence != h.Running.Fence:
-		w = newOwnText(id, h.Running.Fence)
-		w.version = h.Version
-		s.ownTexts[id] = w
+		s.ownTexts[id] = &ownText{fence: h.Running.Fence, version: h.Version, asked: time.Now(), keys: keysOf(id)}
 	default:
 		w.version = h.Version
 	}
 }
 
-func newOwnText(id uuid.UUID, fence string) *ownText {
-	return &ownText{fence: fence, asked: time.Now(), keys: keysOf(id)}
-}
-
-// ownTextOf returns what is known of a text's conversation, and, once in askEvery, the
-// version that the append is to compare; "": none.
-func (s *Store) ownTextOf(t *session.Text, now time.Time) (w *ownText, version string) {
+// ownTextOf returns the keys of a text's conversation, and, once in askEvery, the version
+// that the append is to compare; "": none.
+func (s *Store) ownTextOf(t *session.Text, now time.Time) (keys []string, version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w = s.ownTexts[t.Ref.ID]; w == nil || w.fence != t.Fence {
-		return newOwnText(t.Ref.ID, t.Fence), ""
+	w := s.ownTexts[t.Ref.ID]
+	if w == nil || w.fence != t.Fence {
+		return keysOf(t.Ref.ID), ""
 	}
 	if now.Sub(w.asked) >= askEvery {
 		w.asked, version = now, w.version
 	}
-	return w, version
+	return w.keys, version
 }
 
 // Append implements session.Backend.
@@ -140,15 +135,15 @@ func (s *Store) appendCommand(c rueidis.CoreClient, texts []*session.Text) (_ ru
 	var buf []byte
 	var versions []string
 	for i, t := range texts {
-		w, version := s.ownTextOf(t, now)
+		own, version := s.ownTextOf(t, now)
 		for j, key := range []int{fenceKey, textKey, followersKey} {
-			keys[j*n+i] = w.keys[key]
+			keys[j*n+i] = own[key]
 		}
 		from := len(buf)
 		stored[i], buf = t.Unsaved(buf, maxAppend)
 		args = append(args, t.Fence, strconv.Itoa(stored[i]), rueidis.BinaryString(buf[from:]))
 		if version != "" {
-			keys = append(keys, w.keys[headKey])
+			keys = append(keys, own[headKey])
 			versions = append(versions, strconv.Itoa(i+1), version)
 		}
 	}
