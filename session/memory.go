@@ -10,7 +10,6 @@ import (
 // Alone is the common part of the Backends of stores that one process uses alone: the
 // Manager has everything in memory, so nothing is loaded.
 type Alone struct {
-	Node   string
 	claims sync.Map // uuid.UUID of the session, by the name of the claim
 }
 
@@ -57,8 +56,8 @@ func (a *Alone) EndClaim(id uuid.UUID, h Head) {
 // Read implements Backend.
 func (*Alone) Read(context.Context, []*Text) {}
 
-// Alive implements Backend: there is no other node.
-func (a *Alone) Alive(node string) bool { return node == a.Node }
+// Alive implements Backend: there is no other node, and nobody asks about the own one.
+func (*Alone) Alive(string) bool { return false }
 
 // memory is the Backend of a store that ends with the process.
 type memory struct{ Alone }
@@ -66,8 +65,7 @@ type memory struct{ Alone }
 // Memory returns the Backend of a store in this process. Nothing of it outlives the
 // process.
 func Memory() (Backend, Kind) {
-	b := &memory{Alone{Node: randomName()}}
-	return b, Kind{Node: b.Node, Alone: true, Fleeting: true}
+	return new(memory), Kind{Node: randomName(), Alone: true, Fleeting: true}
 }
 
 // NewMemory returns a Manager of Memory.

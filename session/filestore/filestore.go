@@ -132,7 +132,7 @@ func open(files files, dir string, cfg Config) (*Store, error) {
 	if err := r.run(); err != nil {
 		return nil, err
 	}
-	b := &backend{Alone: session.Alone{Node: cfg.node}, eraseEvery: cfg.eraseEvery, j: newJournal(files, dir, cfg)}
+	b := &backend{eraseEvery: cfg.eraseEvery, j: newJournal(files, dir, cfg)}
 	front := session.Backend(b)
 	if cfg.gate != nil {
 		front = cfg.gate(b)
