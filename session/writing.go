@@ -118,7 +118,7 @@ func (m *Manager) reconcile(e *cell) {
 		r = e.c.Running
 	}
 	switch {
-	case !e.there() || e.c.Born != t.Ref.Born:
+	case !e.is(t.Ref):
 		m.endText(e, &TextEnd{Err: ErrNotFound})
 	case r == nil || r.Reply != t.Reply:
 		if end := e.c.reply(t.Reply); end != nil {
