@@ -113,13 +113,11 @@ func (m *Manager) reconcile(e *cell) {
 	if t == nil {
 		return
 	}
-	var r *Running
-	if e.there() {
-		r = e.c.Running
-	}
-	switch {
-	case !e.is(t.Ref):
+	if !e.is(t.Ref) {
 		m.endText(e, &TextEnd{Err: ErrNotFound})
+		return
+	}
+	switch r := e.c.Running; {
 	case r == nil || r.Reply != t.Reply:
 		if end := e.c.reply(t.Reply); end != nil {
 			m.endText(e, &TextEnd{Message: end})
