@@ -24,7 +24,7 @@ type Conversation struct {
 	byID     map[uuid.UUID][]int // indexes in messages; several if a message was edited
 
 	// Derived from Tip.
-	path     []Message // shares the memory of messages unless branched
+	path     []Message // may share the memory of messages
 	branched bool      // some message is not on the path, or was not at some time
 }
 
@@ -110,18 +110,7 @@ func (c *Conversation) walk(added int) {
 		c.path = append(c.path, c.messages[n-1])
 		return
 	}
-	c.branched = true
-	var path []Message
-	for seq := c.Tip; seq != 0; {
-		i, ok := c.find(seq)
-		if !ok {
-			break // damage; Load has refused it
-		}
-		path = append(path, c.messages[i])
-		seq = c.messages[i].Parent
-	}
-	slices.Reverse(path)
-	c.path = path
+	c.branched, c.path = true, c.pathTo(c.Tip)
 }
 
 // tip is the Seq of the path's last message; 0: it is empty.
