@@ -45,7 +45,7 @@ func (m *Manager) Run(ctx context.Context) error {
 
 // rescue is Rescue with the Manager's log. It reports whether f did not panic.
 func (m *Manager) rescue(step string, id uuid.UUID, f func()) (ok bool) {
-	return Rescue(m.log, step, id, func() error { f(); return nil }) == nil
+	return Rescue(m.cfg.Logger, step, id, func() error { f(); return nil }) == nil
 }
 
 // safely wraps a queue's send. If a batch panics, its texts are sent again one by one; the

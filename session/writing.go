@@ -77,7 +77,7 @@ func (m *Manager) unanswered(t *Text) {
 	now := time.Now()
 	if t.awaySince.IsZero() {
 		if t.awaySince = now; t.own {
-			m.log.Warn("a running reply cannot be stored; trying on", slog.String("session", t.Ref.ID.String()[:8]))
+			m.cfg.Logger.Warn("a running reply cannot be stored; trying on", slog.String("session", t.Ref.ID.String()[:8]))
 		}
 	}
 	if t.awayTold || now.Sub(t.awaySince) < AwayAfter {

@@ -103,10 +103,10 @@ func (s *Store) warn(err error) {
 		}
 	case ok:
 		s.refusals.Do(func() {
-			s.log.Warn("Redis refuses what the hub asks of it", slog.String("answer", answer.Error()))
+			s.cfg.Logger.Warn("Redis refuses what the hub asks of it", slog.String("answer", answer.Error()))
 		})
 	default:
-		s.outages.Do(func() { s.log.Warn("Redis cannot be reached; trying on", slog.Any("error", err)) })
+		s.outages.Do(func() { s.cfg.Logger.Warn("Redis cannot be reached; trying on", slog.Any("error", err)) })
 	}
 }
 

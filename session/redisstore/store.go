@@ -56,7 +56,6 @@ type Config struct {
 // Store is a session.Backend in Redis. Each node of the hub has one.
 type Store struct {
 	cfg        Config
-	log        *slog.Logger
 	node       string        // random, so that a node that starts anew is another
 	limit      time.Duration // stepTimeout, but in tests
 	option     rueidis.ClientOption
@@ -98,7 +97,7 @@ func Open(cfg Config) (*Store, error) {
 		cfg.OnTrip = func(string, time.Duration, bool) {}
 	}
 	s := &Store{
-		cfg: cfg, log: cfg.Logger, node: rand.Text()[:16], limit: stepTimeout, option: option,
+		cfg: cfg, node: rand.Text()[:16], limit: stepTimeout, option: option,
 		ownTexts: make(map[uuid.UUID]*ownText),
 	}
 	for _, warning := range []*rate.Sometimes{&s.refusals, &s.outages, &s.unheard, &s.lostText} {

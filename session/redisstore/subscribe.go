@@ -34,7 +34,7 @@ func (s *Store) listen(ctx context.Context, heard func(session.Hint)) {
 		s.subscription.since = time.Time{}
 		s.subscription.mu.Unlock()
 		if ctx.Err() == nil {
-			s.unheard.Do(func() { s.log.Warn("the other nodes cannot be heard; trying on", slog.Any("error", err)) })
+			s.unheard.Do(func() { s.cfg.Logger.Warn("the other nodes cannot be heard; trying on", slog.Any("error", err)) })
 		}
 		pause := time.NewTimer(retryAfter)
 		select {

@@ -117,7 +117,7 @@ func (s *Store) appended(t *session.Text, stored, size int, push bool) {
 	}
 	if size < stored {
 		s.lostText.Do(func() {
-			s.log.Warn("Redis lost text of a running reply; it is appended again",
+			s.cfg.Logger.Warn("Redis lost text of a running reply; it is appended again",
 				slog.String("session", t.Ref.ID.String()[:8]), slog.Int("bytes", stored-size))
 		})
 	}
