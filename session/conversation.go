@@ -242,9 +242,6 @@ type Epoch struct {
 	At int   `json:"at"` // where it begins, in bytes of the reply
 }
 
-// firstEpoch also names the first writer's epoch, which is otherwise 0.
-const firstEpoch = 1
-
 // Epoch names the latest epoch of the reply; 0: its first writer's.
 func (r *Running) Epoch() int64 {
 	if n := len(r.Epochs); n > 0 {
@@ -257,7 +254,7 @@ func (r *Running) Epoch() int64 {
 // is still part of it: less if a later writer resumed earlier, and 0 if a failover has
 // lost the epoch.
 func ValidPrefix(epochs []Epoch, epoch int64, offset int) int {
-	known := epoch <= firstEpoch
+	known := epoch <= 1 // 0 and 1 both name the first writer's
 	for _, e := range epochs {
 		if known {
 			offset = min(offset, e.At)
