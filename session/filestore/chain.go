@@ -1,7 +1,6 @@
 package filestore
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -33,17 +32,16 @@ type link struct {
 // findChain finds the segments that count. Each names the one before it. Errors:
 // *DamageError; a format that is newer.
 func (r *replay) findChain() error {
-	names, err := r.files.List()
+	seqs, err := segments(r.files)
 	if err != nil {
-		return fmt.Errorf("failed to list the directory: %w", err)
+		return err
 	}
-	segments := sortedSegments(names)
-	if len(segments) > 0 {
-		r.newest, _ = segmentSeq(segments[len(segments)-1])
+	if n := len(seqs); n > 0 {
+		r.newest = seqs[n-1]
 	}
 	want, valid, base := uint64(math.MaxUint64), int64(-1), uint64(0)
-	for _, name := range slices.Backward(segments) {
-		seq, _ := segmentSeq(name)
+	for _, seq := range slices.Backward(seqs) {
+		name := segmentName(seq)
 		if seq > want || seq < base || want == 0 {
 			r.stale = append(r.stale, name)
 			continue
@@ -117,19 +115,4 @@ func readSegmentHeader(files files, name string) (h header, torn bool, err error
 		return header{}, markedBehind(data, end, h.run) <= int64(end), nil
 	}
 	return h, false, nil
-}
-
-// sortedSegments returns the names that are segments', the oldest first.
-func sortedSegments(names []string) (segments []string) {
-	for _, name := range names {
-		if _, ok := segmentSeq(name); ok {
-			segments = append(segments, name)
-		}
-	}
-	slices.SortFunc(segments, func(a, b string) int {
-		x, _ := segmentSeq(a)
-		y, _ := segmentSeq(b)
-		return cmp.Compare(x, y)
-	})
-	return segments
 }

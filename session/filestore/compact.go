@@ -174,19 +174,18 @@ func (j *journal) endCompaction(first uint64, failures int) error {
 
 // removeOld removes the segments before base.
 func (j *journal) removeOld() error {
-	names, err := j.files.List()
+	seqs, err := segments(j.files)
 	if err != nil {
-		return fmt.Errorf("failed to list the directory: %w", err)
+		return err
 	}
 	j.mu.Lock()
 	base := j.base
 	j.mu.Unlock()
-	for _, name := range sortedSegments(names) {
-		seq, _ := segmentSeq(name)
+	for _, seq := range seqs {
 		if seq >= base {
 			break
 		}
-		if err := j.remove(name); err != nil {
+		if err := j.remove(segmentName(seq)); err != nil {
 			return err
 		}
 		j.mu.Lock()
