@@ -47,7 +47,8 @@ type Backend interface {
 	// gets hints of their growth for a while.
 	Read(ctx context.Context, texts []*Text)
 
-	// Alive reports whether a node may still write: false only if it is known to be dead.
+	// Alive reports whether another node may still write: false only if it is known to be
+	// dead.
 	Alive(node string) bool
 
 	// Ready tells whether the store can be reached, and written to, now.

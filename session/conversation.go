@@ -24,7 +24,7 @@ type Conversation struct {
 	byID     map[uuid.UUID][]int // indexes in messages; several if a message was edited
 
 	// Derived from Tip.
-	path     []Message // shares the memory of messages unless branched
+	path     []Message // may share the memory of messages
 	branched bool      // some message is not on the path, or was not at some time
 }
 
@@ -110,18 +110,7 @@ func (c *Conversation) walk(added int) {
 		c.path = append(c.path, c.messages[n-1])
 		return
 	}
-	c.branched = true
-	var path []Message
-	for seq := c.Tip; seq != 0; {
-		i, ok := c.find(seq)
-		if !ok {
-			break // damage; Load has refused it
-		}
-		path = append(path, c.messages[i])
-		seq = c.messages[i].Parent
-	}
-	slices.Reverse(path)
-	c.path = path
+	c.branched, c.path = true, c.pathTo(c.Tip)
 }
 
 // tip is the Seq of the path's last message; 0: it is empty.
@@ -154,20 +143,6 @@ func (c *Conversation) find(seq int64) (int, bool) {
 // onPath returns the index in the path of the message with this Seq.
 func (c *Conversation) onPath(seq int64) (int, bool) {
 	return sort.Find(len(c.path), func(i int) int { return cmp.Compare(seq, c.path[i].Seq) })
-}
-
-// lookup returns the message with this id; of several the one on the path, else the newest.
-func (c *Conversation) lookup(id uuid.UUID) (m Message, ok bool) {
-	known := c.byID[id]
-	for _, i := range slices.Backward(known) {
-		if _, on := c.onPath(c.messages[i].Seq); on {
-			return c.messages[i], true
-		}
-	}
-	if len(known) == 0 {
-		return Message{}, false
-	}
-	return c.messages[known[len(known)-1]], true
 }
 
 // reply returns the stored reply with this id; nil: there is none.
@@ -267,9 +242,6 @@ type Epoch struct {
 	At int   `json:"at"` // where it begins, in bytes of the reply
 }
 
-// firstEpoch also names the first writer's epoch, which is otherwise 0.
-const firstEpoch = 1
-
 // Epoch names the latest epoch of the reply; 0: its first writer's.
 func (r *Running) Epoch() int64 {
 	if n := len(r.Epochs); n > 0 {
@@ -282,7 +254,7 @@ func (r *Running) Epoch() int64 {
 // is still part of it: less if a later writer resumed earlier, and 0 if a failover has
 // lost the epoch.
 func ValidPrefix(epochs []Epoch, epoch int64, offset int) int {
-	known := epoch <= firstEpoch
+	known := epoch <= 1 // 0 and 1 both name the first writer's
 	for _, e := range epochs {
 		if known {
 			offset = min(offset, e.At)
@@ -353,11 +325,3 @@ func (c *Conversation) With(h Head, n int, log []Message) (*Conversation, error)
 
 // Messages returns all messages that there are, in the order of their Seq.
 func (c *Conversation) Messages() []Message { return c.messages }
-
-// version returns c's version; "" for nil.
-func version(c *Conversation) string {
-	if c == nil {
-		return ""
-	}
-	return c.Version
-}

@@ -31,19 +31,11 @@ func (m *Manager) expire(e *cell) {
 // drop deletes a session that has expired or must make room. If the store fails, the
 // next access tries again.
 func (m *Manager) drop(e *cell) {
-	_ = m.rescue("forgetting a session", e.id, func() error {
+	m.rescue("forgetting a session", e.id, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 		defer cancel()
-		return m.commit(ctx, e, e.c.deletion())
+		_ = m.commit(ctx, e, e.c.deletion())
 	})
-}
-
-// forget removes a session that was deleted in the store from its locked cell.
-func (m *Manager) forget(e *cell) {
-	if m.kind.Alone {
-		m.count.Add(-1)
-	}
-	m.set(e, nil)
 }
 
 // weigh notes how much memory the cell takes.

@@ -13,6 +13,6 @@ func (m *Manager) Stored() (n int) {
 
 // Keys counts the claims of a store in memory.
 func (m *Manager) Keys() (n int) {
-	m.b.(*memory).Keys.m.Range(func(any, any) bool { n++; return true })
+	m.b.(*memory).claims.Range(func(any, any) bool { n++; return true })
 	return n
 }

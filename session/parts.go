@@ -65,17 +65,14 @@ func LastPart(content string) Part {
 func PartsOf(content string, kind Part) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for part := PartText; ; {
-			n, more := strings.IndexByte(content, Mark), true
-			if n < 0 {
-				n, more = len(content), false
-			}
-			if part == kind && n > 0 && !yield(content[:n]) {
+			said, rest, _ := strings.Cut(content, "\xff") // Mark
+			if part == kind && said != "" && !yield(said) {
 				return
 			}
-			if !more || n+markLen > len(content) {
+			if rest == "" {
 				return
 			}
-			part, content = Part(content[n+1]), content[n+markLen:]
+			part, content = Part(rest[0]), rest[1:]
 		}
 	}
 }

@@ -27,7 +27,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	var group sync.WaitGroup
 	var failed error
 	group.Go(func() {
-		failed = m.b.Run(ctx, func(h Hint) { _ = m.rescue("a hint", h.ID, func() error { m.heard(h); return nil }) })
+		failed = m.b.Run(ctx, func(h Hint) { m.rescue("a hint", h.ID, func() { m.heard(h) }) })
 	})
 	group.Go(func() { m.appends.run(ctx) })
 	if m.kind.Alone {
@@ -43,23 +43,23 @@ func (m *Manager) Run(ctx context.Context) error {
 	return failed
 }
 
-// rescue is Rescue with the Manager's log.
-func (m *Manager) rescue(step string, id uuid.UUID, f func() error) error {
-	return Rescue(m.log, step, id, f)
+// rescue is Rescue with the Manager's log. It reports whether f did not panic.
+func (m *Manager) rescue(step string, id uuid.UUID, f func()) (ok bool) {
+	return Rescue(m.cfg.Logger, step, id, func() error { f(); return nil }) == nil
 }
 
 // safely wraps a queue's send. If a batch panics, its texts are sent again one by one; the
 // text whose send panics got no answer.
 func (m *Manager) safely(step string, send func(context.Context, []*Text)) func(context.Context, []*Text) {
 	return func(ctx context.Context, texts []*Text) {
-		try := func(id uuid.UUID, some []*Text) error {
-			return m.rescue(step, id, func() error { send(ctx, some); return nil })
+		try := func(id uuid.UUID, some []*Text) bool {
+			return m.rescue(step, id, func() { send(ctx, some) })
 		}
 		if len(texts) == 1 {
-			_ = try(texts[0].Ref.ID, texts)
-		} else if try(uuid.Nil, texts) != nil {
+			try(texts[0].Ref.ID, texts)
+		} else if !try(uuid.Nil, texts) {
 			for i, t := range texts {
-				_ = try(t.Ref.ID, texts[i:i+1])
+				try(t.Ref.ID, texts[i:i+1])
 			}
 		}
 	}
@@ -69,7 +69,7 @@ func (m *Manager) safely(step string, send func(context.Context, []*Text)) func(
 func (m *Manager) every(ctx context.Context, group *sync.WaitGroup, interval time.Duration, f func(context.Context)) {
 	group.Go(func() {
 		Every(ctx, interval, func(ctx context.Context) {
-			_ = m.rescue("a look at the store", uuid.Nil, func() error { f(ctx); return nil })
+			m.rescue("a look at the store", uuid.Nil, func() { f(ctx) })
 		})
 	})
 }
@@ -148,7 +148,7 @@ func (m *Manager) heard(h Hint) {
 		t.elsewhere.Store(&now)
 	case here:
 		m.feed(t, h)
-	case !here && FenceNode(h.Fence) == m.kind.Node:
+	case FenceNode(h.Fence) == m.kind.Node:
 		m.refresh(h.ID) // a reply of ours is followed but has no text here: the answer to its Say was lost
 	}
 }
@@ -188,7 +188,7 @@ func (m *Manager) poll(ctx context.Context) {
 			t.to.wake(t)
 		} else {
 			m.work.Go(func() { // unfollow waits for a read that is under way
-				_ = m.rescue("leaving a text", t.Ref.ID, func() error { m.unfollow(ctx, t); return nil })
+				m.rescue("leaving a text", t.Ref.ID, func() { m.unfollow(ctx, t) })
 			})
 		}
 	}

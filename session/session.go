@@ -79,26 +79,26 @@ type Usage struct {
 	CachedTokens     int `json:"cached_tokens,omitempty"` // of PromptTokens, by the service's count
 }
 
-// Message is one thing said. It does not change. The JSON is MessageHistory of
-// the contract; the fields without a name there are for the hub and the stores.
+// Message is one thing said. It does not change. MarshalJSON makes it MessageHistory of the
+// contract, which has only some of the fields.
 type Message struct {
-	Role         Role      `json:"role"`
-	Content      string    `json:"content"`
-	Timestamp    time.Time `json:"timestamp"`
-	ID           uuid.UUID `json:"id"` // an edit has the id of the message that it replaces
-	FinishReason string    `json:"finish_reason,omitempty"`
+	Role         Role
+	Content      string
+	Timestamp    time.Time
+	ID           uuid.UUID // an edit has the id of the message that it replaces
+	FinishReason string
 
-	Seq     int64  `json:"-"` // its name and order: grows, and is never given twice
-	Parent  int64  `json:"-"` // Seq of the message that it follows; 0: it is a first one
-	Version string `json:"-"` // of the change that added it
+	Seq     int64  // its name and order: grows, and is never given twice
+	Parent  int64  // Seq of the message that it follows; 0: it is a first one
+	Version string // of the change that added it
 
 	// Of a reply.
-	Model    string  `json:"-"`
-	Usage    *Usage  `json:"-"` // nil: the model did not tell
-	Estimate int     `json:"-"` // tokens of the prompt as the hub estimated them, see llm.Window
-	Failure  string  `json:"-"` // the contract's error code, if FinishReason is error
-	Retry    int     `json:"-"` // with Failure: seconds until it may be tried again; 0: not known
-	Epochs   []Epoch `json:"-"` // one for each time that it was taken over
+	Model    string
+	Usage    *Usage  // nil: the model did not tell
+	Estimate int     // tokens of the prompt as the hub estimated them, see llm.Window
+	Failure  string  // the contract's error code, if FinishReason is error
+	Retry    int     // with Failure: seconds until it may be tried again; 0: not known
+	Epochs   []Epoch // one for each time that it was taken over
 }
 
 // Position returns the place right after m.

@@ -168,7 +168,7 @@ func (m *Manager) Delete(ctx context.Context, ref Ref) error {
 		switch {
 		case looks == 1 && !m.kind.Alone:
 			return nil, nil // load first, so that a session that was deleted long ago is ErrNotFound
-		case !e.there() || e.c.Born != ref.Born:
+		case !e.is(ref):
 			return nil, ErrNotFound
 		}
 		tried = true
@@ -210,7 +210,7 @@ func (m *Manager) Subscribe(ctx context.Context, ref Ref) error {
 		return err
 	}
 	defer m.release(e)
-	if !e.there() || e.c.Born != ref.Born {
+	if !e.is(ref) {
 		return ErrNotFound
 	}
 	if _, err := m.b.Touch(ctx, []Use{{ID: e.id, Version: e.c.Version, Held: true}}); err != nil {
@@ -226,7 +226,7 @@ func (m *Manager) Release(ref Ref) {
 		return
 	}
 	defer m.release(e)
-	if e.there() && e.c.Born == ref.Born && e.holds > 0 {
+	if e.is(ref) && e.holds > 0 {
 		e.holds--
 		e.use() // the time to live begins now
 	}

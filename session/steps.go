@@ -176,11 +176,14 @@ func (c *Conversation) tooLong(t Turn, parent int64) bool {
 func (c *Conversation) regenerate(t Turn, fence string) (Said, *Change, error) {
 	last := len(c.path) - 1
 	if t.Of != uuid.Nil && (c.Running == nil || c.Running.Reply != t.Of) {
-		m, known := c.lookup(t.Of)
-		if _, on := c.onPath(m.Seq); !known || !on {
-			return Said{Done: true}, nil, nil
+		at := last
+		for at >= 0 && c.path[at].ID != t.Of {
+			at--
 		}
-		if c.Running == nil && m.Seq != c.Tip {
+		switch {
+		case at < 0:
+			return Said{Done: true}, nil, nil
+		case c.Running == nil && at < last:
 			return Said{}, nil, ErrNothing
 		}
 	}

@@ -67,7 +67,7 @@ func (m *Manager) afterSend(t *Text) verdict {
 // refreshLater runs refresh in the background.
 func (m *Manager) refreshLater(t *Text) {
 	m.work.Go(func() {
-		_ = m.rescue("a look at a conversation", t.Ref.ID, func() error { m.refresh(t.Ref.ID); return nil })
+		m.rescue("a look at a conversation", t.Ref.ID, func() { m.refresh(t.Ref.ID) })
 	})
 }
 
@@ -77,7 +77,7 @@ func (m *Manager) unanswered(t *Text) {
 	now := time.Now()
 	if t.awaySince.IsZero() {
 		if t.awaySince = now; t.own {
-			m.log.Warn("a running reply cannot be stored; trying on", slog.String("session", t.Ref.ID.String()[:8]))
+			m.cfg.Logger.Warn("a running reply cannot be stored; trying on", slog.String("session", t.Ref.ID.String()[:8]))
 		}
 	}
 	if t.awayTold || now.Sub(t.awaySince) < AwayAfter {
@@ -113,13 +113,11 @@ func (m *Manager) reconcile(e *cell) {
 	if t == nil {
 		return
 	}
-	var r *Running
-	if e.there() {
-		r = e.c.Running
-	}
-	switch {
-	case !e.there() || e.c.Born != t.Ref.Born:
+	if !e.is(t.Ref) {
 		m.endText(e, &TextEnd{Err: ErrNotFound})
+		return
+	}
+	switch r := e.c.Running; {
 	case r == nil || r.Reply != t.Reply:
 		if end := e.c.reply(t.Reply); end != nil {
 			m.endText(e, &TextEnd{Message: end})

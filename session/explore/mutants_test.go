@@ -42,7 +42,7 @@ var mutants = []mutant{
 	{"a reply that could not be yielded stays", "writing.go", "	defer m.letGo(t)\n", "", "explore"},
 	{"the end of an own text is not shown", "writing.go", "			t.show(len(content), false)\n		case", "		case", "explore"},
 	{"a hint of text is taken under any fence", "run.go", `here := t != nil && t.Fence == h.Fence; {`, `here := t != nil; {`, "explore"},
-	{"a step reaches another incarnation", "manager.go", `if e.c == nil || ref.Born == "" || e.c.Born != ref.Born {`, `if !e.there() {`, "explore"},
+	{"a step reaches another incarnation", "manager.go", `if !e.is(ref) {`, `if !e.there() {`, "explore"},
 	{"a stop stops any reply", "steps.go", `if c.Running == nil || c.Running.Reply != reply || c.Running.Stopping {`, `if c.Running == nil || c.Running.Stopping {`, "explore"},
 	{"a second stop is a change", "steps.go", `|| c.Running.Stopping {`, `{`, "explore"},
 	{"a message said again is asked again", "page.go", `anew := reply.FinishReason == FinishError && !shown`, `anew := !shown`, "explore"},

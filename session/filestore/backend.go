@@ -73,9 +73,7 @@ func (b *backend) delete(id uuid.UUID, was *session.Conversation) error {
 	if err := b.j.leave(batch); err != nil {
 		return err
 	}
-	if was != nil {
-		b.Keys.Forget(id, was.Head)
-	}
+	b.EndClaim(id, was.Head)
 	return nil
 }
 

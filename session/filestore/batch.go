@@ -128,7 +128,6 @@ func (j *journal) write(b *batch) {
 	j.mu.Lock()
 	if err == nil && j.failed == nil {
 		j.seg.good += int64(len(buf))
-		j.wroteLocked(int64(len(buf)))
 	}
 	j.mu.Unlock()
 	if err == nil && j.mode == Always {

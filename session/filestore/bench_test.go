@@ -209,7 +209,7 @@ func BenchmarkAppend(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/replies=%d", name, n), func(b *testing.B) {
 				s := opened(b, b.TempDir(), Config{Sync: mode})
 				store := func(texts []*session.Text) { s.b.Append(b.Context(), texts) }
-				tokens(b, started(b, s.Manager, n), store, func() int64 { return s.Stats().Written })
+				tokens(b, started(b, s.Manager, n), store, func() int64 { return s.Stats().Size })
 			})
 		}
 	}
@@ -272,7 +272,7 @@ func BenchmarkTurn(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(cpuTime()-began)/float64(turns), "cpu-ns/turn")
-			b.ReportMetric(float64(stats().Written-before.Written)/float64(turns*(len(reply)+32)), "written/payload")
+			b.ReportMetric(float64(stats().Size-before.Size)/float64(turns*(len(reply)+32)), "written/payload")
 		})
 	}
 }
@@ -343,7 +343,7 @@ func paced(b *testing.B, m *session.Manager, stats func() Stats) {
 		}
 	}
 	b.ReportMetric(float64(cpuTime()-cpu)/float64(payload/len(token)), "cpu-ns/token")
-	b.ReportMetric(float64(stats().Written-before.Written)/float64(payload), "written/payload")
+	b.ReportMetric(float64(stats().Size-before.Size)/float64(payload), "written/payload")
 	delays.mu.Lock()
 	defer delays.mu.Unlock()
 	for name, all := range map[string][]time.Duration{"token": delays.all, "say": says} {

@@ -1,7 +1,6 @@
 package filestore
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -27,76 +26,68 @@ type link struct {
 	header
 	name  string
 	valid int64 // how many bytes of it count; -1: up to its last whole frame
-}
-
-// chain is what findChain makes of the files of a directory.
-type chain struct {
-	links   []link         // the oldest first
-	stale   []string       // segments that do not count any more, the oldest first
-	damaged []*DamageError // with repair only
-	last    uint64         // the highest number that a file has
+	size  int64 // how many that is
 }
 
 // findChain finds the segments that count. Each names the one before it. Errors:
 // *DamageError; a format that is newer.
-func findChain(files files, repair bool) (c chain, err error) {
-	names, err := files.List()
+func (r *replay) findChain() error {
+	seqs, err := segments(r.files)
 	if err != nil {
-		return c, fmt.Errorf("failed to list the directory: %w", err)
+		return err
 	}
-	segments := sortedSegments(names)
-	if len(segments) > 0 {
-		c.last, _ = segmentSeq(segments[len(segments)-1])
+	if n := len(seqs); n > 0 {
+		r.newest = seqs[n-1]
 	}
 	want, valid, base := uint64(math.MaxUint64), int64(-1), uint64(0)
-	for _, name := range slices.Backward(segments) {
-		seq, _ := segmentSeq(name)
+	for _, seq := range slices.Backward(seqs) {
+		name := segmentName(seq)
 		if seq > want || seq < base || want == 0 {
-			c.stale = append(c.stale, name)
+			r.stale = append(r.stale, name)
 			continue
 		}
 		if seq < want && want != math.MaxUint64 {
-			if err := c.damage(repair, segmentName(want), 0, missing); err != nil {
-				return c, err
+			if err := r.damage(segmentName(want), 0, missing); err != nil {
+				return err
 			}
 			valid = -1
 		}
-		h, torn, err := readSegmentHeader(files, name)
+		h, torn, err := readSegmentHeader(r.files, name)
 		switch {
 		case err != nil:
-			return c, err
+			return err
 		case h.seq == seq:
-			c.links = append(c.links, link{header: h, name: name, valid: valid})
+			r.links = append(r.links, link{header: h, name: name, valid: valid})
 			want, valid, base = h.pred, int64(h.valid), max(base, h.base)
 			if want < base {
 				want = 0
 			}
 		case torn && want == math.MaxUint64:
-			c.stale = append(c.stale, name) // its making was cut short
+			r.stale = append(r.stale, name) // its making was cut short
 		default:
-			if err := c.damage(repair, name, 0, "it does not begin with its header"); err != nil {
-				return c, err
+			if err := r.damage(name, 0, "it does not begin with its header"); err != nil {
+				return err
 			}
 			want, valid = math.MaxUint64, -1
 		}
 	}
 	if want != 0 && want != math.MaxUint64 {
-		if err := c.damage(repair, segmentName(want), 0, missing); err != nil {
-			return c, err
+		if err := r.damage(segmentName(want), 0, missing); err != nil {
+			return err
 		}
 	}
-	slices.Reverse(c.links)
-	slices.Reverse(c.stale)
-	return c, nil
+	slices.Reverse(r.links)
+	slices.Reverse(r.stale)
+	return nil
 }
 
 // damage notes damage. Errors: *DamageError, without repair.
-func (c *chain) damage(repair bool, name string, at int64, reason string) error {
+func (r *replay) damage(name string, at int64, reason string) error {
 	d := &DamageError{File: name, Offset: at, Reason: reason}
-	if !repair {
+	if !r.repair {
 		return d
 	}
-	c.damaged = append(c.damaged, d)
+	r.damaged = append(r.damaged, d)
 	return nil
 }
 
@@ -124,19 +115,4 @@ func readSegmentHeader(files files, name string) (h header, torn bool, err error
 		return header{}, markedBehind(data, end, h.run) <= int64(end), nil
 	}
 	return h, false, nil
-}
-
-// sortedSegments returns the names that are segments', the oldest first.
-func sortedSegments(names []string) (segments []string) {
-	for _, name := range names {
-		if _, ok := segmentSeq(name); ok {
-			segments = append(segments, name)
-		}
-	}
-	slices.SortFunc(segments, func(a, b string) int {
-		x, _ := segmentSeq(a)
-		y, _ := segmentSeq(b)
-		return cmp.Compare(x, y)
-	})
-	return segments
 }

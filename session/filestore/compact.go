@@ -76,8 +76,12 @@ func (b *backend) compact(ctx context.Context) (err error) {
 func (j *journal) wantsCompaction(mayErase, mayShrink bool) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	garbage := j.total - j.live
-	return mayErase && j.erased || mayShrink && garbage > minGarbage && garbage > j.total/2
+	total := j.seg.good
+	for _, size := range j.sizes {
+		total += size
+	}
+	garbage := total - j.live
+	return mayErase && j.erased || mayShrink && garbage > minGarbage && garbage > total/2
 }
 
 // checkRoom returns an error unless the disk has room for a copy of all conversations and a
@@ -170,23 +174,21 @@ func (j *journal) endCompaction(first uint64, failures int) error {
 
 // removeOld removes the segments before base.
 func (j *journal) removeOld() error {
-	names, err := j.files.List()
+	seqs, err := segments(j.files)
 	if err != nil {
-		return fmt.Errorf("failed to list the directory: %w", err)
+		return err
 	}
 	j.mu.Lock()
 	base := j.base
 	j.mu.Unlock()
-	for _, name := range sortedSegments(names) {
-		seq, _ := segmentSeq(name)
+	for _, seq := range seqs {
 		if seq >= base {
 			break
 		}
-		if err := j.remove(name); err != nil {
+		if err := j.remove(segmentName(seq)); err != nil {
 			return err
 		}
 		j.mu.Lock()
-		j.total -= j.sizes[seq]
 		delete(j.sizes, seq)
 		j.mu.Unlock()
 	}

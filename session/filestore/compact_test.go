@@ -92,7 +92,7 @@ func TestCompactionShrinks(t *testing.T) {
 		{10 * minGarbage, 4 * minGarbage, true}, {100 * minGarbage, 60 * minGarbage, false},
 	} {
 		j := store.b.j
-		j.total, j.live = tt.total, tt.live
+		j.sizes, j.seg.good, j.live = nil, tt.total, tt.live
 		if got := j.wantsCompaction(true, true); got != tt.want {
 			t.Errorf("of %d bytes %d live: %v", tt.total, tt.live, got)
 		}

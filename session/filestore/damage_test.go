@@ -37,7 +37,7 @@ var withoutCompaction = slices.IndexFunc(steps, func(s step) bool { return s.nam
 // TestDamage flips every byte of what counts of every segment.
 func TestDamage(t *testing.T) {
 	d, want := played(t, withoutCompaction)
-	names := sortedSegments(slices.Collect(keys(d.names)))
+	names := segmentNames(d)
 	if len(names) < 3 {
 		t.Fatalf("%d segments", len(names))
 	}
@@ -123,7 +123,7 @@ func repairs(t *testing.T, m *disk, want map[string]told) {
 // TestCrashInRepair cuts a repair at every call; the next one is as good.
 func TestCrashInRepair(t *testing.T) {
 	d, _ := played(t, withoutCompaction)
-	names := sortedSegments(slices.Collect(keys(d.names)))
+	names := segmentNames(d)
 	damaged := names[1]
 	d.names[damaged].data[len(d.names[damaged].data)-5] ^= 1
 	content := slices.Clone(d.names[damaged].data)
@@ -190,7 +190,7 @@ func TestDamageBehindASync(t *testing.T) {
 // anything else, is no damage.
 func TestTail(t *testing.T) {
 	d, want := played(t, withoutCompaction)
-	names := sortedSegments(slices.Collect(keys(d.names)))
+	names := segmentNames(d)
 	name := names[len(names)-1]
 	size := len(d.names[name].data)
 	for _, more := range [][]byte{{0}, make([]byte, 7), make([]byte, 8), make([]byte, 4096), []byte("noise, and more of it"), {255, 255, 255, 255, 0, 0, 0, 0, 1}} {
@@ -216,7 +216,7 @@ func TestTail(t *testing.T) {
 // TestNewerFormat: a log of a newer program is not touched.
 func TestNewerFormat(t *testing.T) {
 	d, _ := played(t, withoutCompaction)
-	names := sortedSegments(slices.Collect(keys(d.names)))
+	names := segmentNames(d)
 	name := names[len(names)-1]
 	data := d.names[name].data
 	data[frameHeader+1+len(magic)]++
@@ -231,14 +231,12 @@ func TestNewerFormat(t *testing.T) {
 	}
 }
 
-func keys[K comparable, V any](m map[K]V) func(func(K) bool) {
-	return func(yield func(K) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
+func segmentNames(d *disk) (names []string) {
+	seqs, _ := segments(d)
+	for _, seq := range seqs {
+		names = append(names, segmentName(seq))
 	}
+	return names
 }
 
 // FuzzReplay replays anything. Whatever it is, it must not panic, nor take for

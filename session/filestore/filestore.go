@@ -12,15 +12,7 @@
 //   - record.go, segment.go, frame.go: the format.
 //   - files.go: all access to the disk.
 //
-// What the directory holds:
-//
-//   - lock: keeps a second process out. If lost, then nothing, while no process
-//     runs; while one does, a second one can begin, and the first stops writing.
-//   - 000000000001.log and so on: segments. If one is lost, then what changed
-//     while it was written: a start refuses, and names it; a repair goes on with
-//     conversations as they were before. If the last is lost, then what changed
-//     since it began, and nobody notices.
-//   - *.damaged, after a repair: nothing reads them. If lost, then nothing.
+// session/README.md tells what the directory holds, and what is lost with each file.
 package filestore
 
 import (
@@ -140,7 +132,7 @@ func open(files files, dir string, cfg Config) (*Store, error) {
 	if err := r.run(); err != nil {
 		return nil, err
 	}
-	b := &backend{Alone: session.Alone{Node: cfg.node}, eraseEvery: cfg.eraseEvery, j: newJournal(files, dir, cfg)}
+	b := &backend{eraseEvery: cfg.eraseEvery, j: newJournal(files, dir, cfg)}
 	front := session.Backend(b)
 	if cfg.gate != nil {
 		front = cfg.gate(b)

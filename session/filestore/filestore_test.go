@@ -16,9 +16,8 @@ import (
 
 // Stats are figures of the log.
 type Stats struct {
-	Written int64 // bytes, since the store was opened
-	Size    int64 // bytes on disk
-	Live    int64 // about how many of them are needed
+	Size int64 // bytes on disk: what was written, unless a compaction came
+	Live int64 // about how many of them are needed
 }
 
 // Stats returns them.
@@ -26,7 +25,11 @@ func (s *Store) Stats() Stats {
 	j := s.b.j
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return Stats{Written: j.written, Size: j.total, Live: j.live}
+	size := j.seg.good
+	for _, n := range j.sizes {
+		size += n
+	}
+	return Stats{Size: size, Live: j.live}
 }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -51,12 +51,9 @@ type journal struct {
 	deleted      map[uuid.UUID]uint64
 
 	failures int              // how often failed was set
-	sizes    map[uint64]int64 // of the segments before seg
-
-	written int64 // bytes, by this process
-	total   int64 // of all segments
-	live    int64 // about how many of them a compaction would leave
-	erased  bool  // some segment holds text that was deleted
+	sizes    map[uint64]int64 // bytes of the segments before seg
+	live     int64            // about how many bytes of all segments a compaction would leave
+	erased   bool             // some segment holds text that was deleted
 }
 
 // segment is the one that is written to. The holder of writer owns it; mu guards good and

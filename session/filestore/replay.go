@@ -21,8 +21,11 @@ type replay struct {
 	files  files
 	repair bool
 
-	chain
-	size    map[string]int64 // of each link's file, as far as it counts
+	links   []link         // the segments that count, the oldest first
+	stale   []string       // segments that do not count any more, the oldest first
+	newest  uint64         // the highest number that a file has
+	damaged []*DamageError // with repair only
+
 	found   map[uuid.UUID]*found
 	streams map[uint64]*stream // of process
 	process uint64             // header.run of the segment that is read
@@ -51,10 +54,10 @@ type stream struct {
 }
 
 // run reads all that there is. Errors: *DamageError.
-func (r *replay) run() (err error) {
-	r.size, r.found, r.behind = make(map[string]int64), make(map[uuid.UUID]*found), make(map[uuid.UUID]bool)
+func (r *replay) run() error {
+	r.found, r.behind = make(map[uuid.UUID]*found), make(map[uuid.UUID]bool)
 	r.strings = make(map[string]string)
-	if r.chain, err = findChain(r.files, r.repair); err != nil {
+	if err := r.findChain(); err != nil {
 		return err
 	}
 	next := r.read(0)
@@ -94,7 +97,7 @@ func (r *replay) segment(l *link, data []byte) error {
 	end := int64(len(data))
 	if l.valid >= 0 {
 		if l.valid > end {
-			return r.damage(r.repair, l.name, end, "it is shorter than it was")
+			return r.damage(l.name, end, "it is shorter than it was")
 		}
 		end = l.valid
 	}
@@ -118,14 +121,14 @@ func (r *replay) segment(l *link, data []byte) error {
 		}
 		at += int64(n)
 	}
-	r.size[l.name] = at
+	l.size = at
 	return nil
 }
 
 // torn notes damage; the frames before it count.
 func (r *replay) torn(l *link, at int64, reason string) error {
-	r.size[l.name] = at
-	return r.damage(r.repair, l.name, at, reason)
+	l.size = at
+	return r.damage(l.name, at, reason)
 }
 
 // frame makes the change of a frame. ok is false if it cannot be read.
@@ -175,9 +178,8 @@ func (r *replay) commit(p reader) (ok bool) {
 			return false
 		}
 		messages = append(messages, m)
-		e.size += perMessage + int64(len(m.Content))
 	}
-	e.size += int64(e.text - f.text)
+	e.size += weight(messages[len(f.messages):]) + int64(e.text-f.text)
 	if e.fence != f.fence {
 		f.fenceSum = fenceSum(e.fence)
 	}
@@ -206,11 +208,10 @@ func (r *replay) state(p reader) (ok bool) {
 			return false
 		}
 		f.messages = append(f.messages, m)
-		f.size += perMessage + int64(len(m.Content))
 	}
 	f.said = append(f.said, c.rest.block()...)
 	f.text = len(f.said)
-	f.size += int64(f.text)
+	f.size = weight(f.messages) + int64(f.text)
 	r.found[c.id] = f
 	return !c.rest.failed
 }

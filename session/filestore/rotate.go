@@ -41,13 +41,10 @@ func (j *journal) useLocked(f file, h header, size int64) {
 	}
 	j.base = h.base
 	j.seg = segment{seq: h.seq, f: f, good: size, synced: size, marked: size}
-	j.wroteLocked(size)
 }
 
-func (j *journal) wroteLocked(n int64) { j.total, j.written = j.total+n, j.written+n }
-
 // begin makes a segment with this header, and what more writes into it. writer is
-// held. Errors: errDisplaced.
+// held.
 func (j *journal) begin(h header, more func(f file) error) (file, header, error) {
 	if err := j.checkAlone(); err != nil {
 		return nil, h, err
@@ -91,23 +88,19 @@ func writeSegment(f file, h header, more func(f file) error) error {
 	return f.Sync()
 }
 
-// errDisplaced: another process writes here, in spite of the lock.
-var errDisplaced = errors.New("another process has begun a newer file")
-
 // checkAlone looks for a segment that is newer than any of this process's. A lock
 // can fail, as on some network file systems; then the newer process goes on.
-// Errors: errDisplaced.
 func (j *journal) checkAlone() error {
-	names, err := j.files.List()
+	seqs, err := segments(j.files)
 	if err != nil {
-		return fmt.Errorf("failed to list the directory: %w", err)
+		return err
 	}
 	j.mu.Lock()
 	tried := j.tried
 	j.mu.Unlock()
-	for _, name := range names {
-		if seq, ok := segmentSeq(name); ok && seq > tried {
-			return j.displaced(name)
+	for _, seq := range seqs {
+		if seq > tried {
+			return j.displaced(segmentName(seq))
 		}
 	}
 	return nil
@@ -115,7 +108,7 @@ func (j *journal) checkAlone() error {
 
 // displaced stops all writing for good.
 func (j *journal) displaced(name string) error {
-	err := fmt.Errorf("%w, %s", errDisplaced, name)
+	err := fmt.Errorf("another process has begun a newer file, %s", name)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.ended {

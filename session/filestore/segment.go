@@ -3,6 +3,7 @@ package filestore
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -70,6 +71,21 @@ func segmentSeq(name string) (seq uint64, ok bool) {
 	}
 	_, err := fmt.Sscanf(name, "%d.log", &seq)
 	return seq, err == nil && seq > 0 && segmentName(seq) == name
+}
+
+// segments returns the segments that there are, the oldest first.
+func segments(files files) (seqs []uint64, err error) {
+	names, err := files.List()
+	if err != nil {
+		return nil, fmt.Errorf("failed to list the directory: %w", err)
+	}
+	for _, name := range names {
+		if seq, ok := segmentSeq(name); ok {
+			seqs = append(seqs, seq)
+		}
+	}
+	slices.Sort(seqs)
+	return seqs, nil
 }
 
 // markFrame says how many bytes of its segment were synced: damage before them is not just a

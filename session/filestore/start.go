@@ -40,7 +40,7 @@ func (b *backend) start(r *replay) error {
 			expired = append(expired, one.ID)
 			continue
 		}
-		b.Keys.Restore(one.ID, one.Head)
+		b.RestoreClaim(one.ID, one.Head)
 	}
 	if err := b.startSegment(r); err != nil {
 		return err
@@ -60,11 +60,10 @@ func (b *backend) start(r *replay) error {
 func (b *backend) startSegment(r *replay) error {
 	j := b.j
 	h := header{}
-	j.tried, j.erased = r.chain.last, r.erased
+	j.tried, j.erased = r.newest, r.erased
 	for _, l := range r.links {
-		j.sizes[l.seq] = r.size[l.name]
-		j.total += r.size[l.name]
-		h.pred, h.valid, h.base = l.seq, uint64(r.size[l.name]), max(h.base, l.base)
+		j.sizes[l.seq] = l.size
+		h.pred, h.valid, h.base = l.seq, uint64(l.size), max(h.base, l.base)
 	}
 	if h.pred != 0 {
 		if err := j.files.Sync(segmentName(h.pred)); err != nil {

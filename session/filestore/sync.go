@@ -94,5 +94,4 @@ func (j *journal) mark() {
 		return
 	}
 	j.seg.good, j.seg.marked = j.seg.good+markSize, synced
-	j.wroteLocked(markSize)
 }

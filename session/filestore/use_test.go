@@ -120,7 +120,7 @@ func TestUsesAreGathered(t *testing.T) {
 			time.Sleep(time.Second)
 			_, _ = s.Get(t.Context(), s.refs["7"], session.End)
 		}
-		if n, writes := store.Stats().Written-before.Written, countOf(d, "write")-calls; n > 11*(500*18+200) || writes > 60 {
+		if n, writes := store.Stats().Size-before.Size, countOf(d, "write")-calls; n > 11*(500*18+200) || writes > 60 {
 			t.Errorf("%d bytes in %d writes for 500 conversations that were in use for ten minutes", n, writes)
 		}
 		end()

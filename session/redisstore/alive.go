@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -188,14 +187,4 @@ func (p *peers) observe(now time.Time, names []string, heard map[string]int64, b
 			of.dead = true
 		}
 	}
-}
-
-// dead returns those of the nodes that are dead, each once.
-func (s *Store) dead(nodes []string) (dead []string) {
-	for _, name := range nodes {
-		if !s.Alive(name) && !slices.Contains(dead, name) {
-			dead = append(dead, name)
-		}
-	}
-	return dead
 }

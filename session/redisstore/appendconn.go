@@ -21,8 +21,6 @@ type appendConn struct {
 	used  time.Time
 }
 
-func isCluster(c rueidis.Client) bool { return c.Mode() == rueidis.ClientModeCluster }
-
 // open returns the connection, dialed if needed. An error shows when it is used; then
 // the caller closes it.
 func (l *appendConn) open(c rueidis.Client) rueidis.DedicatedClient {

@@ -43,7 +43,8 @@ func (s *Store) Commit(ctx context.Context, id uuid.UUID, was *session.Conversat
 	if was != nil {
 		before = was.Head
 	}
-	if !s.checking.Load() && s.begins(&before, &ch.Head) {
+	begins := s.writes(&ch.Head) && (before.Running == nil || before.Running.Fence != ch.Running.Fence)
+	if begins && !s.checking.Load() {
 		if err := s.awaitSubscription(ctx); err != nil {
 			return err
 		}
@@ -63,10 +64,9 @@ func (s *Store) Commit(ctx context.Context, id uuid.UUID, was *session.Conversat
 	return nil
 }
 
-// begins tells whether a change gives this node the right to write a reply.
-func (s *Store) begins(before, now *session.Head) bool {
-	mine := func(h *session.Head) bool { return h.Running != nil && session.FenceNode(h.Running.Fence) == s.node }
-	return mine(now) && (!mine(before) || before.Running.Fence != now.Running.Fence)
+// writes tells whether this node writes the reply that runs.
+func (s *Store) writes(h *session.Head) bool {
+	return h.Running != nil && session.FenceNode(h.Running.Fence) == s.node
 }
 
 // commitArgs returns the arguments of commit.lua.

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -53,7 +54,7 @@ func (s *Store) enter(ctx context.Context, key, reply string, most int) (bool, e
 		if err != nil || len(nodes) == 0 {
 			return err == nil, err
 		}
-		dead := s.dead(nodes)
+		dead := slices.DeleteFunc(nodes, s.Alive)
 		if len(dead) == 0 {
 			return false, nil
 		}

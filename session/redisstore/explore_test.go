@@ -102,7 +102,7 @@ func (exploredNode) Run(context.Context, func(session.Hint)) error { return nil 
 
 func (e *explored) Open(name string, gate func(session.Backend) session.Backend) (*session.Manager, error) {
 	s := e.nodes[name]
-	return session.NewManager(gate(exploredNode{e.o, s}), s.Kind(), session.Config{Logger: s.log}), nil
+	return session.NewManager(gate(exploredNode{e.o, s}), s.Kind(), session.Config{Logger: s.cfg.Logger}), nil
 }
 
 func (e *explored) Late(fence string, at int, p []byte) {

@@ -27,7 +27,7 @@ func (s *Store) checkPolicy(ctx context.Context) {
 				return
 			}
 			if policy != "" && policy != "noeviction" {
-				s.log.Warn("Redis evicts keys when it is full; set maxmemory-policy noeviction",
+				s.cfg.Logger.Warn("Redis evicts keys when it is full; set maxmemory-policy noeviction",
 					slog.String("maxmemory-policy", policy))
 				break
 			}

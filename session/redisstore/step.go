@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,12 +86,28 @@ func (s *Store) retryable(err error) (again bool, _ error) {
 
 func isPrefixed(err *rueidis.RedisError, prefixes ...string) bool {
 	code, _, _ := strings.Cut(err.Error(), " ")
-	for _, p := range prefixes {
-		if code == p {
-			return true
+	return slices.Contains(prefixes, code)
+}
+
+// warn logs why Redis did not do what it was asked to: Redis' own words if it
+// answered, else the network's error. It keeps these words for Check while that runs.
+func (s *Store) warn(err error) {
+	answer, ok := rueidis.IsRedisErr(err)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, errClosed), ok && answer.IsNoScript():
+	case s.checking.Load():
+		if ok {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.refused = errors.Join(s.refused, answer)
 		}
+	case ok:
+		s.refusals.Do(func() {
+			s.cfg.Logger.Warn("Redis refuses what the hub asks of it", slog.String("answer", answer.Error()))
+		})
+	default:
+		s.outages.Do(func() { s.cfg.Logger.Warn("Redis cannot be reached; trying on", slog.Any("error", err)) })
 	}
-	return false
 }
 
 // pipeline sends commands together. Scripts that Redis does not know are loaded for

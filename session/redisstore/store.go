@@ -12,12 +12,9 @@
 //	hub:{id}:fence      string: who may append to the text; it exists while a reply runs
 //	hub:{id}:followers  sorted set: nodes to tell of changes, by expiry in Unix ms
 //
-// If head is lost, the session is gone. If the log is lost or cut without the head,
-// loading reports damage. If text is lost, its writer appends it again.
-//
-// Other keys are hub:idem:<key> (the session that an Idempotency-Key made),
-// hub:{beat}:<node> (alive.go), hub:take:<client> and hub:running:<client>
-// (counter.go), and hub:ready. Each node subscribes to the channel hub:<node>.
+// session/README.md has the other keys, and tells what is lost with each. If the log is lost
+// or cut without the head, loading reports damage. Each node subscribes to the channel
+// hub:<node>.
 package redisstore
 
 import (
@@ -45,10 +42,7 @@ const (
 
 // Config says where Redis is. URL is required; the rest may be zero.
 type Config struct {
-	// URL is redis://, rediss:// or unix://, with user, password and database;
-	// several hosts, separated by commas, are nodes of a cluster. With rediss://
-	// the query may name PEM files: ca, cert and key (see Option).
-	URL string
+	URL string // see Option
 	// TTL is how long a session lives after it was last used, at least two
 	// seconds; 0: session.DefaultTTL. It is the Manager's Config.TTL, too.
 	TTL time.Duration
@@ -62,7 +56,6 @@ type Config struct {
 // Store is a session.Backend in Redis. Each node of the hub has one.
 type Store struct {
 	cfg        Config
-	log        *slog.Logger
 	node       string        // random, so that a node that starts anew is another
 	limit      time.Duration // stepTimeout, but in tests
 	option     rueidis.ClientOption
@@ -104,7 +97,7 @@ func Open(cfg Config) (*Store, error) {
 		cfg.OnTrip = func(string, time.Duration, bool) {}
 	}
 	s := &Store{
-		cfg: cfg, log: cfg.Logger, node: rand.Text()[:16], limit: stepTimeout, option: option,
+		cfg: cfg, node: rand.Text()[:16], limit: stepTimeout, option: option,
 		ownTexts: make(map[uuid.UUID]*ownText),
 	}
 	for _, warning := range []*rate.Sometimes{&s.refusals, &s.outages, &s.unheard, &s.lostText} {

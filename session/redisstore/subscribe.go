@@ -20,7 +20,6 @@ type subscription struct {
 	mu          sync.Mutex
 	since       time.Time     // when Redis confirmed it; zero: there is none now
 	established chan struct{} // closed at the first confirmation
-	once        sync.Once     // closes it
 }
 
 // listen delivers what other nodes publish on this node's channel, until ctx ends.
@@ -35,7 +34,7 @@ func (s *Store) listen(ctx context.Context, heard func(session.Hint)) {
 		s.subscription.since = time.Time{}
 		s.subscription.mu.Unlock()
 		if ctx.Err() == nil {
-			s.unheard.Do(func() { s.log.Warn("the other nodes cannot be heard; trying on", slog.Any("error", err)) })
+			s.unheard.Do(func() { s.cfg.Logger.Warn("the other nodes cannot be heard; trying on", slog.Any("error", err)) })
 		}
 		pause := time.NewTimer(retryAfter)
 		select {
@@ -79,7 +78,9 @@ func (s *Store) subscribed() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.since = time.Now()
-	u.once.Do(func() { close(u.established) })
+	if !s.wasSubscribed() {
+		close(u.established)
+	}
 }
 
 // wasSubscribed reports whether the subscription has ever been confirmed.

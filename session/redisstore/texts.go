@@ -34,37 +34,31 @@ type ownText struct {
 
 // trackOwn notes the conversation's version, if this node writes its reply.
 func (s *Store) trackOwn(id uuid.UUID, h *session.Head) {
-	mine := h != nil && h.Running != nil && session.FenceNode(h.Running.Fence) == s.node
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch w := s.ownTexts[id]; {
-	case !mine:
+	case h == nil || !s.writes(h):
 		delete(s.ownTexts, id)
 	case w == nil || w.fence != h.Running.Fence:
-		w = newOwnText(id, h.Running.Fence)
-		w.version = h.Version
-		s.ownTexts[id] = w
+		s.ownTexts[id] = &ownText{fence: h.Running.Fence, version: h.Version, asked: time.Now(), keys: keysOf(id)}
 	default:
 		w.version = h.Version
 	}
 }
 
-func newOwnText(id uuid.UUID, fence string) *ownText {
-	return &ownText{fence: fence, asked: time.Now(), keys: keysOf(id)}
-}
-
-// ownTextOf returns what is known of a text's conversation, and, once in askEvery, the
-// version that the append is to compare; "": none.
-func (s *Store) ownTextOf(t *session.Text, now time.Time) (w *ownText, version string) {
+// ownTextOf returns the keys of a text's conversation, and, once in askEvery, the version
+// that the append is to compare; "": none.
+func (s *Store) ownTextOf(t *session.Text, now time.Time) (keys []string, version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w = s.ownTexts[t.Ref.ID]; w == nil || w.fence != t.Fence {
-		return newOwnText(t.Ref.ID, t.Fence), ""
+	w := s.ownTexts[t.Ref.ID]
+	if w == nil || w.fence != t.Fence {
+		return keysOf(t.Ref.ID), ""
 	}
 	if now.Sub(w.asked) >= askEvery {
 		w.asked, version = now, w.version
 	}
-	return w, version
+	return w.keys, version
 }
 
 // Append implements session.Backend.
@@ -74,13 +68,13 @@ func (s *Store) Append(ctx context.Context, texts []*session.Text) {
 		s.warn(err)
 		return // neither Saved nor Moved is called, which means that it failed
 	}
-	together := maxTogether
-	if isCluster(shared) {
+	together, cluster := maxTogether, shared.Mode() == rueidis.ClientModeCluster
+	if cluster {
 		together = 1 // each conversation has its slot
 	}
 	groups := slices.Collect(slices.Chunk(texts, together))
 	c := rueidis.CoreClient(shared)
-	if ctx.Done() == nil && !isCluster(shared) && s.appendConn.mu.TryLock() {
+	if ctx.Done() == nil && !cluster && s.appendConn.mu.TryLock() {
 		defer s.appendConn.mu.Unlock()
 		c = s.appendConn.open(shared)
 	} else {
@@ -123,7 +117,7 @@ func (s *Store) appended(t *session.Text, stored, size int, push bool) {
 	}
 	if size < stored {
 		s.lostText.Do(func() {
-			s.log.Warn("Redis lost text of a running reply; it is appended again",
+			s.cfg.Logger.Warn("Redis lost text of a running reply; it is appended again",
 				slog.String("session", t.Ref.ID.String()[:8]), slog.Int("bytes", stored-size))
 		})
 	}
@@ -141,15 +135,15 @@ func (s *Store) appendCommand(c rueidis.CoreClient, texts []*session.Text) (_ ru
 	var buf []byte
 	var versions []string
 	for i, t := range texts {
-		w, version := s.ownTextOf(t, now)
+		own, version := s.ownTextOf(t, now)
 		for j, key := range []int{fenceKey, textKey, followersKey} {
-			keys[j*n+i] = w.keys[key]
+			keys[j*n+i] = own[key]
 		}
 		from := len(buf)
 		stored[i], buf = t.Unsaved(buf, maxAppend)
 		args = append(args, t.Fence, strconv.Itoa(stored[i]), rueidis.BinaryString(buf[from:]))
 		if version != "" {
-			keys = append(keys, w.keys[headKey])
+			keys = append(keys, own[headKey])
 			versions = append(versions, strconv.Itoa(i+1), version)
 		}
 	}

@@ -15,8 +15,8 @@ import (
 // it needs no time and no network, so it works in a synctest bubble. Nothing in it
 // expires. The zero value is empty.
 type Shared struct {
-	mu    sync.Mutex // guards what follows
-	keys  session.Keys
+	mu    sync.Mutex    // guards what follows
+	keys  session.Alone // for its claims
 	all   map[uuid.UUID]*stored
 	nodes []*sharedNode
 }
@@ -110,7 +110,7 @@ func (n *sharedNode) Commit(_ context.Context, id uuid.UUID, was *session.Conver
 	}
 	defer n.tell(session.Hint{ID: id})
 	if ch.Born == "" {
-		n.s.keys.Forget(id, c.head)
+		n.s.keys.EndClaim(id, c.head)
 		n.s.all[id] = &stored{head: ch.Head}
 		return nil
 	}
@@ -135,8 +135,8 @@ func (n *sharedNode) Commit(_ context.Context, id uuid.UUID, was *session.Conver
 }
 
 // Claim implements session.Backend.
-func (n *sharedNode) Claim(_ context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error) {
-	return n.s.keys.Claim(key, id, stale), nil
+func (n *sharedNode) Claim(ctx context.Context, key string, id, stale uuid.UUID) (uuid.UUID, error) {
+	return n.s.keys.Claim(ctx, key, id, stale)
 }
 
 // Touch implements session.Backend.
