@@ -99,7 +99,7 @@ func (e *AISDK) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p []
 }
 
 // End implements reply.Encoder.
-func (e *AISDK) End(out *reply.Outbox, r *reply.Reply, end *reply.End) error {
+func (e *AISDK) End(out *reply.Outbox, r *reply.Reply, end *session.TextEnd) error {
 	e.end(out, r)
 	c := endChunk(end)
 	c.Code, c.ID, c.RetryAfter = "", nil, 0

@@ -79,7 +79,7 @@ func (d *ChatHub) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p 
 }
 
 // End implements reply.Encoder.
-func (d *ChatHub) End(out *reply.Outbox, r *reply.Reply, e *reply.End) error {
+func (d *ChatHub) End(out *reply.Outbox, r *reply.Reply, e *session.TextEnd) error {
 	d.end(out, r)
 	put(out, endChunk(e))
 	return nil

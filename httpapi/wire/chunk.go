@@ -42,8 +42,8 @@ func startChunk(r *reply.Reply) chunk {
 }
 
 // endChunk ends a stream: finish, abort or error.
-func endChunk(e *reply.End) chunk {
-	m := &e.Message
+func endChunk(e *session.TextEnd) chunk {
+	m := e.Message
 	switch {
 	case e.Err != nil, m.FinishReason == session.FinishStopped: // Err: the session was deleted
 		return chunk{Type: "abort"}
