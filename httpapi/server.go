@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"lumos/backend/httpapi/wsconn"
 	"lumos/backend/hub"
@@ -116,7 +117,8 @@ func (s *server) router() *mux.Router {
 	s.route(m, "GET HEAD", "/readyz", s.handleReady)
 	s.route(m, "GET", "/openapi.yaml", serveYAML(openAPI))
 	s.route(m, "GET", "/asyncapi.yaml", serveYAML(asyncAPI))
-	m.Handle("/metrics", onRoute("/metrics", s.handleMetrics())).Methods("GET")
+	metrics := promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	m.Handle("/metrics", onRoute("/metrics", metrics)).Methods("GET")
 	for _, path := range []string{"/", "/widget.js", "/widget-more.js", "/transport.js"} {
 		m.Handle(path, onRoute(path, s.Static)).Methods("GET", "HEAD")
 	}
