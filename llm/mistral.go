@@ -67,19 +67,10 @@ type Config struct {
 // Mistral is a langchaingo model that speaks to Mistral's API, or to one like it. It
 // is safe for concurrent use and has nothing to close.
 type Mistral struct {
-	provider    string  // its name in errors
-	ollama      *ollama // what requests to Ollama have besides; nil: it is no Ollama
-	endpoint    string
-	key         string
-	model       string
-	client      *http.Client
-	temperature *float64
-	effort      string
-	firstToken  time.Duration
-	idle        time.Duration
-	retries     retries
-	onRetry     func(time.Duration, *llms.Error)
-	log         *slog.Logger
+	cfg      Config  // with its defaults
+	ollama   *ollama // what requests to Ollama have besides; nil: it is no Ollama
+	endpoint string
+	client   *http.Client
 }
 
 var _ llms.Model = (*Mistral)(nil)
@@ -103,24 +94,15 @@ func NewMistral(cfg Config) (*Mistral, error) {
 	}
 	// Some write the address with /v1, as the curl examples of Mistral's have it.
 	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/v1")
-	m := &Mistral{
-		provider:    provider,
-		endpoint:    base.JoinPath("/v1/chat/completions").String(),
-		key:         cfg.APIKey,
-		model:       cmp.Or(cfg.Model, DefaultModel),
-		client:      newClient(cfg.HTTPClient),
-		temperature: cfg.Temperature,
-		effort:      cfg.ReasoningEffort,
-		firstToken:  cmp.Or(cfg.FirstTokenTimeout, DefaultFirstTokenTimeout),
-		idle:        cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout),
-		retries:     retries{cmp.Or(cfg.MaxRetries, DefaultMaxRetries), cmp.Or(cfg.MaxRetryWait, DefaultMaxRetryWait)},
-		onRetry:     cfg.OnRetry,
-		log:         cfg.Logger,
-	}
-	if m.log == nil {
-		m.log = slog.New(slog.DiscardHandler)
-	}
-	return m, nil
+	cfg.Model = cmp.Or(cfg.Model, DefaultModel)
+	cfg.FirstTokenTimeout = cmp.Or(cfg.FirstTokenTimeout, DefaultFirstTokenTimeout)
+	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout)
+	cfg.MaxRetries = cmp.Or(cfg.MaxRetries, DefaultMaxRetries)
+	cfg.MaxRetryWait = cmp.Or(cfg.MaxRetryWait, DefaultMaxRetryWait)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	return &Mistral{
+		cfg: cfg, endpoint: base.JoinPath("/v1/chat/completions").String(), client: newClient(cfg.HTTPClient),
+	}, nil
 }
 
 // newClient returns the client to use: a copy of given, or one made for many
@@ -148,9 +130,6 @@ func newClient(given *http.Client) *http.Client {
 	return &client
 }
 
-// Model is the name of the model that is asked when a call names none.
-func (m *Mistral) Model() string { return m.model }
-
 // GenerateContent asks the model to answer a conversation. If its last message is the AI's, that
 // is the beginning of the answer, and only what follows it is streamed and returned.
 //
@@ -174,7 +153,7 @@ func (m *Mistral) Model() string { return m.model }
 // errors.Is(err, io.ErrUnexpectedEOF) is true, and for no other error. A [Budget] bounds the
 // requests of several calls.
 func (m *Mistral) GenerateContent(ctx context.Context, messages []llms.MessageContent, options ...llms.CallOption) (*llms.ContentResponse, error) {
-	c := call{m: m, ctx: ctx, budget: m.retries.budget(ctx)}
+	c := call{m: m, ctx: ctx, budget: m.cfg.budget(ctx)}
 	for _, option := range options {
 		option(&c.opts)
 	}
@@ -187,7 +166,9 @@ func (m *Mistral) GenerateContent(ctx context.Context, messages []llms.MessageCo
 		f = c.run()
 	}
 	if f != nil {
-		f.Provider = m.provider
+		if m.ollama != nil {
+			f.Provider = "ollama"
+		}
 		return nil, f.Error
 	}
 	return c.response(), nil
@@ -226,8 +207,8 @@ func ownOption(name string, value any) llms.CallOption {
 
 // redact takes the key out of a text that came from outside.
 func (m *Mistral) redact(text string) string {
-	if m.key == "" {
+	if m.cfg.APIKey == "" {
 		return text
 	}
-	return strings.ReplaceAll(text, m.key, "[key]")
+	return strings.ReplaceAll(text, m.cfg.APIKey, "[key]")
 }

@@ -15,17 +15,8 @@ const ollamaFirstToken = 5 * time.Minute
 
 // ollama has the additional fields of a request to Ollama.
 type ollama struct {
-	StreamOptions streamOptions `json:"stream_options"`
-	Options       *numCtx       `json:"options,omitempty"`
-}
-
-// streamOptions asks for the usage, which is not told otherwise.
-type streamOptions struct {
-	IncludeUsage bool `json:"include_usage"`
-}
-
-type numCtx struct {
-	NumCtx int `json:"num_ctx"`
+	StreamOptions map[string]bool `json:"stream_options"`
+	Options       map[string]int  `json:"options,omitempty"`
 }
 
 // NewOllama returns a model that asks an Ollama server, for the open weights of
@@ -44,10 +35,9 @@ func NewOllama(cfg Config) (*Mistral, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.provider = "ollama"
-	m.ollama = &ollama{StreamOptions: streamOptions{IncludeUsage: true}}
+	m.ollama = &ollama{StreamOptions: map[string]bool{"include_usage": true}} // it tells no usage otherwise
 	if cfg.ContextTokens > 0 {
-		m.ollama.Options = &numCtx{cfg.ContextTokens}
+		m.ollama.Options = map[string]int{"num_ctx": cfg.ContextTokens}
 	}
 	return m, nil
 }
