@@ -4,6 +4,7 @@
 package httpapi
 
 import (
+	"cmp"
 	_ "embed"
 	"log/slog"
 	"net/http"
@@ -68,15 +69,9 @@ func New(cfg Config) http.Handler {
 }
 
 func newServer(cfg Config) *server {
-	if cfg.WriteTimeout == 0 {
-		cfg.WriteTimeout = DefaultWriteTimeout
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	if cfg.Registry == nil {
-		cfg.Registry = prometheus.NewRegistry()
-	}
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, DefaultWriteTimeout)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	cfg.Registry = cmp.Or(cfg.Registry, prometheus.NewRegistry())
 	s := &server{
 		Config: cfg, Metrics: cfg.Hub.Metrics(), requests: newRequests(cfg.Registry),
 		addresses: addresses{trusted: cfg.TrustedProxies, log: cfg.Logger, level: slog.LevelWarn},
