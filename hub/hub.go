@@ -107,6 +107,7 @@ func New(cfg Config) *Hub {
 	h.turnsCtx, h.endTurns = context.WithCancelCause(context.Background())
 	h.drained, h.nothingLeft = context.WithCancel(context.Background())
 	h.slots.clients, h.orphans.known = make(map[string]int), make(map[uuid.UUID]bool)
+	h.orphans.takers = semaphore.NewWeighted(int64(cmp.Or(min(cfg.Limits.Upstream, takersAtOnce), takersAtOnce)))
 	cfg.Sessions.Watch(h)
 	return h
 }
