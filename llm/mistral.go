@@ -16,24 +16,19 @@ import (
 	"github.com/tmc/langchaingo/llms"
 )
 
-// The defaults of Config. DefaultMaxElapsed bounds the waits of a call without a Budget: it
+// Defaults of Config. DefaultMaxElapsed bounds the waits of a call without a Budget: it
 // outlasts the minute of Mistral's rate limit.
 const (
-	DefaultBaseURL           = "https://api.mistral.ai"
-	DefaultOllamaURL         = "http://127.0.0.1:11434"
-	DefaultModel             = "mistral-small-latest"
 	DefaultFirstTokenTimeout = 120 * time.Second
 	DefaultIdleTimeout       = 60 * time.Second
-	DefaultMaxRetries        = 5
-	DefaultMaxRetryWait      = 65 * time.Second
 	DefaultMaxElapsed        = 90 * time.Second
 )
 
 // Config says how to reach Mistral. The zero value of a field is its default.
 type Config struct {
-	BaseURL string // without /v1
+	BaseURL string // without /v1; "": https://api.mistral.ai
 	APIKey  string // empty: no Authorization is sent, for servers that want none
-	Model   string
+	Model   string // "": mistral-small-latest
 
 	// HTTPClient is copied, and the copy follows no redirect. Nil: one of our own.
 	HTTPClient *http.Client
@@ -52,8 +47,8 @@ type Config struct {
 	// text an answer may go on for ten minutes, with text for ever.
 	FirstTokenTimeout, IdleTimeout time.Duration
 
-	// MaxRetries is the number of attempts after the first, negative for none.
-	// MaxRetryWait is the longest wait between two: a server whose Retry-After asks
+	// MaxRetries is the number of attempts after the first, negative for none, 0: 5.
+	// MaxRetryWait is the longest wait between two, 0: 65 s. A server whose Retry-After asks
 	// for more is not asked again. A context's Budget bounds a call as well.
 	MaxRetries   int
 	MaxRetryWait time.Duration
@@ -77,7 +72,7 @@ var _ llms.Model = (*Mistral)(nil)
 
 // NewMistral checks the configuration. It reaches nobody.
 func NewMistral(cfg Config) (*Mistral, error) {
-	base, err := url.Parse(cmp.Or(cfg.BaseURL, DefaultBaseURL))
+	base, err := url.Parse(cmp.Or(cfg.BaseURL, "https://api.mistral.ai"))
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, fmt.Errorf("llm: the base URL %q is no http or https URL", cfg.BaseURL)
 	}
@@ -94,11 +89,11 @@ func NewMistral(cfg Config) (*Mistral, error) {
 	}
 	// Some write the address with /v1, as the curl examples of Mistral's have it.
 	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/v1")
-	cfg.Model = cmp.Or(cfg.Model, DefaultModel)
+	cfg.Model = cmp.Or(cfg.Model, "mistral-small-latest")
 	cfg.FirstTokenTimeout = cmp.Or(cfg.FirstTokenTimeout, DefaultFirstTokenTimeout)
 	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout)
-	cfg.MaxRetries = cmp.Or(cfg.MaxRetries, DefaultMaxRetries)
-	cfg.MaxRetryWait = cmp.Or(cfg.MaxRetryWait, DefaultMaxRetryWait)
+	cfg.MaxRetries = cmp.Or(cfg.MaxRetries, 5)
+	cfg.MaxRetryWait = cmp.Or(cfg.MaxRetryWait, 65*time.Second)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	return &Mistral{
 		cfg: cfg, endpoint: base.JoinPath("/v1/chat/completions").String(), client: newClient(cfg.HTTPClient),
