@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -67,13 +66,10 @@ func (p *parser) giveBack() {
 	parsers.Put(p)
 }
 
-// errBudget: the reply's budget has no request left.
-var errBudget = errors.New("no request is left for this reply")
-
 // run makes attempts until one succeeds, or retries or the budget allow no other.
 func (c *call) run() *failure {
 	if c.budget.Spent() {
-		return fail(llms.ErrCodeProviderUnavailable, errBudget, "the model was asked as often as one reply may")
+		return fail(llms.ErrCodeProviderUnavailable, nil, "the model was asked as often as one reply may")
 	}
 	if wait := c.budget.pause; wait > 0 {
 		c.budget.pause = 0
