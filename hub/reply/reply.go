@@ -239,9 +239,6 @@ func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offse
 			return f.end, err
 		}
 		from = Offset{Epoch: f.end.Next.Epoch(), N: min(f.at.Off(), f.end.Keep)}
-		if f.endOnly {
-			from = AtEnd
-		}
 		f.r, f.end = Of(f.end.Next), nil
 	}
 }
