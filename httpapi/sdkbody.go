@@ -155,7 +155,10 @@ func (s *sdkReader) read(in *jsonread.Reader) error {
 	}
 	alone, hasAlone := sdkMessage{}, false
 	err := in.Object(func(name string) error {
-		var err error
+		kind, err := in.Kind()
+		if err != nil {
+			return err
+		}
 		switch name {
 		case "id":
 			s.id, err = s.short()
@@ -164,19 +167,11 @@ func (s *sdkReader) read(in *jsonread.Reader) error {
 		case "messageId":
 			s.messageID, err = s.short()
 		case "message":
-			kind, failed := in.Kind()
-			if failed != nil {
-				return failed
-			}
 			hasAlone = kind != jsonread.Null
 			if err = s.message(name + "."); err == nil {
 				alone, s.this = s.this, alone
 			}
 		case "messages":
-			kind, failed := in.Kind()
-			if failed != nil {
-				return failed
-			}
 			s.listed, s.hasUser = kind != jsonread.Null, false
 			s.list = shownList{ids: s.list.ids[:0], shown: s.list.shown[:0]}
 			err = in.Array(s.listedMessage)
