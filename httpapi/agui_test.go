@@ -84,13 +84,16 @@ func (e *agui) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p []b
 }
 
 // End implements reply.Encoder.
-func (e *agui) End(out *reply.Outbox, r *reply.Reply, end *reply.End) error {
+func (e *agui) End(out *reply.Outbox, r *reply.Reply, end *session.TextEnd) error {
 	e.end(out, r.Reply.String())
-	if m := end.Message; end.Err != nil || m.FinishReason == session.FinishError {
+	switch m := end.Message; {
+	case end.Err != nil:
+		e.event(out, aguiEvent{Type: "RUN_ERROR", Text: "The reply is gone."})
+	case m.FinishReason == session.FinishError:
 		e.event(out, aguiEvent{Type: "RUN_ERROR", Text: "The reply failed.", Code: m.Failure})
-		return nil
+	default:
+		e.event(out, aguiEvent{Type: "RUN_FINISHED", Thread: e.thread, Run: e.run})
 	}
-	e.event(out, aguiEvent{Type: "RUN_FINISHED", Thread: e.thread, Run: e.run})
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -130,12 +131,7 @@ func (a *addresses) forwarded(h http.Header, peer netip.Addr) netip.Addr {
 }
 
 func (a *addresses) isTrusted(addr netip.Addr) bool {
-	for _, p := range a.trusted {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(a.trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 func isPrivate(addr netip.Addr) bool {

@@ -62,15 +62,8 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) error {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(hub.Seconds(e.RetryAfter)))
 	}
-	var body struct {
-		Error struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	body.Error.Code, body.Error.Message = e.Code, e.Text
 	status := statuses[e.Code]
-	writeJSON(w, status, body)
+	writeJSON(w, status, map[string]any{"error": map[string]string{"code": e.Code, "message": e.Text}})
 	if status == http.StatusInternalServerError {
 		return err
 	}

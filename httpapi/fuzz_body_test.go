@@ -81,7 +81,7 @@ func oracleMessage(raw json.RawMessage) (sdkMessage, error) {
 	if err != nil {
 		return sdkMessage{}, err
 	}
-	read := sdkMessage{id: []byte(id), role: role}
+	read := sdkMessage{id: []byte(id), role: session.Role(role)}
 	var thought []byte
 	read.text, thought, read.fault = oracleText(m["parts"])
 	read.sum, read.thought = (session.Sum{}).Add(read.text), (session.Sum{}).Add(thought)

@@ -60,14 +60,11 @@ type fetched struct {
 
 func newKeySet(cfg TokenConfig) *keySet {
 	k := &keySet{
-		url: cfg.JWKSURL, log: cfg.Logger, every: cmp.Or(cfg.RefetchEvery, 30*time.Second),
+		url: cfg.JWKSURL, log: cmp.Or(cfg.Logger, slog.Default()), every: cmp.Or(cfg.RefetchEvery, 30*time.Second),
 		client: &http.Client{
 			Timeout:       keysTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-	}
-	if k.log == nil {
-		k.log = slog.Default()
 	}
 	k.refetch()
 	return k

@@ -3,11 +3,9 @@ package httpapi
 import (
 	"errors"
 	"net/http"
-	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"lumos/backend/session"
 )
@@ -19,15 +17,6 @@ func newRequests(r prometheus.Registerer) *prometheus.CounterVec {
 		Namespace: "chathub", Name: "http_requests_total",
 		Help: "HTTP requests that were answered, by route and status; 101: a WebSocket; 499: the client did not wait.",
 	}, []string{"route", "code"})
-}
-
-// count counts an answered request.
-func (s *server) count(rec *recorder) {
-	route := rec.route
-	if route == "" {
-		route = "other"
-	}
-	s.requests.WithLabelValues(route, strconv.Itoa(rec.status)).Inc()
 }
 
 // countRefusal counts errors of limits that are not counted where they are checked.
@@ -49,9 +38,4 @@ func onRoute(pattern string, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// handleMetrics is GET /metrics. What cannot be gathered is left out.
-func (s *server) handleMetrics() http.Handler {
-	return promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }

@@ -134,7 +134,7 @@ func (s *server) openChat(r *http.Request, conversation, key uuid.UUID) (session
 }
 
 // writeReply answers with a reply that has ended.
-func writeReply(w http.ResponseWriter, conversation uuid.UUID, end *reply.End) error {
+func writeReply(w http.ResponseWriter, conversation uuid.UUID, end *session.TextEnd) error {
 	m := end.Message
 	switch {
 	case errors.Is(end.Err, session.ErrNotFound):
@@ -142,7 +142,7 @@ func writeReply(w http.ResponseWriter, conversation uuid.UUID, end *reply.End) e
 	case end.Err != nil:
 		return hub.ErrorOf(hub.CodeStoreUnavailable)
 	case m.FinishReason == session.FinishError:
-		return hub.Failure(&m)
+		return hub.Failure(m)
 	}
 	writeJSON(w, http.StatusOK, chatResponse{
 		Response: m.Text(), Reasoning: m.Reasoning(), Conversation: conversation, Timestamp: m.Timestamp,

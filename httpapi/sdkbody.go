@@ -35,10 +35,10 @@ type sdkRequest struct {
 // the first byte too many.
 type sdkMessage struct {
 	id, text []byte
-	role     string
-	sum      session.Sum // of all of its text
-	thought  session.Sum // of all of its reasoning
-	fault    error       // what is wrong with its parts
+	role     session.Role // "": none that counts
+	sum      session.Sum  // of all of its text
+	thought  session.Sum  // of all of its reasoning
+	fault    error        // what is wrong with its parts
 }
 
 // shownList is the newest of a list of messages, each in a few bytes.
@@ -65,11 +65,11 @@ func (l *shownList) add(m *sdkMessage) {
 	if len(l.shown) == 2*leastShown || len(l.ids)+len(id) > 2*leastShownIDs {
 		l.forget()
 	}
-	if m.role == string(session.User) {
+	if m.role == session.User {
 		l.user = len(l.shown)
 	}
 	l.ids = append(l.ids, id...)
-	l.shown = append(l.shown, shownMessage{len(l.ids), session.Role(m.role), m.sum, m.thought})
+	l.shown = append(l.shown, shownMessage{len(l.ids), m.role, m.sum, m.thought})
 }
 
 // forget drops the oldest, down to what is kept at least.
@@ -155,7 +155,10 @@ func (s *sdkReader) read(in *jsonread.Reader) error {
 	}
 	alone, hasAlone := sdkMessage{}, false
 	err := in.Object(func(name string) error {
-		var err error
+		kind, err := in.Kind()
+		if err != nil {
+			return err
+		}
 		switch name {
 		case "id":
 			s.id, err = s.short()
@@ -164,19 +167,11 @@ func (s *sdkReader) read(in *jsonread.Reader) error {
 		case "messageId":
 			s.messageID, err = s.short()
 		case "message":
-			kind, failed := in.Kind()
-			if failed != nil {
-				return failed
-			}
 			hasAlone = kind != jsonread.Null
 			if err = s.message(name + "."); err == nil {
 				alone, s.this = s.this, alone
 			}
 		case "messages":
-			kind, failed := in.Kind()
-			if failed != nil {
-				return failed
-			}
 			s.listed, s.hasUser = kind != jsonread.Null, false
 			s.list = shownList{ids: s.list.ids[:0], shown: s.list.shown[:0]}
 			err = in.Array(s.listedMessage)
@@ -184,7 +179,7 @@ func (s *sdkReader) read(in *jsonread.Reader) error {
 		return fieldError("", name, err)
 	}, "id", "trigger", "messageId", "message", "messages")
 	if !s.listed && hasAlone {
-		s.user, s.hasUser = alone, alone.role == string(session.User)
+		s.user, s.hasUser = alone, alone.role == session.User
 	}
 	return err
 }
@@ -202,10 +197,10 @@ func (s *sdkReader) listedMessage() error {
 		return err
 	}
 	switch s.this.role {
-	case string(session.User):
+	case session.User:
 		s.list.add(&s.this)
 		s.user, s.this, s.hasUser = s.this, s.user, true
-	case string(session.Assistant):
+	case session.Assistant:
 		s.list.add(&s.this)
 	}
 	return nil
@@ -221,23 +216,18 @@ func (s *sdkReader) message(where string) error {
 			s.this.id, err = s.in.String(s.this.id[:0], maxSDKID)
 		case "role":
 			s.word, err = s.in.String(s.word[:0], maxSDKID)
-			s.this.role = roleOf(s.word)
+			s.this.role = ""
+			for _, role := range []session.Role{session.User, session.Assistant} {
+				if string(s.word) == string(role) {
+					s.this.role = role
+				}
+			}
 		case "parts":
 			s.this.text, s.this.sum, s.this.thought, s.this.fault = s.this.text[:0], session.Sum{}, session.Sum{}, nil
 			return s.excuse(where, name, s.in.Array(s.part))
 		}
 		return fieldError(where, name, err)
 	}, "id", "role", "parts")
-}
-
-// roleOf returns one of the roles that count, or "".
-func roleOf(word []byte) string {
-	for _, role := range []session.Role{session.User, session.Assistant} {
-		if string(word) == string(role) {
-			return string(role)
-		}
-	}
-	return ""
 }
 
 // errOtherPart: a message of the user's may have more than text for the page, but

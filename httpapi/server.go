@@ -4,6 +4,7 @@
 package httpapi
 
 import (
+	"cmp"
 	_ "embed"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"lumos/backend/httpapi/wsconn"
 	"lumos/backend/hub"
@@ -67,15 +69,9 @@ func New(cfg Config) http.Handler {
 }
 
 func newServer(cfg Config) *server {
-	if cfg.WriteTimeout == 0 {
-		cfg.WriteTimeout = DefaultWriteTimeout
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	if cfg.Registry == nil {
-		cfg.Registry = prometheus.NewRegistry()
-	}
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, DefaultWriteTimeout)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	cfg.Registry = cmp.Or(cfg.Registry, prometheus.NewRegistry())
 	s := &server{
 		Config: cfg, Metrics: cfg.Hub.Metrics(), requests: newRequests(cfg.Registry),
 		addresses: addresses{trusted: cfg.TrustedProxies, log: cfg.Logger, level: slog.LevelWarn},
@@ -116,7 +112,8 @@ func (s *server) router() *mux.Router {
 	s.route(m, "GET HEAD", "/readyz", s.handleReady)
 	s.route(m, "GET", "/openapi.yaml", serveYAML(openAPI))
 	s.route(m, "GET", "/asyncapi.yaml", serveYAML(asyncAPI))
-	m.Handle("/metrics", onRoute("/metrics", s.handleMetrics())).Methods("GET")
+	metrics := promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	m.Handle("/metrics", onRoute("/metrics", metrics)).Methods("GET")
 	for _, path := range []string{"/", "/widget.js", "/widget-more.js", "/transport.js"} {
 		m.Handle(path, onRoute(path, s.Static)).Methods("GET", "HEAD")
 	}

@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -79,6 +81,32 @@ func (s *server) handleWebSocket(w http.ResponseWriter, r *http.Request) error {
 	claim = nil // Serve owns it
 	s.Hub.Serve(ctx, sock, join)
 	return nil
+}
+
+// deepChat tells whether the client is a deep-chat widget.
+func deepChat(r *http.Request) bool {
+	const header = "Sec-WebSocket-Protocol"
+	return hasToken(r.Header, header, subprotocolDeep) && !hasToken(r.Header, header, subprotocol)
+}
+
+// reserve finds or makes the session that the widget joins, and claims it. All refusals are
+// here, before the upgrade: a widget that was connected once reconnects at once, for ever.
+func (s *server) reserve(ctx context.Context, r *http.Request) (hub.Join, error) {
+	q := r.URL.Query()
+	if q.Get("watch") == "1" {
+		return hub.Join{}, hub.Invalid("The subprotocol deep-chat has no way to watch: leave watch out.")
+	}
+	ref, err := s.place(ctx, r, false)
+	if err != nil {
+		return hub.Join{}, err
+	}
+	claim, err := s.Hub.Reserve(ctx, caller(r), ref)
+	if errors.Is(err, session.ErrTaken) {
+		err = refuse(hub.CodeBusy, "Another connection has this conversation.")
+	}
+	// The widget has to be configured with the phrase: connect={…,"stream":{"simulation":"[DONE]"}}.
+	end := cmp.Or(q.Get("end"), "[DONE]")
+	return hub.Join{Ref: ref, Claim: claim, Offset: -1, Dialect: &wire.DeepChat{EndPhrase: end}}, err
 }
 
 // place returns the session that the path names. If it names none, place makes one, unless

@@ -67,15 +67,11 @@ var sentences = map[string]string{
 	CodeStoreUnavailable: "The conversation store cannot be reached. Try again in a moment.",
 }
 
-// busyAgain is when to try a busy model again if it does not say: its rate limits are by
-// the minute.
-const busyAgain = time.Minute
-
 // ErrorOf returns what a client is told of code.
 func ErrorOf(code string) *Error {
 	e := &Error{Code: code, Text: sentences[code]}
 	if code == CodeUpstreamBusy {
-		e.RetryAfter = busyAgain
+		e.RetryAfter = time.Minute // its rate limits are by the minute
 	}
 	return e
 }

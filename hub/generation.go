@@ -56,13 +56,10 @@ type generation struct {
 // stored of it apart from its text.
 func (g *generation) ask(ctx context.Context, history []session.Message) (session.Message, error) {
 	h := g.h
-	h.metrics.waiting.Inc()
-	done, err := h.awaitUpstream(ctx)
-	h.metrics.waiting.Dec()
-	if err != nil {
+	if err := h.awaitUpstream(ctx); err != nil {
 		return failedReply(err), err
 	}
-	defer done()
+	defer h.upstream.Release(1)
 	g.budget = llm.NewBudget(maxRequests, maxWaiting)
 	g.resume()
 	ctx = llm.WithBudget(ctx, g.budget)

@@ -64,7 +64,6 @@ type Hub struct {
 	cfg      Config
 	sessions *session.Manager
 	log      *slog.Logger
-	counter  session.Counter
 	metrics  *Metrics
 	upstream *semaphore.Weighted // replies that are with the model
 	orphans  orphans
@@ -90,30 +89,25 @@ type Hub struct {
 
 // New returns a Hub, which does nothing until Run is called.
 func New(cfg Config) *Hub {
-	if cfg.MaxMessageBytes == 0 {
-		cfg.MaxMessageBytes = 64 << 10
-	}
-	if cfg.MaxContextTokens == 0 {
-		cfg.MaxContextTokens = 32768
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
+	cfg.MaxMessageBytes = cmp.Or(cfg.MaxMessageBytes, 64<<10)
+	cfg.MaxContextTokens = cmp.Or(cfg.MaxContextTokens, 32768)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	if cfg.Limits.Counter == nil {
+		cfg.Limits.Counter = new(session.Counts)
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(prometheus.NewRegistry())
 	}
 	h := &Hub{
-		cfg: cfg, sessions: cfg.Sessions, log: cfg.Logger, counter: cfg.Limits.Counter, metrics: cfg.Metrics,
+		cfg: cfg, sessions: cfg.Sessions, log: cfg.Logger, metrics: cfg.Metrics,
 		upstream: semaphore.NewWeighted(cmp.Or(int64(cfg.Limits.Upstream), math.MaxInt64)),
 		ops:      make(chan func()), closing: make(chan struct{}),
 		rooms: make(map[session.Ref][]*Conn),
 	}
-	if h.counter == nil {
-		h.counter = new(session.Counts)
-	}
 	h.turnsCtx, h.endTurns = context.WithCancelCause(context.Background())
 	h.drained, h.nothingLeft = context.WithCancel(context.Background())
 	h.slots.clients, h.orphans.known = make(map[string]int), make(map[uuid.UUID]bool)
+	h.orphans.takers = semaphore.NewWeighted(int64(cmp.Or(min(cfg.Limits.Upstream, takersAtOnce), takersAtOnce)))
 	cfg.Sessions.Watch(h)
 	return h
 }

@@ -74,7 +74,7 @@ func (h *Hub) AdmitRequest(ctx context.Context, from Caller) error {
 	if from.Client == "" || most == 0 {
 		return nil
 	}
-	full, err := h.counter.Full(ctx, repliesOf(from.Client), most)
+	full, err := h.cfg.Limits.Counter.Full(ctx, repliesOf(from.Client), most)
 	if err != nil || !full {
 		return err
 	}
@@ -94,7 +94,7 @@ func (h *Hub) admit(ctx context.Context, from Caller, what, refusal string) erro
 	if from.Client == "" || most == 0 {
 		return nil
 	}
-	wait, err := h.counter.Take(ctx, what+" "+from.Client, most)
+	wait, err := h.cfg.Limits.Counter.Take(ctx, what+" "+from.Client, most)
 	if err != nil || wait == 0 {
 		return err
 	}
@@ -111,7 +111,7 @@ func (h *Hub) countReply(ctx context.Context, from Caller, reply uuid.UUID) erro
 	if from.Client == "" || most == 0 {
 		return nil
 	}
-	ok, err := h.counter.Enter(ctx, repliesOf(from.Client), reply, most)
+	ok, err := h.cfg.Limits.Counter.Enter(ctx, repliesOf(from.Client), reply, most)
 	switch {
 	case err != nil:
 		h.uncountReply(from.Client, reply) // it may be counted: the answer alone can be lost
@@ -126,7 +126,7 @@ func (h *Hub) countReply(ctx context.Context, from Caller, reply uuid.UUID) erro
 // other's. It never refuses, and ignores a store that is away.
 func (h *Hub) recountReply(ctx context.Context, client string, reply uuid.UUID) {
 	if client != "" && h.cfg.Limits.RepliesPerClient != 0 {
-		_, _ = h.counter.Enter(ctx, repliesOf(client), reply, math.MaxInt32)
+		_, _ = h.cfg.Limits.Counter.Enter(ctx, repliesOf(client), reply, math.MaxInt32)
 	}
 }
 
@@ -141,7 +141,7 @@ func (h *Hub) tooManyReplies() error {
 // uncountReply ends what countReply or recountReply began here.
 func (h *Hub) uncountReply(client string, reply uuid.UUID) {
 	if client != "" && h.cfg.Limits.RepliesPerClient != 0 {
-		h.counter.Leave(repliesOf(client), reply)
+		h.cfg.Limits.Counter.Leave(repliesOf(client), reply)
 	}
 }
 
@@ -231,18 +231,19 @@ func (h *Hub) OpenStream(ctx context.Context, from Caller) (closed func(), err e
 	return func() { h.slots.free(from.Client) }, nil
 }
 
-// awaitUpstream waits until the reply may go to the model, first come, first
-// served. The caller calls done afterwards. Errors: *Error with
-// CodeUpstreamBusy; ctx's.
-func (h *Hub) awaitUpstream(ctx context.Context) (done func(), err error) {
+// awaitUpstream acquires h.upstream for a reply, first come, first served.
+// Errors: *Error with CodeUpstreamBusy; ctx's.
+func (h *Hub) awaitUpstream(ctx context.Context) error {
+	h.metrics.waiting.Inc()
+	defer h.metrics.waiting.Dec()
 	limit, cancel := context.WithTimeout(ctx, upstreamWait)
 	defer cancel()
-	if err := h.upstream.Acquire(limit, 1); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		h.metrics.Rejected("upstream")
-		return nil, ErrorOf(CodeUpstreamBusy)
+	if h.upstream.Acquire(limit, 1) == nil {
+		return nil
 	}
-	return func() { h.upstream.Release(1) }, nil
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	h.metrics.Rejected("upstream")
+	return ErrorOf(CodeUpstreamBusy)
 }

@@ -178,7 +178,7 @@ func (m *Metrics) ended(end string, e session.Message, unread, continued int, to
 	}
 	m.replyTime.Observe(took.Seconds())
 	m.bytes.Add(float64(len(e.Content)))
-	tokens := float64(len(e.Content)) / bytesPerToken
+	tokens := float64(len(e.Content)) / 4 // about, in English
 	if u := e.Usage; u != nil {
 		tokens = float64(u.CompletionTokens)
 		m.tokens.WithLabelValues("prompt").Add(float64(u.PromptTokens))

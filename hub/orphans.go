@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/semaphore"
 
 	"lumos/backend/session"
 
@@ -25,16 +25,10 @@ const takersAtOnce = 50
 
 // orphans are replies that nobody writes and that wait to be taken over here.
 type orphans struct {
-	mu      sync.Mutex // guards what follows
-	queue   []orphan
-	known   map[uuid.UUID]bool // by reply: those in queue and those being taken over
-	takers  int                // goroutines in takeOrphans
-	running sync.WaitGroup     // of these
-}
-
-type orphan struct {
-	ref   session.Ref
-	reply uuid.UUID
+	takers  *semaphore.Weighted // one for each reply that is being taken over
+	running sync.WaitGroup      // goroutines in takeOver
+	mu      sync.Mutex          // guards what follows
+	known   map[uuid.UUID]bool  // by reply: those that wait, and those being taken over
 }
 
 // Orphaned implements session.Events: the reply is taken over, unless that is under
@@ -47,37 +41,24 @@ func (h *Hub) Orphaned(ref session.Ref, reply uuid.UUID) {
 		return
 	}
 	o.known[reply] = true
-	o.queue = append(o.queue, orphan{ref, reply})
-	if o.takers < cmp.Or(min(h.cfg.Limits.Upstream, takersAtOnce), takersAtOnce) {
-		o.takers++
-		o.running.Go(h.takeOrphans)
-	}
+	o.running.Go(func() { h.takeOver(ref, reply) })
 }
 
-// takeOrphans takes over orphans one by one, until none is left.
-func (h *Hub) takeOrphans() {
-	for next, ok := h.nextOrphan(uuid.Nil); ok; next, ok = h.nextOrphan(next.reply) {
-		if h.rescue("taking a reply over", next.ref, func() error { h.adopt(next); return nil }) != nil {
-			h.sendAway(next.ref)
-			// Followers that come before the next attempt wait for it.
-			time.AfterFunc(adoptAgain, func() { h.Orphaned(next.ref, next.reply) })
-		}
-	}
-}
-
-// nextOrphan forgets the reply done, and returns the next one for this taker. If there is
-// none, or the hub ends, ok is false and the taker counts no more.
-func (h *Hub) nextOrphan(done uuid.UUID) (next orphan, ok bool) {
+// takeOver adopts a reply when its turn has come, unless the hub ends before.
+func (h *Hub) takeOver(ref session.Ref, reply uuid.UUID) {
 	o := &h.orphans
+	if o.takers.Acquire(h.turnsCtx, 1) != nil {
+		return
+	}
+	defer o.takers.Release(1)
+	if h.rescue("taking a reply over", ref, func() error { h.adopt(ref, reply); return nil }) != nil {
+		h.sendAway(ref)
+		// Followers that come before the next attempt wait for it.
+		time.AfterFunc(adoptAgain, func() { h.Orphaned(ref, reply) })
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.known, done)
-	if len(o.queue) == 0 || h.turnsCtx.Err() != nil {
-		o.takers--
-		return orphan{}, false
-	}
-	next, o.queue = o.queue[0], o.queue[1:]
-	return next, true
+	delete(o.known, reply)
 }
 
 // sendAway ends the streams that follow a reply which nobody writes; their clients
@@ -95,7 +76,7 @@ func (h *Hub) sendAway(ref session.Ref) {
 
 // adopt takes over one reply. It returns up to 50 ms after the turn has started, so that
 // the model is not asked for all orphans at once.
-func (h *Hub) adopt(o orphan) {
+func (h *Hub) adopt(ref session.Ref, id uuid.UUID) {
 	const spread = 50 * time.Millisecond
 	h.work.Add(1)
 	defer h.workDone()
@@ -103,29 +84,29 @@ func (h *Hub) adopt(o orphan) {
 		return
 	}
 	step, cancel := context.WithTimeout(h.turnsCtx, StoreTimeout)
-	said, ended, err := h.sessions.Take(step, o.ref, o.reply)
+	said, ended, err := h.sessions.Take(step, ref, id)
 	cancel()
 	switch {
 	case errors.Is(err, session.ErrBusy), errors.Is(err, session.ErrLost), errors.Is(err, session.ErrNotFound):
 		return // somebody else has it, or it has ended
 	case err != nil:
-		h.log.Warn("a reply could not be taken over", "session", ShortID(o.ref.ID), "error", err)
+		h.log.Warn("a reply could not be taken over", "session", ShortID(ref.ID), "error", err)
 		return // followers and polls report it again
 	}
 	r := reply.Of(said.Text)
-	h.recountReply(h.turnsCtx, said.Running.Client, o.reply)
+	h.recountReply(h.turnsCtx, said.Running.Client, id)
 	h.metrics.adoptions.Inc()
-	h.log.Info("reply taken over", slog.String("session", ShortID(o.ref.ID)), slog.Int("at", r.Appended()))
+	h.log.Info("reply taken over", slog.String("session", ShortID(ref.ID)), slog.Int("at", r.Appended()))
 	if ended != "" {
 		m := session.Message{FinishReason: ended}
 		if ended == session.FinishError {
 			m.Failure = CodeInternal
 		}
 		if err := h.finish(r, m); err != nil {
-			h.log.Warn("a reply that was taken over could not be ended", "session", ShortID(o.ref.ID), "error", err)
+			h.log.Warn("a reply that was taken over could not be ended", "session", ShortID(ref.ID), "error", err)
 		}
-		h.uncountReply(said.Running.Client, o.reply)
-		h.Changed(o.ref) // connections here may not know this reply
+		h.uncountReply(said.Running.Client, id)
+		h.Changed(ref) // connections here may not know this reply
 		return
 	}
 	if h.start(r, said, Caller{Client: said.Running.Client}) != nil {

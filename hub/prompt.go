@@ -37,9 +37,12 @@ func (h *Hub) newPrompt(history []session.Message, budget int) prompt {
 		p.parts = append(p.parts, llms.TextParts(llms.ChatMessageTypeSystem, h.cfg.SystemPrompt))
 	}
 	before := llms.ChatMessageTypeSystem
-	for i := first; i < len(history); i++ {
-		role, text := roleOf(history[i]), history[i].Text()
-		if strings.TrimSpace(text) == "" || history[i].Role != session.User && before == llms.ChatMessageTypeSystem {
+	for _, m := range history[first:] {
+		role, text := llms.ChatMessageTypeAI, m.Text()
+		if m.Role == session.User {
+			role = llms.ChatMessageTypeHuman
+		}
+		if strings.TrimSpace(text) == "" || role == llms.ChatMessageTypeAI && before == llms.ChatMessageTypeSystem {
 			continue
 		}
 		if role == before {
@@ -50,13 +53,6 @@ func (h *Hub) newPrompt(history []session.Message, budget int) prompt {
 		p.parts, before = append(p.parts, llms.TextParts(role, text)), role
 	}
 	return p
-}
-
-func roleOf(m session.Message) llms.ChatMessageType {
-	if m.Role == session.User {
-		return llms.ChatMessageTypeHuman
-	}
-	return llms.ChatMessageTypeAI
 }
 
 // messages returns the prompt, with the text that the reply already has as a last message
@@ -81,9 +77,6 @@ func ratio(history []session.Message) float64 {
 	}
 	return 0
 }
-
-// bytesPerToken is about how many bytes of text a token is in English.
-const bytesPerToken = 4
 
 // finishReason maps Mistral's reasons, and Ollama's, to the contract's.
 func finishReason(reason string) string {

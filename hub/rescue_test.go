@@ -101,7 +101,7 @@ func (d *dialect) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p 
 	d.ChatHub.Text(out, r, at, p)
 }
 
-func (d *dialect) End(out *reply.Outbox, r *reply.Reply, e *reply.End) error {
+func (d *dialect) End(out *reply.Outbox, r *reply.Reply, e *session.TextEnd) error {
 	d.burn("End")
 	return d.ChatHub.End(out, r, e)
 }

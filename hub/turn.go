@@ -240,7 +240,7 @@ func (h *Hub) Running(ctx context.Context, ref session.Ref) (*reply.Reply, error
 
 // Wait returns when the reply has ended, wherever it is written.
 // Errors: ctx's; reply.ErrCut, where the store is away for too long; ErrDraining.
-func (h *Hub) Wait(ctx context.Context, r *reply.Reply) (*reply.End, error) {
+func (h *Hub) Wait(ctx context.Context, r *reply.Reply) (*session.TextEnd, error) {
 	ctx, cancel := h.Staying(ctx)
 	defer cancel()
 	return r.Follow(ctx, reply.Discard{}, reply.NewOutbox(reply.Discard{}, false, nil), reply.AtEnd)

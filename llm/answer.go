@@ -70,7 +70,7 @@ func (c *call) read(ctx context.Context, body io.Reader, kind string, w *watch) 
 			w.allow(lateUsage)
 		case c.finish == "" && c.deltas > 0 && !idle:
 			idle = true
-			w.allow(c.budget.silenceLimit(c.m.idle))
+			w.allow(c.budget.silenceLimit(c.m.cfg.IdleTimeout))
 		case c.finish == "" && n > 0:
 			w.hear(c.deltas > deltas)
 		}
@@ -110,7 +110,7 @@ func (c *call) take(p *parser) *failure {
 			return f
 		}
 		if d.failed {
-			return c.m.explainEvent(parseReason(data, c.m.model))
+			return c.m.explainEvent(parseReason(data, c.m.cfg.Model))
 		}
 		var f *failure
 		if len(d.thought) > thought && (text > 0 || len(d.boundaries) > 0) {
@@ -247,7 +247,7 @@ func (c *call) end(ctx context.Context, p *parser, err error, unfinished bool) *
 		return f
 	}
 	if !c.done && !errors.Is(err, io.EOF) {
-		c.m.log.Debug("the model's stream broke behind its finish_reason", "error", beforeQuote(err.Error()))
+		c.m.cfg.Logger.Debug("the model's stream broke behind its finish_reason", "error", beforeQuote(err.Error()))
 	}
 	// Halves of characters that were never completed become U+FFFD.
 	p.decoder.thought = appendEnd(p.decoder.thought[:0], c.half.thought)
@@ -316,7 +316,7 @@ func (c *call) noStream(ctx context.Context, begun []byte, body io.Reader, kind 
 	}
 	var d decoder
 	if err := d.event(whole); err == nil && d.failed {
-		return c.m.explainEvent(parseReason(whole, c.m.model))
+		return c.m.explainEvent(parseReason(whole, c.m.cfg.Model))
 	}
 	switch kind {
 	case "application/json", "text/html", "text/plain", "application/xml", "text/event-stream", "":

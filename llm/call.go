@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -67,13 +66,10 @@ func (p *parser) giveBack() {
 	parsers.Put(p)
 }
 
-// errBudget: the reply's budget has no request left.
-var errBudget = errors.New("no request is left for this reply")
-
 // run makes attempts until one succeeds, or retries or the budget allow no other.
 func (c *call) run() *failure {
 	if c.budget.Spent() {
-		return fail(llms.ErrCodeProviderUnavailable, errBudget, "the model was asked as often as one reply may")
+		return fail(llms.ErrCodeProviderUnavailable, nil, "the model was asked as often as one reply may")
 	}
 	if wait := c.budget.pause; wait > 0 {
 		c.budget.pause = 0
@@ -94,7 +90,7 @@ func (c *call) run() *failure {
 		if f == nil {
 			return nil
 		}
-		wait, ok := c.m.retries.next(try, f)
+		wait, ok := c.m.cfg.nextWait(try, f)
 		ok = ok && c.budget.allows(wait)
 		if !ok || c.begun || c.thinks {
 			if f.transient {
@@ -105,9 +101,9 @@ func (c *call) run() *failure {
 			}
 			return f
 		}
-		c.m.log.Info("the model is asked again", "code", string(f.Code), "try", try+1, "wait_s", wait.Seconds())
-		if c.m.onRetry != nil {
-			c.m.onRetry(wait, f.Error)
+		c.m.cfg.Logger.Info("the model is asked again", "code", string(f.Code), "try", try+1, "wait_s", wait.Seconds())
+		if c.m.cfg.OnRetry != nil {
+			c.m.cfg.OnRetry(wait, f.Error)
 		}
 		if !sleep(c.ctx, wait) {
 			return canceled(c.ctx)
@@ -124,7 +120,7 @@ func (c *call) spent() int { return max(c.deltas, min(c.usage.completion, c.fres
 func (c *call) attempt() *failure {
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
-	w := newWatch(cancel, c.budget.silenceLimit(c.m.firstToken))
+	w := newWatch(cancel, c.budget.silenceLimit(c.m.cfg.FirstTokenTimeout))
 	defer func() { c.budget.waited += w.stop() }()
 	c.begin()
 
@@ -135,8 +131,8 @@ func (c *call) attempt() *failure {
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "text/event-stream")
 	req.Header.Set("User-Agent", "chathub")
-	if c.m.key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.m.key)
+	if c.m.cfg.APIKey != "" {
+		req.Header.Set("Authorization", "Bearer "+c.m.cfg.APIKey)
 	}
 	resp, err := c.m.client.Do(req)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/tmc/langchaingo/llms"
 )
 
-// provider is the Provider of every *llms.Error made here.
+// provider is the Provider of every *llms.Error made here, but for an Ollama's.
 const provider = "mistral"
 
 // maxErrorBody is how much of an error's body is read.
@@ -126,7 +126,7 @@ func inner(err error) error {
 // refused is the failure that an answer other than 200 means.
 func (m *Mistral) refused(resp *http.Response) *failure {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	f := m.explain(resp.StatusCode, parseReason(body, m.model))
+	f := m.explain(resp.StatusCode, parseReason(body, m.cfg.Model))
 	f.WithDetail("status", resp.StatusCode)
 	if id := requestID(resp.Header); id != "" {
 		f.WithDetail("request_id", id)

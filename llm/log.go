@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/tmc/langchaingo/llms"
@@ -45,40 +46,20 @@ func LogAttrs(err error) []slog.Attr {
 			attrs = append(attrs, slog.String("upstream_"+name, value))
 		}
 	}
-	if id, _ := e.Details["request_id"].(string); plain(id) {
+	if id, _ := e.Details["request_id"].(string); plainID.MatchString(id) {
 		attrs = append(attrs, slog.String("upstream_request_id", id))
 	}
 	return attrs
 }
 
-// plain says that s can be a request's id: short, and one word.
-func plain(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if ('0' > c || c > '9') && ('a' > c|0x20 || c|0x20 > 'z') && c != '-' && c != '_' && c != '.' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 64
-}
+// plainID matches what can be a request's id: short, and one word.
+var plainID = regexp.MustCompile(`^[0-9A-Za-z_.-]{1,64}$`)
 
-// identifier says that s is a name that programs give to errors: a number, words
-// joined by underscores, or one that ends in Error.
-func identifier(s string) bool {
-	if s == "" || len(s) > 64 {
-		return false
-	}
-	digits, letters := true, true
-	for i := range len(s) {
-		c := s[i]
-		digit, letter := '0' <= c && c <= '9', 'a' <= c|0x20 && c|0x20 <= 'z'
-		if !digit && !letter && c != '_' {
-			return false
-		}
-		digits, letters = digits && digit, letters && letter
-	}
-	return digits && len(s) <= 6 || letters && strings.HasSuffix(s, "Error") || !digits && strings.Contains(s, "_") && s == strings.ToLower(s)
-}
+// errorName matches a name that programs give to errors: a number, one that ends in Error, or
+// words joined by underscores.
+var errorName = regexp.MustCompile(`^([0-9]{1,6}|[A-Za-z]*Error|[0-9a-z]*_[0-9a-z_]*)$`)
+
+func identifier(s string) bool { return len(s) <= 64 && errorName.MatchString(s) }
 
 // beforeQuote returns an error text of net/http up to its first quotation mark, after which it
 // may quote what came from the network.

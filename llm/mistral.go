@@ -16,24 +16,19 @@ import (
 	"github.com/tmc/langchaingo/llms"
 )
 
-// The defaults of Config. DefaultMaxElapsed bounds the waits of a call without a Budget: it
+// Defaults of Config. DefaultMaxElapsed bounds the waits of a call without a Budget: it
 // outlasts the minute of Mistral's rate limit.
 const (
-	DefaultBaseURL           = "https://api.mistral.ai"
-	DefaultOllamaURL         = "http://127.0.0.1:11434"
-	DefaultModel             = "mistral-small-latest"
 	DefaultFirstTokenTimeout = 120 * time.Second
 	DefaultIdleTimeout       = 60 * time.Second
-	DefaultMaxRetries        = 5
-	DefaultMaxRetryWait      = 65 * time.Second
 	DefaultMaxElapsed        = 90 * time.Second
 )
 
 // Config says how to reach Mistral. The zero value of a field is its default.
 type Config struct {
-	BaseURL string // without /v1
+	BaseURL string // without /v1; "": https://api.mistral.ai
 	APIKey  string // empty: no Authorization is sent, for servers that want none
-	Model   string
+	Model   string // "": mistral-small-latest
 
 	// HTTPClient is copied, and the copy follows no redirect. Nil: one of our own.
 	HTTPClient *http.Client
@@ -52,8 +47,8 @@ type Config struct {
 	// text an answer may go on for ten minutes, with text for ever.
 	FirstTokenTimeout, IdleTimeout time.Duration
 
-	// MaxRetries is the number of attempts after the first, negative for none.
-	// MaxRetryWait is the longest wait between two: a server whose Retry-After asks
+	// MaxRetries is the number of attempts after the first, negative for none, 0: 5.
+	// MaxRetryWait is the longest wait between two, 0: 65 s. A server whose Retry-After asks
 	// for more is not asked again. A context's Budget bounds a call as well.
 	MaxRetries   int
 	MaxRetryWait time.Duration
@@ -67,26 +62,17 @@ type Config struct {
 // Mistral is a langchaingo model that speaks to Mistral's API, or to one like it. It
 // is safe for concurrent use and has nothing to close.
 type Mistral struct {
-	provider    string  // its name in errors
-	ollama      *ollama // what requests to Ollama have besides; nil: it is no Ollama
-	endpoint    string
-	key         string
-	model       string
-	client      *http.Client
-	temperature *float64
-	effort      string
-	firstToken  time.Duration
-	idle        time.Duration
-	retries     retries
-	onRetry     func(time.Duration, *llms.Error)
-	log         *slog.Logger
+	cfg      Config  // with its defaults
+	ollama   *ollama // what requests to Ollama have besides; nil: it is no Ollama
+	endpoint string
+	client   *http.Client
 }
 
 var _ llms.Model = (*Mistral)(nil)
 
 // NewMistral checks the configuration. It reaches nobody.
 func NewMistral(cfg Config) (*Mistral, error) {
-	base, err := url.Parse(cmp.Or(cfg.BaseURL, DefaultBaseURL))
+	base, err := url.Parse(cmp.Or(cfg.BaseURL, "https://api.mistral.ai"))
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, fmt.Errorf("llm: the base URL %q is no http or https URL", cfg.BaseURL)
 	}
@@ -103,24 +89,15 @@ func NewMistral(cfg Config) (*Mistral, error) {
 	}
 	// Some write the address with /v1, as the curl examples of Mistral's have it.
 	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/v1")
-	m := &Mistral{
-		provider:    provider,
-		endpoint:    base.JoinPath("/v1/chat/completions").String(),
-		key:         cfg.APIKey,
-		model:       cmp.Or(cfg.Model, DefaultModel),
-		client:      newClient(cfg.HTTPClient),
-		temperature: cfg.Temperature,
-		effort:      cfg.ReasoningEffort,
-		firstToken:  cmp.Or(cfg.FirstTokenTimeout, DefaultFirstTokenTimeout),
-		idle:        cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout),
-		retries:     retries{cmp.Or(cfg.MaxRetries, DefaultMaxRetries), cmp.Or(cfg.MaxRetryWait, DefaultMaxRetryWait)},
-		onRetry:     cfg.OnRetry,
-		log:         cfg.Logger,
-	}
-	if m.log == nil {
-		m.log = slog.New(slog.DiscardHandler)
-	}
-	return m, nil
+	cfg.Model = cmp.Or(cfg.Model, "mistral-small-latest")
+	cfg.FirstTokenTimeout = cmp.Or(cfg.FirstTokenTimeout, DefaultFirstTokenTimeout)
+	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout)
+	cfg.MaxRetries = cmp.Or(cfg.MaxRetries, 5)
+	cfg.MaxRetryWait = cmp.Or(cfg.MaxRetryWait, 65*time.Second)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	return &Mistral{
+		cfg: cfg, endpoint: base.JoinPath("/v1/chat/completions").String(), client: newClient(cfg.HTTPClient),
+	}, nil
 }
 
 // newClient returns the client to use: a copy of given, or one made for many
@@ -148,9 +125,6 @@ func newClient(given *http.Client) *http.Client {
 	return &client
 }
 
-// Model is the name of the model that is asked when a call names none.
-func (m *Mistral) Model() string { return m.model }
-
 // GenerateContent asks the model to answer a conversation. If its last message is the AI's, that
 // is the beginning of the answer, and only what follows it is streamed and returned.
 //
@@ -174,7 +148,7 @@ func (m *Mistral) Model() string { return m.model }
 // errors.Is(err, io.ErrUnexpectedEOF) is true, and for no other error. A [Budget] bounds the
 // requests of several calls.
 func (m *Mistral) GenerateContent(ctx context.Context, messages []llms.MessageContent, options ...llms.CallOption) (*llms.ContentResponse, error) {
-	c := call{m: m, ctx: ctx, budget: m.retries.budget(ctx)}
+	c := call{m: m, ctx: ctx, budget: m.cfg.budget(ctx)}
 	for _, option := range options {
 		option(&c.opts)
 	}
@@ -187,7 +161,9 @@ func (m *Mistral) GenerateContent(ctx context.Context, messages []llms.MessageCo
 		f = c.run()
 	}
 	if f != nil {
-		f.Provider = m.provider
+		if m.ollama != nil {
+			f.Provider = "ollama"
+		}
 		return nil, f.Error
 	}
 	return c.response(), nil
@@ -226,8 +202,8 @@ func ownOption(name string, value any) llms.CallOption {
 
 // redact takes the key out of a text that came from outside.
 func (m *Mistral) redact(text string) string {
-	if m.key == "" {
+	if m.cfg.APIKey == "" {
 		return text
 	}
-	return strings.ReplaceAll(text, m.key, "[key]")
+	return strings.ReplaceAll(text, m.cfg.APIKey, "[key]")
 }

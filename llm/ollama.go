@@ -9,23 +9,10 @@ import (
 // Ollama has nearly the same endpoint as Mistral, /v1/chat/completions. Fields that it does not
 // have are not sent (prefix, prompt_cache_key), and some of its own are.
 
-// ollamaFirstToken is how long an Ollama may be silent until its first token: it may
-// have to load the model first, for which it gives itself five minutes.
-const ollamaFirstToken = 5 * time.Minute
-
 // ollama has the additional fields of a request to Ollama.
 type ollama struct {
-	StreamOptions streamOptions `json:"stream_options"`
-	Options       *numCtx       `json:"options,omitempty"`
-}
-
-// streamOptions asks for the usage, which is not told otherwise.
-type streamOptions struct {
-	IncludeUsage bool `json:"include_usage"`
-}
-
-type numCtx struct {
-	NumCtx int `json:"num_ctx"`
+	StreamOptions map[string]bool `json:"stream_options"`
+	Options       map[string]int  `json:"options,omitempty"`
 }
 
 // NewOllama returns a model that asks an Ollama server, for the open weights of
@@ -38,16 +25,16 @@ func NewOllama(cfg Config) (*Mistral, error) {
 	if cfg.Model == "" {
 		return nil, errors.New("llm: Ollama needs the name of a model")
 	}
-	cfg.BaseURL = cmp.Or(cfg.BaseURL, DefaultOllamaURL)
-	cfg.FirstTokenTimeout = cmp.Or(cfg.FirstTokenTimeout, ollamaFirstToken)
+	cfg.BaseURL = cmp.Or(cfg.BaseURL, "http://127.0.0.1:11434")
+	// It may have to load the model first, for which it gives itself five minutes.
+	cfg.FirstTokenTimeout = cmp.Or(cfg.FirstTokenTimeout, 5*time.Minute)
 	m, err := NewMistral(cfg)
 	if err != nil {
 		return nil, err
 	}
-	m.provider = "ollama"
-	m.ollama = &ollama{StreamOptions: streamOptions{IncludeUsage: true}}
+	m.ollama = &ollama{StreamOptions: map[string]bool{"include_usage": true}} // it tells no usage otherwise
 	if cfg.ContextTokens > 0 {
-		m.ollama.Options = &numCtx{cfg.ContextTokens}
+		m.ollama.Options = map[string]int{"num_ctx": cfg.ContextTokens}
 	}
 	return m, nil
 }

@@ -38,13 +38,13 @@ type message struct {
 // may be the answer's beginning.
 func (m *Mistral) encode(messages []llms.MessageContent, opts *llms.CallOptions) ([]byte, echo, error) {
 	r := request{
-		Model:       cmp.Or(opts.Model, m.model),
+		Model:       cmp.Or(opts.Model, m.cfg.Model),
 		Stream:      true,
-		Temperature: m.temperature,
+		Temperature: m.cfg.Temperature,
 		TopP:        opts.TopP,
 		MaxTokens:   opts.MaxTokens,
 		Stop:        opts.StopWords,
-		Effort:      m.effort,
+		Effort:      m.cfg.ReasoningEffort,
 	}
 	if opts.Temperature != 0 {
 		r.Temperature = &opts.Temperature

@@ -178,7 +178,7 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%+v is accepted", cfg)
 		}
 	}
-	if m, err := NewMistral(Config{}); err != nil || m.Model() != DefaultModel {
+	if m, err := NewMistral(Config{}); err != nil || m.cfg.Model != "mistral-small-latest" {
 		t.Errorf("got %v, %v", m, err)
 	}
 }

@@ -22,31 +22,27 @@ const (
 	afterSpread = 5 * time.Second
 )
 
-// retries says when to try again. No retry library knows Mistral's minute window.
-type retries struct {
-	max  int           // attempts after the first
-	wait time.Duration // longest single wait
-}
-
-// next returns how long to wait after failed attempt number try (from 0); ok is false if
+// nextWait returns how long to wait after failed attempt number try (from 0); ok is false if
 // there is no further attempt. A wait is exponential with full jitter, or what the server
-// asked for; if that is longer than r.wait, there is no further attempt.
-func (r retries) next(try int, f *failure) (wait time.Duration, ok bool) {
-	if !f.transient || try >= r.max {
+// asked for; if that is longer than MaxRetryWait, there is no further attempt. No retry
+// library knows Mistral's minute window.
+func (cfg *Config) nextWait(try int, f *failure) (wait time.Duration, ok bool) {
+	if !f.transient || try >= cfg.MaxRetries {
 		return 0, false
 	}
-	wait = rand.N(min(firstWait<<min(try, 10), longWait, r.wait) + 1)
+	longest := cfg.MaxRetryWait
+	wait = rand.N(min(firstWait<<min(try, 10), longWait, longest) + 1)
 	if f.after > 0 {
 		wait = f.after
-		if spread := min(wait/2+time.Second, afterSpread, r.wait-wait); spread > 0 {
+		if spread := min(wait/2+time.Second, afterSpread, longest-wait); spread > 0 {
 			wait += rand.N(spread)
 		}
 	} else if f.minute > 0 && try >= quickTries {
-		if minute := f.minute + rand.N(minuteSpread); minute <= r.wait {
+		if minute := f.minute + rand.N(minuteSpread); minute <= longest {
 			wait = minute
 		}
 	}
-	return wait, wait <= r.wait
+	return wait, wait <= longest
 }
 
 // sleep waits, or returns false when ctx ends before.
@@ -112,11 +108,11 @@ func WithBudget(ctx context.Context, b *Budget) context.Context {
 }
 
 // budget returns the context's budget, or one for this call alone.
-func (r retries) budget(ctx context.Context) *Budget {
+func (cfg *Config) budget(ctx context.Context) *Budget {
 	if b, ok := ctx.Value(budgetKey{}).(*Budget); ok {
 		return b
 	}
-	return NewBudget(max(r.max, 0)+1, DefaultMaxElapsed)
+	return NewBudget(max(cfg.MaxRetries, 0)+1, DefaultMaxElapsed)
 }
 
 // errSilent is the cause with which a watch cancels a request.

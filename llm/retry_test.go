@@ -171,11 +171,11 @@ func TestRateMinute(t *testing.T) {
 }
 
 func TestWaits(t *testing.T) {
-	r := retries{max: 1000, wait: 3 * time.Second}
+	r := &Config{MaxRetries: 1000, MaxRetryWait: 3 * time.Second}
 	down := &failure{Error: llms.NewError(llms.ErrCodeProviderUnavailable, provider, "x"), transient: true}
 	var waits []time.Duration
 	for range 500 {
-		wait, ok := r.next(9, down)
+		wait, ok := r.nextWait(9, down)
 		if !ok {
 			t.Fatal("gave up")
 		}
@@ -184,13 +184,13 @@ func TestWaits(t *testing.T) {
 	if low, high := slices.Min(waits), slices.Max(waits); low > time.Second || high < 2*time.Second || high > 3*time.Second {
 		t.Errorf("500 waits were between %v and %v", low, high)
 	}
-	if _, ok := r.next(1000, down); ok {
+	if _, ok := r.nextWait(1000, down); ok {
 		t.Error("more attempts than allowed")
 	}
 	if b := NewBudget(9, time.Hour); !b.allows(time.Hour-1) || b.allows(time.Hour) {
 		t.Error("an attempt begins too late, or too early")
 	}
-	if _, ok := r.next(0, &failure{Error: down.Error}); ok {
+	if _, ok := r.nextWait(0, &failure{Error: down.Error}); ok {
 		t.Error("tries again what stays as it is")
 	}
 }

@@ -11,9 +11,6 @@ import (
 	"time"
 )
 
-// healthcheckTimeout bounds --healthcheck.
-const healthcheckTimeout = 3 * time.Second
-
 // healthcheck asks the hub that listens where cfg says for /healthz, as a container does that has no
 // other program. Errors: it does not answer, or not with 200.
 func healthcheck(cfg config) error {
@@ -29,7 +26,7 @@ func healthcheck(cfg config) error {
 		host = "::1"
 	}
 	// No proxy: the answer must be this hub's.
-	client := http.Client{Timeout: healthcheckTimeout, Transport: &http.Transport{}}
+	client := http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{}}
 	resp, err := client.Get("http://" + net.JoinHostPort(host, strconv.Itoa(cfg.Port)) + "/healthz")
 	if err != nil {
 		return fmt.Errorf("failed to reach the hub: %w", err)

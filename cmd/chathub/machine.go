@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -23,8 +24,9 @@ func storeBytes(cfg config) int64 {
 // Linux's /proc and /sys.
 func machineMemory(root fs.FS) int64 {
 	least := int64(math.MaxInt64)
-	if kib, ok := strings.CutSuffix(lineOf(root, "proc/meminfo", "MemTotal:"), " kB"); ok {
-		if n, err := strconv.ParseInt(strings.TrimSpace(kib), 10, 64); err == nil {
+	info, _ := fs.ReadFile(root, "proc/meminfo")
+	if found := regexp.MustCompile(`(?m)^MemTotal:\s*(\d+) kB$`).FindSubmatch(info); found != nil {
+		if n, err := strconv.ParseInt(string(found[1]), 10, 64); err == nil {
 			least = n << 10
 		}
 	}
@@ -58,15 +60,4 @@ func groupLimit(root fs.FS, mount, group, file string) int64 {
 			return least
 		}
 	}
-}
-
-// lineOf returns what follows a word at the beginning of a file's line.
-func lineOf(root fs.FS, name, word string) string {
-	text, _ := fs.ReadFile(root, name)
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, word); ok {
-			return strings.TrimSpace(rest)
-		}
-	}
-	return ""
 }

@@ -159,10 +159,7 @@ func newLogger(cfg config, w io.Writer) *slog.Logger {
 
 // visit is the address that a person opens in a browser.
 func visit(host string, addr net.Addr) string {
-	_, port, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		return addr.String()
-	}
+	_, port, _ := net.SplitHostPort(addr.String()) // TCP's always have one
 	if ip, err := netip.ParseAddr(host); host == "" || isLoopback(host) || err == nil && ip.IsUnspecified() {
 		host = "localhost"
 	}

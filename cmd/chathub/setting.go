@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -39,10 +40,10 @@ func (p *problems) mappers() []kong.Option {
 		kong.NamedMapper("word", kind[string]{"text without control characters", matches(`^[^\x00-\x1f\x7f]+$`), p}),
 		kong.NamedMapper("text", kind[string]{"text in UTF-8", func(s string) (string, bool) { return s, true }, p}),
 		kong.NamedMapper("temperature", kind[*float64]{"a number from 0 to 1.5", temperature, p}),
-		kong.NamedMapper("tokens", kind[int]{"a whole number from 1", number(1, maxInt), p}),
-		kong.NamedMapper("limit", kind[int]{"a whole number from 0", number(0, maxInt), p}),
+		kong.NamedMapper("tokens", kind[int]{"a whole number from 1", number(1, math.MaxInt), p}),
+		kong.NamedMapper("limit", kind[int]{"a whole number from 0", number(0, math.MaxInt), p}),
 		kong.NamedMapper("room", kind[*int]{"a whole number from 0", func(s string) (*int, bool) {
-			n, ok := number(0, maxInt)(s)
+			n, ok := number(0, math.MaxInt)(s)
 			return &n, ok
 		}, p}),
 		kong.NamedMapper("bytes", kind[int]{"a whole number from 1 to 16777216", number(1, 16<<20), p}),
@@ -64,8 +65,6 @@ func (p *problems) mappers() []kong.Option {
 		kong.NamedMapper("jwks", kind[string]{"an https:// URL (http:// on a loopback address only)", jwksURL, p}),
 	}
 }
-
-const maxInt = int(^uint(0) >> 1)
 
 // kind is one kind of value, as a kong.Mapper: what is accepted, in words and as a function.
 type kind[T any] struct {
@@ -207,7 +206,7 @@ func redisURL(s string) (string, bool) {
 		return "", false
 	}
 	database := strings.TrimPrefix(u.Path, "/")
-	_, ok := number(0, maxInt)(database)
+	_, ok := number(0, math.MaxInt)(database)
 	return s, ok || database == ""
 }
 

@@ -3,6 +3,8 @@ package wire
 import (
 	"strconv"
 
+	"github.com/google/uuid"
+
 	"lumos/backend/hub/reply"
 	"lumos/backend/session"
 )
@@ -42,12 +44,12 @@ func (e *AISDK) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) err
 func (e *AISDK) begin(out *reply.Outbox, r *reply.Reply, part session.Part, offset int) {
 	e.end(out, r)
 	e.open = part
-	e.event(out, r, offset, chunk{Type: partName(part) + "-start", ID: &r.Reply})
+	e.event(out, r, offset, chunk{Type: partName(part) + "-start", ID: r.Reply})
 }
 
 func (e *AISDK) end(out *reply.Outbox, r *reply.Reply) {
 	if e.open != 0 {
-		e.event(out, r, e.sent, chunk{Type: partName(e.open) + "-end", ID: &r.Reply})
+		e.event(out, r, e.sent, chunk{Type: partName(e.open) + "-end", ID: r.Reply})
 	}
 	e.open = 0
 }
@@ -99,10 +101,10 @@ func (e *AISDK) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p []
 }
 
 // End implements reply.Encoder.
-func (e *AISDK) End(out *reply.Outbox, r *reply.Reply, end *reply.End) error {
+func (e *AISDK) End(out *reply.Outbox, r *reply.Reply, end *session.TextEnd) error {
 	e.end(out, r)
 	c := endChunk(end)
-	c.Code, c.ID, c.RetryAfter = "", nil, 0
+	c.Code, c.ID, c.RetryAfter = "", uuid.Nil, 0
 	b := append(appendUUID(append(out.Begin(), "id: "...), r.Reply), ":end\ndata: "...)
 	out.End(append(AppendJSON(b, c), "\n\ndata: [DONE]\n\n"...))
 	return nil

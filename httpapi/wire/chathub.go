@@ -25,7 +25,7 @@ func put(out *reply.Outbox, v any) { out.End(AppendJSON(out.Begin(), v)) }
 // Start implements reply.Encoder. A client that has some of the reply is in a part.
 func (d *ChatHub) Start(out *reply.Outbox, r *reply.Reply, at *session.Cursor) error {
 	start, offset := startChunk(r), d.offset(at)
-	start.After, start.Epoch, start.Offset = optional(r.User.ID), r.Epoch(), &offset
+	start.After, start.Epoch, start.Offset = r.User.ID, r.Epoch(), &offset
 	put(out, start)
 	if d.open = 0; offset > 0 {
 		d.begin(out, r, d.part(at), offset)
@@ -52,12 +52,12 @@ func (d *ChatHub) part(at *session.Cursor) session.Part {
 func (d *ChatHub) begin(out *reply.Outbox, r *reply.Reply, part session.Part, offset int) {
 	d.end(out, r)
 	d.open = part
-	put(out, chunk{Type: partName(part) + "-start", ID: &r.Reply, Offset: &offset})
+	put(out, chunk{Type: partName(part) + "-start", ID: r.Reply, Offset: &offset})
 }
 
 func (d *ChatHub) end(out *reply.Outbox, r *reply.Reply) {
 	if d.open != 0 {
-		put(out, chunk{Type: partName(d.open) + "-end", ID: &r.Reply})
+		put(out, chunk{Type: partName(d.open) + "-end", ID: r.Reply})
 	}
 	d.open = 0
 }
@@ -79,7 +79,7 @@ func (d *ChatHub) Text(out *reply.Outbox, r *reply.Reply, at *session.Cursor, p 
 }
 
 // End implements reply.Encoder.
-func (d *ChatHub) End(out *reply.Outbox, r *reply.Reply, e *reply.End) error {
+func (d *ChatHub) End(out *reply.Outbox, r *reply.Reply, e *session.TextEnd) error {
 	d.end(out, r)
 	put(out, endChunk(e))
 	return nil
@@ -92,11 +92,11 @@ type messageFrame struct {
 	Role      session.Role `json:"role"`
 	Content   string       `json:"content"`
 	Timestamp time.Time    `json:"timestamp"`
-	After     *uuid.UUID   `json:"after,omitempty"`
+	After     uuid.UUID    `json:"after,omitzero"`
 }
 
 func newMessageFrame(m session.Message, after uuid.UUID) messageFrame {
-	return messageFrame{"message", m.ID, session.User, m.Content, m.Timestamp, optional(after)}
+	return messageFrame{"message", m.ID, session.User, m.Content, m.Timestamp, after}
 }
 
 // Message implements hub.Dialect.
@@ -117,12 +117,12 @@ func (d *ChatHub) Ready(out *reply.Outbox, r hub.Ready) bool {
 		Conversation uuid.UUID         `json:"conversation_id"`
 		CreatedAt    time.Time         `json:"created_at"`
 		Model        string            `json:"model"`
-		After        *uuid.UUID        `json:"after,omitempty"`
-		Running      *uuid.UUID        `json:"running,omitempty"`
+		After        uuid.UUID         `json:"after,omitzero"`
+		Running      uuid.UUID         `json:"running,omitzero"`
 		Watching     bool              `json:"watching,omitempty"`
 		More         bool              `json:"more,omitempty"`
 		Messages     []session.Message `json:"messages"`
-	}{"ready", r.Conversation, r.CreatedAt, r.Model, optional(r.After), optional(r.Running), r.Watching, r.More, told})
+	}{"ready", r.Conversation, r.CreatedAt, r.Model, r.After, r.Running, r.Watching, r.More, told})
 	return true
 }
 
@@ -137,7 +137,7 @@ func (d *ChatHub) Answer(a hub.Answer) []byte {
 			Outcome string `json:"outcome"`
 		}{a.Type, a.Outcome})
 	case "error":
-		return AppendJSON(nil, chunk{Type: a.Type, ErrorText: a.Err.Text, Code: a.Err.Code, Ref: optional(a.Ref), RetryAfter: hub.Seconds(a.Err.RetryAfter)})
+		return AppendJSON(nil, chunk{Type: a.Type, ErrorText: a.Err.Text, Code: a.Err.Code, Ref: a.Ref, RetryAfter: hub.Seconds(a.Err.RetryAfter)})
 	}
 	return AppendJSON(nil, chunk{Type: a.Type})
 }

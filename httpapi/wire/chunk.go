@@ -14,23 +14,23 @@ import (
 // stream, protocol v1. The fields of the second half are for WebSocket only: SSE clients
 // reject them.
 type chunk struct {
-	Type      string     `json:"type"`
-	MessageID *uuid.UUID `json:"messageId,omitempty"`
-	ID        *uuid.UUID `json:"id,omitempty"`
-	ErrorText string     `json:"errorText,omitempty"`
-	Metadata  *metadata  `json:"messageMetadata,omitempty"`
+	Type      string    `json:"type"`
+	MessageID uuid.UUID `json:"messageId,omitzero"`
+	ID        uuid.UUID `json:"id,omitzero"`
+	ErrorText string    `json:"errorText,omitempty"`
+	Metadata  *metadata `json:"messageMetadata,omitempty"`
 
-	After      *uuid.UUID `json:"after,omitempty"`
-	Epoch      int64      `json:"epoch,omitempty"`
-	Offset     *int       `json:"offset,omitempty"`
-	Code       string     `json:"code,omitempty"`
-	Ref        *uuid.UUID `json:"ref,omitempty"`
-	RetryAfter int        `json:"retry_after,omitempty"` // seconds
+	After      uuid.UUID `json:"after,omitzero"`
+	Epoch      int64     `json:"epoch,omitempty"`
+	Offset     *int      `json:"offset,omitempty"`
+	Code       string    `json:"code,omitempty"`
+	Ref        uuid.UUID `json:"ref,omitzero"`
+	RetryAfter int       `json:"retry_after,omitempty"` // seconds
 }
 
 // metadata is what a start and a finish tell beside the protocol's own fields.
 type metadata struct {
-	Conversation *uuid.UUID     `json:"conversation_id,omitempty"`
+	Conversation uuid.UUID      `json:"conversation_id,omitzero"`
 	Model        string         `json:"model,omitempty"`
 	FinishReason string         `json:"finish_reason,omitempty"`
 	Timestamp    *time.Time     `json:"timestamp,omitempty"`
@@ -38,18 +38,18 @@ type metadata struct {
 }
 
 func startChunk(r *reply.Reply) chunk {
-	return chunk{Type: "start", MessageID: &r.Reply, Metadata: &metadata{Conversation: &r.Ref.ID, Model: r.Model}}
+	return chunk{Type: "start", MessageID: r.Reply, Metadata: &metadata{Conversation: r.Ref.ID, Model: r.Model}}
 }
 
 // endChunk ends a stream: finish, abort or error.
-func endChunk(e *reply.End) chunk {
-	m := &e.Message
+func endChunk(e *session.TextEnd) chunk {
+	m := e.Message
 	switch {
 	case e.Err != nil, m.FinishReason == session.FinishStopped: // Err: the session was deleted
 		return chunk{Type: "abort"}
 	case m.FinishReason == session.FinishError:
 		why := hub.Failure(m)
-		return chunk{Type: "error", ErrorText: why.Text, Code: m.Failure, ID: &m.ID, RetryAfter: hub.Seconds(why.RetryAfter)}
+		return chunk{Type: "error", ErrorText: why.Text, Code: m.Failure, ID: m.ID, RetryAfter: hub.Seconds(why.RetryAfter)}
 	}
 	return chunk{Type: "finish", Metadata: &metadata{FinishReason: m.FinishReason, Timestamp: &m.Timestamp, Usage: m.Usage}}
 }

@@ -61,7 +61,7 @@ func (d *DeepChat) Text(out *reply.Outbox, _ *reply.Reply, at *session.Cursor, p
 
 // End implements reply.Encoder. A text whose last delta is the end phrase is sent again as a
 // whole; if all of it is the phrase, in two parts.
-func (d *DeepChat) End(out *reply.Outbox, r *reply.Reply, e *reply.End) error {
+func (d *DeepChat) End(out *reply.Outbox, r *reply.Reply, e *session.TextEnd) error {
 	if len(d.kept) > 0 {
 		whole := session.TextOf(r.String(r.Safe()))
 		if whole != d.EndPhrase {

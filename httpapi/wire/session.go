@@ -1,13 +1,15 @@
 package wire
 
 import (
+	"bufio"
 	"bytes"
 	"io"
+	"unicode/utf8"
 
 	"lumos/backend/session"
 )
 
-// sessionPiece is how much of a session is encoded before it is written, about.
+// sessionPiece is how much of a session is encoded before it is written.
 const sessionPiece = 16 << 10
 
 // WriteSession writes a ChatSession of the contract in pieces: a reader that stalls
@@ -15,19 +17,18 @@ const sessionPiece = 16 << 10
 func WriteSession(w io.Writer, s session.Session) error {
 	messages := s.Messages
 	s.Messages = []session.Message{}
-	p := pieces{w: w}
+	out := bufio.NewWriterSize(w, sessionPiece)
 	head, tail := around(AppendJSON(nil, s), `"messages":[`)
-	p.put(head)
+	out.Write(head)
 	for i, m := range messages {
 		if i > 0 {
-			p.buf = append(p.buf, ',')
+			out.WriteByte(',')
 		}
-		p.message(m)
+		writeMessage(out, m)
 	}
-	p.put(tail)
-	p.put([]byte("\n"))
-	p.flush()
-	return p.err
+	out.Write(tail)
+	out.WriteByte('\n')
+	return out.Flush() // after an error of w's it returns that, and everything else is dropped
 }
 
 // around splits JSON after the first occurrence of what.
@@ -36,51 +37,32 @@ func around(text []byte, what string) (head, tail []byte) {
 	return text[:i], text[i:]
 }
 
-// pieces gathers what is written. Behind an error it drops everything.
-type pieces struct {
-	w   io.Writer
-	buf []byte
-	err error
-}
-
-func (p *pieces) put(b []byte) {
-	p.buf = append(p.buf, b...)
-	if len(p.buf) >= sessionPiece {
-		p.flush()
-	}
-}
-
-func (p *pieces) flush() {
-	if p.err == nil {
-		_, p.err = p.w.Write(p.buf)
-	}
-	p.buf = p.buf[:0]
-}
-
-// message encodes a MessageHistory, whose content may be long.
-func (p *pieces) message(m session.Message) {
+// writeMessage writes a MessageHistory, whose content may be long.
+func writeMessage(out *bufio.Writer, m session.Message) {
 	content := m.Content
 	m.Content = ""
 	head, tail := around(AppendJSON(nil, m), `"content":"`)
-	p.put(head)
+	out.Write(head)
 	for part := range session.PartsOf(content, session.PartText) {
-		p.text(part)
+		writeText(out, part)
 	}
 	before := `","reasoning":"`
 	for part := range session.PartsOf(content, session.PartReasoning) {
-		p.put([]byte(before))
-		p.text(part)
+		out.WriteString(before)
+		writeText(out, part)
 		before = `\n\n`
 	}
-	p.put(tail)
+	out.Write(tail)
 }
 
-// text encodes s as the inside of a JSON string.
-func (p *pieces) text(s string) {
-	for len(s) > 0 && p.err == nil {
-		n := session.RuneBoundary([]byte(s[:min(len(s), sessionPiece+1)]), sessionPiece)
-		p.buf = appendText(p.buf, []byte(s[:n]))
-		p.put(nil)
+// writeText writes s as the inside of a JSON string.
+func writeText(out *bufio.Writer, s string) {
+	for len(s) > 0 {
+		room := max(out.Available(), utf8.UTFMax)
+		n := session.RuneBoundary([]byte(s[:min(len(s), room+1)]), room)
+		if _, err := out.Write(appendText(out.AvailableBuffer(), []byte(s[:n]))); err != nil {
+			return
+		}
 		s = s[n:]
 	}
 }

@@ -1,5 +1,7 @@
 package jsonread
 
+import "strings"
+
 // Object reads an object and calls field for each of its names that is one of
 // names (of at most 64 bytes each). field reads the value with r, or fails. The
 // others are skipped. Errors: *TypeError, *SyntaxError, src's, field's.
@@ -213,16 +215,11 @@ func (r *Reader) number() error {
 
 // takes reads the next byte if it is one of these.
 func (r *Reader) takes(these string) bool {
-	if !r.have(1) {
+	if !r.have(1) || strings.IndexByte(these, r.buf[r.pos]) < 0 {
 		return false
 	}
-	for i := range len(these) {
-		if r.buf[r.pos] == these[i] {
-			r.pos++
-			return true
-		}
-	}
-	return false
+	r.pos++
+	return true
 }
 
 // digits reads the digits that follow, and tells whether there are any.

@@ -18,8 +18,8 @@ type Encoder interface {
 	Start(out *Outbox, r *Reply, at *session.Cursor) error
 	// Text encodes p, which is of at's part and ends at at. It is the token path.
 	Text(out *Outbox, r *Reply, at *session.Cursor, p []byte)
-	// End encodes how the reply ended.
-	End(out *Outbox, r *Reply, e *End) error
+	// End encodes how the reply ended: e has a Message or an Err.
+	End(out *Outbox, r *Reply, e *session.TextEnd) error
 }
 
 // ErrCut ends a stream whose client has to reconnect to get the rest.
@@ -42,7 +42,7 @@ func (Discard) Start(*Outbox, *Reply, *session.Cursor) error { return nil }
 func (Discard) Text(*Outbox, *Reply, *session.Cursor, []byte) {}
 
 // End implements Encoder.
-func (Discard) End(*Outbox, *Reply, *End) error { return nil }
+func (Discard) End(*Outbox, *Reply, *session.TextEnd) error { return nil }
 
 // Write implements Out.
 func (Discard) Write(p []byte, _ bool) (int, error) { return len(p), nil }

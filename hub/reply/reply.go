@@ -21,12 +21,6 @@ type Offset struct {
 // AtEnd is the place of a follower that only waits for the end.
 var AtEnd = Offset{N: math.MaxInt}
 
-// End says how a reply ended.
-type End struct {
-	Message session.Message // as it is stored
-	Err     error           // session.ErrNotFound: its session is gone; ErrLost: the store has lost it
-}
-
 // Reply is one answer of the model as this node writes or follows it: a Text and its
 // followers. There may be any number; each is a place in the text, without a queue.
 type Reply struct {
@@ -216,7 +210,7 @@ type follower struct {
 // Follow sends the reply to out, encoded by enc, from a place to its end. A place that the
 // text does not have means its beginning. The caller holds the right to send.
 // Errors: enc's; ErrCut, if the store is away for too long; the Out's; ErrClosed; ctx's cause.
-func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offset) (*End, error) {
+func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offset) (*session.TextEnd, error) {
 	f := &follower{r: r, enc: enc, out: out, endOnly: from == AtEnd, detached: true}
 	defer func() {
 		if !f.detached { // it panicked
@@ -242,25 +236,11 @@ func (r *Reply) Follow(ctx context.Context, enc Encoder, out *Outbox, from Offse
 			err = ErrCut
 		}
 		if err != nil || f.end.Next == nil {
-			return f.ending(), err
+			return f.end, err
 		}
 		from = Offset{Epoch: f.end.Next.Epoch(), N: min(f.at.Off(), f.end.Keep)}
-		if f.endOnly {
-			from = AtEnd
-		}
 		f.r, f.end = Of(f.end.Next), nil
 	}
-}
-
-func (f *follower) ending() *End {
-	if f.end == nil {
-		return nil
-	}
-	e := &End{Err: f.end.Err}
-	if f.end.Message != nil {
-		e.Message = *f.end.Message
-	}
-	return e
 }
 
 // step encodes and sends what follows f's place. All text passes here. Without block it
@@ -291,7 +271,7 @@ func (f *follower) step(block bool) (sent bool, err error) {
 		return false, ErrCut // the text ended, unfollowed, before f joined
 	}
 	if f.end = end; end != nil && end.Next == nil {
-		if err := f.enc.End(f.out, f.r, f.ending()); err != nil {
+		if err := f.enc.End(f.out, f.r, end); err != nil {
 			return false, err
 		}
 	}
