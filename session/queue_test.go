@@ -19,8 +19,8 @@ func TestGather(t *testing.T) {
 		least float64       // texts of a batch
 		disk  bool
 	}{
-		{"seldom", time.Millisecond, 0, 1, false},
-		{"fast", 100 * time.Microsecond, 310 * time.Microsecond, 3, false},
+		{"seldom", 200 * time.Microsecond, 0, 1, false},
+		{"fast", 50 * time.Microsecond, 155 * time.Microsecond, 3, false},
 		{"to a disk", 10 * time.Microsecond, 50 * time.Microsecond, 4, true},
 		{"to a disk, less fast", 200 * time.Microsecond, 0, 1, true},
 	} {
