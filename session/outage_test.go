@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,4 +89,45 @@ func TestClaimBehindAnOutage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFollowerIsServedAtOnce: a store need not tell a node of text from before it was known
+// to follow. So a writer who hears of a follower appends at once, not at the next poll.
+func TestFollowerIsServedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := new(storetest.Shared)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		var nodes [2]*session.Manager
+		var faults storetest.Faults
+		for i := range nodes {
+			b, kind := shared.Node()
+			if i == 0 {
+				faults.Backend = b
+				b = &faults
+			}
+			nodes[i] = session.NewManager(b, kind, session.Config{})
+			go nodes[i].Run(ctx)
+		}
+		ref := newSession(t, nodes[0])
+		if _, err := nodes[0].Say(ctx, ref, storetest.Submit("hi")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		var appends atomic.Int64
+		faults.Set(func(c storetest.Call) error {
+			if c.Method == "Append" && !c.Done {
+				appends.Add(1)
+			}
+			return nil
+		})
+		if _, err := nodes[1].Follow(ctx, ref); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := appends.Load(); n != 1 {
+			t.Errorf("%d appends, want 1", n)
+		}
+	})
 }

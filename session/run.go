@@ -146,6 +146,7 @@ func (m *Manager) heard(h Hint) {
 	case here && t.own:
 		now := time.Now()
 		t.elsewhere.Store(&now)
+		t.to.wake(t) // what was stored meanwhile was not published
 	case here:
 		m.feed(t, h)
 	case FenceNode(h.Fence) == m.kind.Node:

@@ -70,7 +70,7 @@ var mutants = []mutant{
 	{"commit: no grave", "redisstore/lua/commit.lua", "  call('HSET', head, 'v', is)\n", "", "redis"},
 	{"commit: the end has no stored text", "redisstore/lua/commit.lua", `if ends == '1' then`, `if ends == '2' then`, "redis"},
 	{"a yield deletes the text", "redisstore/keys.go", `return "yielded " + reply.String()`, `return ""`, "redis"},
-	{"append: any fence", "redisstore/lua/append.lua", `rights[i] == right and`, `true and`, "redis"},
+	{"append: any fence", "redisstore/lua/append.lua", `if rights[i] == right then`, `if true then`, "redis"},
 	{"append: at any place", "redisstore/lua/append.lua", `if size ~= at then`, `if false then`, "redis"},
 	{"read: any fence", "redisstore/lua/read.lua", `if call('GET', fence) ~= right then return {} end`, ``, "redis"},
 	{"load: whatever the last message was", "redisstore/lua/load.lua", `~= last .. ' ' then at, off = 0, 0 end`, `~= last .. ' ' then at = n end`, "redis"},

@@ -20,16 +20,16 @@ func TestAppendScript(t *testing.T) {
 		at        int
 		bytes     string
 		want      string
-		published string // behind the header; empty: nothing is
+		published string // behind the header: from where on, and what is new
 	}{
 		"the first":              {"", 0, "one", "one", "0\none"},
 		"the next":               {"one", 3, " two", "one two", "3\n two"},
-		"nothing":                {"one", 3, "", "one", ""},
-		"all was here before":    {"one two", 3, " two", "one two", ""},
+		"nothing":                {"one", 3, "", "one", "3\n"},
+		"all was here before":    {"one two", 3, " two", "one two", "7\n"},
 		"part was here before":   {"one t", 3, " two", "one two", "5\nwo"},
-		"more than all was":      {"one two three", 3, " two", "one two three", ""},
-		"some was lost":          {"one", 7, " three", "one", ""},
-		"all was lost":           {"", 7, " three", "", ""},
+		"more than all was":      {"one two three", 3, " two", "one two three", "13\n"},
+		"some was lost":          {"one", 7, " three", "one", "3\n"},
+		"all was lost":           {"", 7, " three", "", "0\n"},
 		"bytes of no characters": {"\xff\x00", 2, "\x00\xff", "\xff\x00\x00\xff", "2\n\x00\xff"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -49,25 +49,25 @@ func appendScripted(t *testing.T, url, there string, at int, bytes, want, publis
 		t.Fatal(err)
 	}
 	var ids []uuid.UUID
-	keys, args := make([]string, 9), []string{"self", "10000", "3"}
+	keys, args := make([]string, 7), []string{"self", "10000", "3", "1"}
 	for i := range 3 {
 		id := uuid.New()
 		ids = append(ids, id)
 		k := keysOf(id)
-		keys[i], keys[3+i], keys[6+i] = k[fenceKey], k[textKey], k[followersKey]
+		keys[i], keys[3+i] = k[fenceKey], k[textKey]
 		n.raw(t, "SET", k[fenceKey], "self fence")
 		if i == 1 {
 			args = append(args, "self fence", strconv.Itoa(at), bytes)
 			if there != "" {
 				n.raw(t, "SET", k[textKey], there, "PX", "5000000")
 			}
-			if published != "" {
-				n.raw(t, "ZADD", k[followersKey], "1", "other", "2", "self")
-			}
+			keys[6] = k[followersKey]
+			n.raw(t, "ZADD", k[followersKey], "1", "other", "2", "self")
 			continue
 		}
 		args = append(args, "self fence", "0", "beside")
 	}
+	args = append(args, "2")
 	sizes, err := c.Do(t.Context(), appendScript.command(c, keys, args)).AsIntSlice()
 	if err != nil {
 		t.Fatal(err)
@@ -85,10 +85,8 @@ func appendScripted(t *testing.T, url, there string, at int, bytes, want, publis
 			t.Errorf("text %d lives for %d ms, %v", i, ms, err)
 		}
 	}
-	if published != "" {
-		if got, want := hears(t), "text "+ids[1].String()+" self fence "+published; got != want {
-			t.Errorf("told %q, want %q", got, want)
-		}
+	if got, want := hears(t), "text "+ids[1].String()+" self fence "+published; got != want {
+		t.Errorf("told %q, want %q", got, want)
 	}
 	// Whatever else was told would come before this.
 	for name, hears := range map[string]func(testing.TB) string{"other": hears, "self": itself} {

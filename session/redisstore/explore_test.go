@@ -113,8 +113,8 @@ func (e *explored) Late(fence string, at int, p []byte) {
 			e.t.Error(err)
 			return
 		}
-		keys := []string{k[fenceKey], k[textKey], k[followersKey]}
-		c.Do(context.Background(), appendScript.command(c, keys, []string{"A", "60000", "1", fence, strconv.Itoa(at), string(p)}))
+		keys := []string{k[fenceKey], k[textKey]}
+		c.Do(context.Background(), appendScript.command(c, keys, []string{"A", "60000", "1", "0", fence, strconv.Itoa(at), string(p)}))
 	})
 }
 

@@ -87,13 +87,51 @@ func TestUnfollowedIsNotTold(t *testing.T) {
 	})
 }
 
+// TestPublishedToFollowers: text is published once its writer knows that another node reads
+// it. That a node watches the conversation is not enough.
+func TestPublishedToFollowers(t *testing.T) {
+	t.Parallel()
+	onRedis(t, func(t *testing.T, url string) {
+		a, b := newNode(t, Config{URL: url}), newNode(t, Config{URL: url}).hears(t)
+		said := a.begin(t)
+		if err := b.Hold(t.Context(), said.Text.Ref); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it watches", func() bool {
+			n, err := a.raw(t, "EXISTS", key(said.Text.Ref, followersKey)).AsInt64()
+			return n == 1 && err == nil
+		})
+		hears := a.subscribe(t, channelOf(b.store.node))
+		said.Text.Append([]byte("some"))
+		shown(t, said.Text, 4)
+		a.raw(t, "PUBLISH", channelOf(b.store.node), "last")
+		if got := hears(t); got != "last" {
+			t.Errorf("told %q, though nobody reads", got)
+		}
+		hint := "text " + said.Text.Ref.ID.String() + " " + said.Text.Fence
+		copied := b.follow(t, said.Text.Ref)
+		if got, want := hears(t), hint+" 4\n"; got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+		said.Text.Append([]byte(" text"))
+		reads(t, copied, "some text")
+		got := hears(t)
+		for got == hint+" 4\n" { // the writer polls
+			got = hears(t)
+		}
+		if want := hint + " 4\n text"; got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+	})
+}
+
 // TestHintsLost has a node that hears nothing: it looks every second. It is never
 // heard of, and so may not write.
 func TestHintsLost(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t)
 	a := newNode(t, Config{URL: "redis://" + server.addr})
-	if got := server.ask("ACL SETUSER deaf on >pw ~* +@all -subscribe"); got != "+OK" {
+	if got := server.ask("ACL SETUSER deaf on >pw ~* &* +@all -subscribe"); got != "+OK" {
 		t.Fatal(got)
 	}
 	b := newNode(t, Config{URL: "redis://deaf:pw@" + server.addr})

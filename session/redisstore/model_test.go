@@ -229,8 +229,8 @@ func (p *play) append() string {
 	if err != nil {
 		p.Fatal(err)
 	}
-	keys := []string{k[fenceKey], k[textKey], k[followersKey]}
-	got, err := c.Do(p.Context(), appendScript.command(c, keys, []string{"node", "60000", "1", fence, strconv.Itoa(at), bytes})).AsIntSlice()
+	keys := []string{k[fenceKey], k[textKey]}
+	got, err := c.Do(p.Context(), appendScript.command(c, keys, []string{"node", "60000", "1", "0", fence, strconv.Itoa(at), bytes})).AsIntSlice()
 	if want := p.m.append(fence, at, bytes); err != nil || len(got) != 1 || got[0] != want {
 		p.Errorf("append: %v, %v, want %d", got, err, want)
 	}

@@ -22,6 +22,9 @@ const (
 	// askEvery is how often an append asks whether the conversation has changed. A
 	// hint tells sooner, but may be lost.
 	askEvery = time.Second
+	// followedFor is how long a text counts as followed after another node last said so,
+	// which it does every second.
+	followedFor = 10 * time.Second
 )
 
 // ownText is what the store remembers of a reply that this node writes.
@@ -129,25 +132,26 @@ func (s *Store) appended(t *session.Text, stored, size int, push bool) {
 func (s *Store) appendCommand(c rueidis.CoreClient, texts []*session.Text) (_ rueidis.Completed, stored []int) {
 	n, now := len(texts), time.Now()
 	stored = make([]int, n)
-	keys := make([]string, 3*n, 4*n)
-	args := make([]string, 0, 3+5*n)
-	args = append(args, s.node, millis(max(s.cfg.TTL, usedTTL)), strconv.Itoa(n))
+	keys := make([]string, 2*n, 4*n)
+	args := make([]string, 4, 4+6*n)
 	var buf []byte
-	var versions []string
+	var followed, followers, heads, versions []string
 	for i, t := range texts {
 		own, version := s.ownTextOf(t, now)
-		for j, key := range []int{fenceKey, textKey, followersKey} {
-			keys[j*n+i] = own[key]
+		keys[i], keys[n+i] = own[fenceKey], own[textKey]
+		if now.Sub(t.FollowedElsewhere()) < followedFor {
+			followed, followers = append(followed, strconv.Itoa(i+1)), append(followers, own[followersKey])
 		}
 		from := len(buf)
 		stored[i], buf = t.Unsaved(buf, maxAppend)
 		args = append(args, t.Fence, strconv.Itoa(stored[i]), rueidis.BinaryString(buf[from:]))
 		if version != "" {
-			keys = append(keys, own[headKey])
+			heads = append(heads, own[headKey])
 			versions = append(versions, strconv.Itoa(i+1), version)
 		}
 	}
-	args = append(args, versions...)
+	args[0], args[1], args[2], args[3] = s.node, millis(max(s.cfg.TTL, usedTTL)), strconv.Itoa(n), strconv.Itoa(len(followed))
+	keys, args = append(append(keys, followers...), heads...), append(append(args, followed...), versions...)
 	return appendScript.command(c, keys, args), stored
 }
 
