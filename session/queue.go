@@ -17,13 +17,18 @@ const (
 )
 
 // gather returns how long run waits before it takes a batch, at so many texts a second: until
-// eight more have come, at most 2 ms. A longer wait saves little more, and users notice it;
-// where texts come seldom, there is little to save.
+// eight more have come, at most 2 ms; from 10,000 on three, since others come while the batch
+// before is in flight. A longer wait saves little more, and users notice it; where texts come
+// seldom, there is little to save.
 func gather(rate float64) time.Duration {
-	if rate < 1000 {
+	more := 8.0
+	switch {
+	case rate < 1000:
 		return 0
+	case rate >= 10_000:
+		more = 3
 	}
-	return min(2*time.Millisecond, time.Duration(8/rate*float64(time.Second)))
+	return min(2*time.Millisecond, time.Duration(more/rate*float64(time.Second)))
 }
 
 // gatherForDisk is gather on the way to a disk, where a batch costs less.
