@@ -129,5 +129,11 @@ func TestFollowerIsServedAtOnce(t *testing.T) {
 		if n := appends.Load(); n != 1 {
 			t.Errorf("%d appends, want 1", n)
 		}
+		// Whoever is known to follow is told of everything. An append for each of its polls
+		// could have it read, and say that it follows, without end.
+		pass(4500 * time.Millisecond)
+		if n := appends.Load(); n > 1+4 {
+			t.Errorf("%d appends in four seconds, want one a second", n-1)
+		}
 	})
 }

@@ -144,9 +144,9 @@ func (m *Manager) heard(h Hint) {
 	m.mu.Unlock()
 	switch here := t != nil && t.Fence == h.Fence; {
 	case here && t.own:
-		now := time.Now()
-		t.elsewhere.Store(&now)
-		t.to.wake(t) // what was stored meanwhile was not published
+		if t.hearFollower() {
+			t.to.wake(t) // what was stored meanwhile was not published
+		}
 	case here:
 		m.feed(t, h)
 	case FenceNode(h.Fence) == m.kind.Node:

@@ -11,6 +11,8 @@ import (
 const (
 	firstBlock = 512
 	lastBlock  = 32 << 10
+	// followedFor is how long a node counts as a follower after it last said that it is.
+	followedFor = 10 * time.Second
 )
 
 // Text holds the bytes of a running reply, as one node writes or follows it. One goroutine
@@ -235,6 +237,20 @@ func (t *Text) Watcher(w TextWatcher) TextWatcher {
 func (t *Text) followed() bool {
 	w := t.watcher.Load()
 	return w == nil || (*w).Followed()
+}
+
+// hearFollower notes that another node follows the text, and reports whether none did before.
+func (t *Text) hearFollower() (first bool) {
+	first = !t.IsFollowedElsewhere()
+	now := time.Now()
+	t.elsewhere.Store(&now)
+	return first
+}
+
+// IsFollowedElsewhere reports whether another node said lately that it follows the text, so
+// that it is to be told of what is appended.
+func (t *Text) IsFollowedElsewhere() bool {
+	return time.Since(t.FollowedElsewhere()) < followedFor
 }
 
 // FollowedElsewhere is when another node last said that it follows the text, which is

@@ -113,7 +113,7 @@ func testRedis(t *testing.T, hub string) {
 		t.Errorf("got %+v", ratio.Price)
 	}
 	out = chatload(t, append([]string{"ratio", "redis", "--rounds=1"}, load...)...)
-	for _, told := range []string{"in memory  with Redis", "asked: at most 1.6", "asked: below 3", "per thousand tokens"} {
+	for _, told := range []string{"in memory  with Redis", "asked: at most 1.5", "asked: below 3", "per thousand tokens"} {
 		if !bytes.Contains(out, []byte(told)) {
 			t.Errorf("%q is not told in\n%s", told, out)
 		}

@@ -22,9 +22,6 @@ const (
 	// askEvery is how often an append asks whether the conversation has changed. A
 	// hint tells sooner, but may be lost.
 	askEvery = time.Second
-	// followedFor is how long a text counts as followed after another node last said so,
-	// which it does every second.
-	followedFor = 10 * time.Second
 )
 
 // ownText is what the store remembers of a reply that this node writes.
@@ -139,7 +136,7 @@ func (s *Store) appendCommand(c rueidis.CoreClient, texts []*session.Text) (_ ru
 	for i, t := range texts {
 		own, version := s.ownTextOf(t, now)
 		keys[i], keys[n+i] = own[fenceKey], own[textKey]
-		if now.Sub(t.FollowedElsewhere()) < followedFor {
+		if t.IsFollowedElsewhere() {
 			followed, followers = append(followed, strconv.Itoa(i+1)), append(followers, own[followersKey])
 		}
 		from := len(buf)
