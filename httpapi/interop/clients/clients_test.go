@@ -4,13 +4,14 @@
 package clients
 
 import (
+	"bufio"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	// What generated code imports, so that go.mod has it.
 	_ "github.com/google/uuid"
@@ -89,13 +90,11 @@ func startDemo(t *testing.T) string {
 	t.Helper()
 	hub := filepath.Join(t.TempDir(), "chathub")
 	run(t, root, "build", "-o", hub, "./cmd/chathub")
-	log, err := os.CreateTemp(t.TempDir(), "log")
+	demo := exec.Command(hub, "--demo", "--port=0")
+	log, err := demo.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
-	demo := exec.Command(hub, "--demo", "--port=0")
-	demo.Stdout, demo.Stderr = log, log
 	if err := demo.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,15 +103,11 @@ func startDemo(t *testing.T) string {
 		_ = demo.Wait()
 	})
 	listens := regexp.MustCompile(`"chathub listens" url=(\S+)`)
-	for range 300 {
-		said, err := os.ReadFile(log.Name())
-		if err != nil {
-			t.Fatal(err)
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		if found := listens.FindStringSubmatch(lines.Text()); found != nil {
+			go io.Copy(io.Discard, log) // a full pipe would stop it
+			return found[1]
 		}
-		if found := listens.FindSubmatch(said); found != nil {
-			return string(found[1])
-		}
-		time.Sleep(100 * time.Millisecond) // another program's start
 	}
 	t.Fatal("the program does not listen")
 	return ""
