@@ -91,9 +91,8 @@ func TestClaimBehindAnOutage(t *testing.T) {
 	}
 }
 
-// TestFollowerIsServedAtOnce: a store need not tell a node of text from before it was known
-// to follow. So a writer who hears of a follower appends at once, not at the next poll.
-func TestFollowerIsServedAtOnce(t *testing.T) {
+// twoNodes runs f in a bubble, on two nodes of a shared store. The first node's calls may fail.
+func twoNodes(t *testing.T, f func(ctx context.Context, t *testing.T, nodes [2]*session.Manager, faults *storetest.Faults)) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := new(storetest.Shared)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -110,6 +109,42 @@ func TestFollowerIsServedAtOnce(t *testing.T) {
 			nodes[i] = session.NewManager(b, kind, session.Config{})
 			go nodes[i].Run(ctx)
 		}
+		f(ctx, t, nodes, &faults)
+	})
+}
+
+// TestFollowerHeardBeforeTheAnswer: a node may follow a reply, and say so, before its writer
+// knows that the reply runs.
+func TestFollowerHeardBeforeTheAnswer(t *testing.T) {
+	twoNodes(t, func(ctx context.Context, t *testing.T, nodes [2]*session.Manager, faults *storetest.Faults) {
+		ref := newSession(t, nodes[0])
+		if _, err := nodes[1].Check(ctx, ref.ID, ""); err != nil {
+			t.Fatal(err)
+		}
+		faults.Set(func(c storetest.Call) error {
+			if c.Method == "Commit" && c.Done {
+				if text, err := nodes[1].Follow(ctx, ref); text == nil || err != nil {
+					t.Errorf("follow: %v, %v", text, err)
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			return nil
+		})
+		said, err := nodes[0].Say(ctx, ref, storetest.Submit("hi"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !said.Text.IsFollowedElsewhere() {
+			t.Error("the writer does not know that it is followed")
+		}
+	})
+}
+
+// TestFollowerIsServedAtOnce: a store need not tell a node of text from before it was known
+// to follow. So a writer who hears of a follower appends at once, not at the next poll.
+func TestFollowerIsServedAtOnce(t *testing.T) {
+	twoNodes(t, func(ctx context.Context, t *testing.T, nodes [2]*session.Manager, faults *storetest.Faults) {
 		ref := newSession(t, nodes[0])
 		if _, err := nodes[0].Say(ctx, ref, storetest.Submit("hi")); err != nil {
 			t.Fatal(err)

@@ -139,19 +139,30 @@ func (m *Manager) heard(h Hint) {
 		}
 		return
 	}
-	m.mu.Lock()
-	t := m.texts[h.ID]
-	m.mu.Unlock()
-	switch here := t != nil && t.Fence == h.Fence; {
-	case here && t.own:
-		if t.hearFollower() {
-			t.to.wake(t) // what was stored meanwhile was not published
-		}
-	case here:
-		m.feed(t, h)
-	case FenceNode(h.Fence) == m.kind.Node:
-		m.refresh(h.ID) // a reply of ours is followed but has no text here: the answer to its Say was lost
+	t := m.textUnder(h)
+	if t == nil && FenceNode(h.Fence) == m.kind.Node {
+		// A reply of ours is followed but has no text here: the answer to its Say is on its
+		// way, or was lost.
+		m.refresh(h.ID)
+		t = m.textUnder(h)
 	}
+	switch {
+	case t == nil:
+	case !t.own:
+		m.feed(t, h)
+	case t.hearFollower():
+		t.to.wake(t) // what was stored meanwhile was not published
+	}
+}
+
+// textUnder returns the text here that a hint is about; nil: none has its fence.
+func (m *Manager) textUnder(h Hint) *Text {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t := m.texts[h.ID]; t != nil && t.Fence == h.Fence {
+		return t
+	}
+	return nil
 }
 
 // feed appends a hint's bytes to a followed text. If there would be a gap, or the text is

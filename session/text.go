@@ -11,7 +11,8 @@ import (
 const (
 	firstBlock = 512
 	lastBlock  = 32 << 10
-	// followedFor is how long a node counts as a follower after it last said that it is.
+	// followedFor is how long a node counts as a follower after it last said that it is,
+	// which is more than some polls take. Longer only costs publishing.
 	followedFor = 10 * time.Second
 )
 

@@ -41,7 +41,7 @@ var mutants = []mutant{
 	{"every take counts as a death", "steps.go", `if died {`, `if true {`, "explore"},
 	{"a reply that could not be yielded stays", "writing.go", "	defer m.letGo(t)\n", "", "explore"},
 	{"the end of an own text is not shown", "writing.go", "			t.show(len(content), false)\n		case", "		case", "explore"},
-	{"a hint of text is taken under any fence", "run.go", `here := t != nil && t.Fence == h.Fence; {`, `here := t != nil; {`, "explore"},
+	{"a hint of text is taken under any fence", "run.go", `t != nil && t.Fence == h.Fence {`, `t != nil {`, "explore"},
 	{"a step reaches another incarnation", "manager.go", `if !e.is(ref) {`, `if !e.there() {`, "explore"},
 	{"a stop stops any reply", "steps.go", `if c.Running == nil || c.Running.Reply != reply || c.Running.Stopping {`, `if c.Running == nil || c.Running.Stopping {`, "explore"},
 	{"a second stop is a change", "steps.go", `|| c.Running.Stopping {`, `{`, "explore"},

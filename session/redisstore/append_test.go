@@ -49,33 +49,45 @@ func appendScripted(t *testing.T, url, there string, at int, bytes, want, publis
 		t.Fatal(err)
 	}
 	var ids []uuid.UUID
-	keys, args := make([]string, 7), []string{"self", "10000", "3", "1"}
-	for i := range 3 {
+	keys, args := make([]string, 12), []string{"self", "10000", "4", "2"}
+	for i := range 4 {
 		id := uuid.New()
 		ids = append(ids, id)
 		k := keysOf(id)
-		keys[i], keys[3+i] = k[fenceKey], k[textKey]
+		keys[i], keys[4+i] = k[fenceKey], k[textKey]
 		n.raw(t, "SET", k[fenceKey], "self fence")
 		if i == 1 {
 			args = append(args, "self fence", strconv.Itoa(at), bytes)
 			if there != "" {
 				n.raw(t, "SET", k[textKey], there, "PX", "5000000")
 			}
-			keys[6] = k[followersKey]
+			keys[8] = k[followersKey]
 			n.raw(t, "ZADD", k[followersKey], "1", "other", "2", "self")
 			continue
 		}
 		args = append(args, "self fence", "0", "beside")
+		switch i {
+		case 0:
+			keys[10] = k[headKey]
+			n.raw(t, "HSET", k[headKey], "v", "another's")
+		case 2:
+			keys[11] = k[headKey]
+			n.raw(t, "HSET", k[headKey], "v", "mine")
+		case 3: // it is followed, but another writes it
+			keys[9] = k[followersKey]
+			n.raw(t, "ZADD", k[followersKey], "1", "other")
+			n.raw(t, "SET", k[fenceKey], "another fence")
+		}
 	}
-	args = append(args, "2")
+	args = append(args, "2", "4", "1", "mine", "3", "mine")
 	sizes, err := c.Do(t.Context(), appendScript.command(c, keys, args)).AsIntSlice()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []int64{6, int64(len(want)), 6}; !slices.Equal(sizes, want) {
+	if want := []int64{-2 - 6, int64(len(want)), 6, -1}; !slices.Equal(sizes, want) {
 		t.Errorf("lengths %v, want %v", sizes, want)
 	}
-	for i, want := range []string{"beside", want, "beside"} {
+	for i, want := range []string{"beside", want, "beside", ""} {
 		got, err := n.raw(t, "GET", keysOf(ids[i])[textKey]).ToString()
 		if got != want || (err != nil) != (want == "") {
 			t.Errorf("text %d is %q, %v; want %q", i, got, err, want)

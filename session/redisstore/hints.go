@@ -10,7 +10,7 @@ import (
 	"lumos/backend/session"
 )
 
-// maxDispatched is how many hints may have the Manager load a conversation at once.
+// maxDispatched is how many hints of a kind may have the Manager load a conversation at once.
 const maxDispatched = 16
 
 // dispatcher delivers hints to the Manager. Text is delivered in order, on the
@@ -19,7 +19,9 @@ const maxDispatched = 16
 type dispatcher struct {
 	deliver func(session.Hint)
 	work    sync.WaitGroup
-	slots   chan struct{}
+	// Of those that a conversation has changed, and of those that a text is followed. A writer
+	// that hears late of a follower serves it late, so these do not wait for the others.
+	changed, follows chan struct{}
 
 	mu      sync.Mutex
 	waiting map[hintKey]bool // guarded by mu
@@ -33,7 +35,10 @@ type hintKey struct {
 
 // dispatch delivers a hint on a goroutine of its own.
 func (d *dispatcher) dispatch(hint session.Hint) {
-	key := hintKey{hint.ID, hint.Fence}
+	key, slots := hintKey{hint.ID, hint.Fence}, d.follows
+	if hint.Fence == "" {
+		slots = d.changed
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.waiting[key] {
@@ -41,8 +46,8 @@ func (d *dispatcher) dispatch(hint session.Hint) {
 	}
 	d.waiting[key] = true
 	d.work.Go(func() {
-		d.slots <- struct{}{}
-		defer func() { <-d.slots }()
+		slots <- struct{}{}
+		defer func() { <-slots }()
 		d.mu.Lock()
 		delete(d.waiting, key)
 		d.mu.Unlock()

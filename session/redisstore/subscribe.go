@@ -26,7 +26,8 @@ type subscription struct {
 // It subscribes again after a lost connection, and then delivers a Hint without an
 // ID, since messages may have been missed.
 func (s *Store) listen(ctx context.Context, heard func(session.Hint)) {
-	d := dispatcher{deliver: heard, waiting: make(map[hintKey]bool), slots: make(chan struct{}, maxDispatched)}
+	d := dispatcher{deliver: heard, waiting: make(map[hintKey]bool),
+		changed: make(chan struct{}, maxDispatched), follows: make(chan struct{}, maxDispatched)}
 	defer d.work.Wait()
 	for ctx.Err() == nil {
 		err := s.subscribe(ctx, &d)

@@ -182,7 +182,9 @@ func (n *sharedNode) append(t *session.Text) (size int, ok bool) {
 	}
 	if at <= len(c.text) {
 		c.text = append(c.text[:at:at], p...)
-		n.tell(session.Hint{ID: t.Ref.ID, Fence: t.Fence, At: at, Text: p})
+		if t.IsFollowedElsewhere() {
+			n.tell(session.Hint{ID: t.Ref.ID, Fence: t.Fence, At: at, Text: p})
+		}
 	}
 	return len(c.text), true
 }

@@ -35,7 +35,8 @@ for i = 1, n do
   sizes[i] = -1
   if rights[i] == right then sizes[i], at[i], new[i] = append(KEYS[n + i], tonumber(from), bytes) end
 end
--- Who began to follow meanwhile may have read less than this, so it is told the length at least.
+-- Also where nothing is new: a node that began to follow before its writer knew may lack what
+-- was appended meanwhile. It compares the length, and reads.
 for k = 1, followed do
   local i = tonumber(ARGV[3 * n + 4 + k])
   if at[i] then

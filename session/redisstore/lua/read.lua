@@ -1,6 +1,7 @@
 -- Registers this node as a follower of a running reply, and returns the text's length
 -- and its bytes behind an offset; nothing if the fence is another. It tells the writer's
--- node, which publishes only what is followed, and may not know that it is the writer.
+-- node, which publishes only to whom it heard of lately, and may not know that it is the
+-- writer.
 -- KEYS: fence, text, followers.
 -- ARGV: this node, how long it stays registered (ms), fence, offset, most bytes, the
 -- writer's node ('': do not tell), hint for it.
