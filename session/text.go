@@ -2,6 +2,7 @@ package session
 
 import (
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -49,9 +50,10 @@ type Text struct {
 	moved     atomic.Bool               // the store says that another fence stands, or none
 	changed   atomic.Bool               // the store says that the conversation has changed
 	queue     queued                    // guarded by the queue's lock
-	awaySince time.Time                 // since when the store has not answered; zero: it does. Owned by the flight; after shut, by Finish
+	finishing sync.Mutex                // held by Finish and Yield, once the text is shut
+	awaySince time.Time                 // since when the store has not answered; zero: it does. Owned by the flight; after shut, guarded by finishing
 	awayTold  bool                      // the watcher was told (Away). Owned as awaySince
-	unsavedAt Cursor                    // where Unsaved last ended; owned by the flight, as awaySince
+	unsavedAt Cursor                    // where Unsaved last ended. Owned as awaySince
 }
 
 // TextEnd says how a Text ended. Exactly one field besides Keep is set.

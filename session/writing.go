@@ -169,6 +169,8 @@ func (m *Manager) Finish(ctx context.Context, t *Text, reply Message) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	t.finishing.Lock()
+	defer t.finishing.Unlock()
 	reply.ID, reply.Model, reply.Content, reply.Timestamp = t.Reply, t.Model, t.String(t.Appended()), Now()
 	for tries := 1; ; tries++ {
 		err := m.step(ctx, t.Ref, func(e *cell) (*Change, error) {
@@ -223,6 +225,8 @@ func (m *Manager) Yield(ctx context.Context, t *Text) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	t.finishing.Lock()
+	defer t.finishing.Unlock()
 	for int(t.saved.Load()) < t.Appended() && t.End() == nil && !t.moved.Load() {
 		if err := insist(ctx, t, m.b.Append); err != nil {
 			return fmt.Errorf("failed to store the rest of a text: %w", err)
